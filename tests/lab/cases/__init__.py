@@ -1,0 +1,1 @@
+"""The cases, one module per theme; every function with @case is run on its own."""

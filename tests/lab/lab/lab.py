@@ -1,0 +1,163 @@
+"""What a case works with: a calm cluster, the watcher, and a place to say what was found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab import luxi
+from lab.build import Image, node_names
+from lab.cluster import Cluster
+from lab.commands import LabError
+from lab.node import Node
+from lab.storage import Storage
+from lab.watcher import LOG, ORIGINAL, PROGRAM, Run, Started
+
+STATE_DIRECTORY = "/var/lib/ganeti"
+HOOKS = "/etc/ganeti/hooks"
+
+
+@dataclass(frozen=True)
+class Settings:
+    suite: str
+    nodes: int
+    instances: int
+    watcher: Path | None
+
+    @property
+    def original(self) -> bool:
+        """The program under test is Debian's own."""
+        return self.watcher is None
+
+
+class Lab:
+    def __init__(self, settings: Settings, image: Image, scratch: Path) -> None:
+        self.settings = settings
+        self._image = image
+        self._running = image.running
+        self._directory = scratch / "nodes"
+        self._cluster: Cluster | None = None
+        self.failures: list[str] = []
+        self.facts: list[str] = []
+        self.last_run: Run | None = None
+
+    @property
+    def cluster(self) -> Cluster:
+        assert self._cluster is not None
+        return self._cluster
+
+    @property
+    def master(self) -> Node:
+        return self.cluster.master
+
+    # The state that every case starts from.
+
+    def calm(self) -> None:
+        """Everything runs, nothing is left of earlier cases, and a watcher has run here before.
+
+        What does not change Ganeti's configuration is put back in place; for anything else
+        the saved cluster is restored.
+        """
+        try:
+            if self._cluster is not None and self._put_back():
+                return
+        except (LabError, luxi.LuxiError, OSError):
+            pass
+        self.restore()
+
+    def restore(self) -> None:
+        """Boots the saved cluster anew."""
+        self.drop()
+        names = node_names(self.settings.nodes)
+        nodes = [
+            Node(name, index, self._directory / name, self._image.layers(name), self.settings.watcher)
+            for index, name in enumerate(names, 1)
+        ]
+        storage = Storage({node.name: node.directory / "storage" for node in nodes})
+        self._cluster = Cluster(nodes, storage)
+        self.cluster.power_on()
+        self.cluster.wait_until_ready()
+        if not self._put_back():
+            raise LabError("the restored cluster is not as it was saved")
+
+    def drop(self) -> None:
+        """Forgets the cluster; the next case starts from a restored one."""
+        if self._cluster is None:
+            return
+        self.cluster.power_cut()
+        self.cluster.storage.close()
+        self._cluster = None
+        shutil.rmtree(self._directory)
+
+    def _put_back(self) -> bool:
+        cluster = self.cluster
+        off = [node for node in cluster.nodes.values() if not node.is_on]
+        if off:
+            cluster.power_on(*off)
+        cluster.wait_until_ready()
+        cluster.wait_for_jobs()
+        cluster.storage.load(self._running["storage"], with_minors=True)
+        cluster.put_running_files(self._running["files"])
+        for node in cluster.nodes.values():
+            for file in node.path(STATE_DIRECTORY).glob("watcher.*"):
+                shutil.rmtree(file) if file.is_dir() else file.unlink()
+            shutil.rmtree(node.path(HOOKS), ignore_errors=True)
+            node.path(LOG).unlink(missing_ok=True)
+        self.write_state({"instance": {}, "node": self.boot_ids()})
+        return cluster.configuration() == self._running["configuration"]
+
+    # The watcher.
+
+    def watch(self, *arguments: str, node: Node | None = None, original: bool = False) -> Run:
+        """Runs the watcher under test (or the original) as cron would."""
+        self.last_run = self.start_watch(*arguments, node=node, original=original).wait()
+        return self.last_run
+
+    def start_watch(self, *arguments: str, node: Node | None = None, original: bool = False) -> Started:
+        return Started(self.cluster, node or self.master, ORIGINAL if original else PROGRAM, arguments)
+
+    def state_file(self, group: str = "default") -> Path:
+        return self.master.path(f"{STATE_DIRECTORY}/watcher.{self.cluster.groups()[group]}.data")
+
+    def state(self, group: str = "default") -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self.state_file(group).read_text())
+        return content
+
+    def write_state(self, state: dict[str, Any], group: str = "default") -> None:
+        self.state_file(group).write_text(json.dumps(state) + "\n")
+
+    def tries(self, group: str = "default") -> dict[str, int]:
+        """Instance to number of counted restarts."""
+        return {name: record.get("restart_count", 0) for name, record in self.state(group)["instance"].items()}
+
+    def boot_ids(self) -> dict[str, dict[str, str]]:
+        """The boot ids of all nodes, as the state file keeps them."""
+        return {node.host: {"bootid": node.boot_id} for node in self.cluster.nodes.values()}
+
+    # What a case says.
+
+    def expect(self, what: str, found: object, expected: object) -> None:
+        """Found and expected must be equal; a case goes on after a difference."""
+        if found != expected:
+            self.failures.append(f"{what}\n  expected: {_short(expected)}\n  found:    {_short(found)}")
+
+    def expect_that(self, what: str, holds: bool, found: object = None) -> None:
+        if not holds:
+            self.failures.append(what + ("" if found is None else f"\n  found:    {_short(found)}"))
+
+    def fact(self, text: str) -> None:
+        """Something worth showing, such as a measured figure."""
+        self.facts.append(text)
+
+    def log_tail(self, lines: int = 25) -> list[str]:
+        if self._cluster is None or not self.master.is_on or not self.master.path(LOG).exists():
+            return []
+        return self.master.path(LOG).read_text(errors="replace").splitlines()[-lines:]
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 1500 else text[:1500] + " ..."

@@ -1,0 +1,130 @@
+"""Finds the cases, runs them one after another, and says how each one went."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Callable
+
+import cases
+from lab.commands import LabError
+from lab.lab import Lab
+
+Function = Callable[[Lab], None]
+
+
+@dataclass(frozen=True)
+class Case:
+    function: Function
+    theme: str
+    ours_only: str
+    nodes: int
+    figures: bool
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def purpose(self) -> str:
+        return " ".join((inspect.getdoc(self.function) or "").split())
+
+    def why_not(self, lab: Lab) -> str:
+        """The reason to skip this case, or nothing."""
+        if self.ours_only and lab.settings.original:
+            return f"not what the original does: {self.ours_only}"
+        if lab.settings.nodes < self.nodes:
+            return f"needs {self.nodes} nodes"
+        return ""
+
+
+_registered: list[Case] = []
+
+
+def case(*, ours_only: str = "", nodes: int = 2, figures: bool = False) -> Callable[[Function], Function]:
+    """Makes a function a case. `ours_only` says where we differ from the original on purpose."""
+
+    def register(function: Function) -> Function:
+        _registered.append(Case(function, function.__module__.rpartition(".")[2], ours_only, nodes, figures))
+        return function
+
+    return register
+
+
+def all_cases() -> list[Case]:
+    for module in pkgutil.iter_modules(cases.__path__):
+        importlib.import_module(f"cases.{module.name}")
+    return list(_registered)
+
+
+def show_list() -> int:
+    for each in all_cases():
+        marks = [each.theme] + (["ours only"] if each.ours_only else []) + (["--figures"] if each.figures else [])
+        print(f"{each.name} ({', '.join(marks)})\n    {each.purpose}")
+    return 0
+
+
+def select(names: list[str], figures: bool) -> list[Case]:
+    known = {each.name: each for each in all_cases()}
+    for name in names:
+        if name not in known:
+            raise LabError(f"no such case: {name} (tests/lab/run --list)")
+    if names:
+        return [known[name] for name in names]
+    return [each for each in known.values() if each.figures == figures]
+
+
+def run_all(lab: Lab, selected: list[Case], keep: bool) -> int:
+    """Runs the cases; gives the number of failed ones."""
+    passed = failed = skipped = 0
+    began = time.monotonic()
+    for each in selected:
+        reason = each.why_not(lab)
+        if reason:
+            skipped += 1
+            print(f"skipped {each.name}: {reason}", flush=True)
+            continue
+        case_began = time.monotonic()
+        ok = _run(lab, each)
+        passed, failed = passed + ok, failed + (not ok)
+        _report(lab, each, ok, time.monotonic() - case_began)
+        if not ok:
+            if keep:
+                break
+            lab.drop()
+    not_run = len(selected) - passed - failed - skipped
+    print(f"in {time.monotonic() - began:.0f} s" + (f"; {not_run} not run" if not_run else ""))
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
+    return failed
+
+
+def _run(lab: Lab, each: Case) -> bool:
+    lab.failures, lab.facts, lab.last_run = [], [], None
+    try:
+        lab.calm()
+        each.function(lab)
+    except LabError as error:
+        lab.failures.append(str(error))
+    except Exception:
+        lab.failures.append(traceback.format_exc().rstrip())
+    return not lab.failures
+
+
+def _report(lab: Lab, each: Case, ok: bool, seconds: float) -> None:
+    print(f"{'ok     ' if ok else 'FAILED '} {each.name} {seconds:.1f} s")
+    details = list(lab.facts)
+    if not ok:
+        details += lab.failures
+        if lab.last_run is not None:
+            run = lab.last_run
+            details.append(f"last run: exit code {run.code}, jobs: {', '.join(map(str, run.jobs)) or 'none'}")
+            details += [f"stderr: {run.errors.rstrip()}"] if run.errors.strip() else []
+        details += ["watcher.log:", *lab.log_tail()]
+    for detail in details:
+        for line in detail.splitlines():
+            print(f"    {line}")
+    print(end="", flush=True)

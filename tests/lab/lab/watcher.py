@@ -1,0 +1,113 @@
+"""The watcher under test: where it comes from, and what one run of it did."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.cluster import Cluster, Job
+from lab.commands import LabError
+from lab.node import Node
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+PROGRAM = "/usr/sbin/ganeti-watcher"
+ORIGINAL = "/usr/sbin/ganeti-watcher.distrib"
+LOG = "/var/log/ganeti/watcher.log"
+RUN_SECONDS = 900
+
+LOG_LINE = re.compile(
+    r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}: (?P<program>\S+) pid=(?P<pid>\d+)(?: \S+:\d+)?"
+    r" (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) (?P<message>.*)$"
+)
+
+
+@dataclass(frozen=True)
+class LogLine:
+    level: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.level} {self.message}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a watcher: what it said, wrote and submitted."""
+
+    code: int
+    output: str
+    errors: str
+    seconds: float
+    log_text: str
+    jobs: list[Job]
+
+    @property
+    def log(self) -> list[LogLine]:
+        matches = (LOG_LINE.match(line) for line in self.log_text.splitlines())
+        return [LogLine(match["level"], match["message"]) for match in matches if match]
+
+    @property
+    def continuation_lines(self) -> list[str]:
+        """Lines of the log that belong to the one before, such as those of a traceback."""
+        return [line for line in self.log_text.splitlines() if not LOG_LINE.match(line)]
+
+    def logged(self, fragment: str, level: str | None = None) -> list[str]:
+        """The messages with this fragment."""
+        return [line.message for line in self.log if fragment in line.message and level in (None, line.level)]
+
+    @property
+    def troubles(self) -> list[str]:
+        return [str(line) for line in self.log if line.level not in ("DEBUG", "INFO")]
+
+    def job_summaries(self, *, verify: bool = False) -> list[str]:
+        """What was submitted, in order; without verify-disks unless asked for."""
+        return [job.summary for job in self.jobs if verify or "VERIFY_DISKS" not in job.summary]
+
+
+def program(wanted: str, scratch: Path) -> Path | None:
+    """A private copy of the watcher under test; None stands for the original."""
+    if wanted == "original":
+        return None
+    source = _build() if wanted == "build" else Path(wanted)
+    if not os.access(source, os.X_OK):
+        raise LabError(f"no such program: {source}")
+    return Path(shutil.copy(source, scratch / "ganeti-watcher"))
+
+
+def _build() -> Path:
+    if not (REPOSITORY / "Cargo.toml").exists():
+        raise LabError("nothing to build in this repository yet; try --watcher original")
+    done = subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=REPOSITORY)
+    if done.returncode:
+        raise LabError("cargo build --release failed")
+    target = os.environ.get("CARGO_TARGET_DIR") or REPOSITORY / "target"
+    return REPOSITORY / target / "release/ganeti-watcher"
+
+
+class Started:
+    """A run under way; `wait` gives what it did."""
+
+    def __init__(self, cluster: Cluster, node: Node, program_path: str, arguments: tuple[str, ...]) -> None:
+        self._cluster = cluster
+        self._log = node.path(LOG)
+        self._log_begins = self._log.stat().st_size if self._log.exists() else 0
+        self._jobs_begin = cluster.last_job()
+        self._began = time.monotonic()
+        self._process = node.start(program_path, *arguments, seconds=RUN_SECONDS)
+
+    @property
+    def log_text(self) -> str:
+        if not self._log.exists():
+            return ""
+        return self._log.read_bytes()[self._log_begins :].decode(errors="replace")
+
+    def wait(self) -> Run:
+        output, errors = self._process.communicate()
+        seconds = time.monotonic() - self._began
+        jobs = self._cluster.jobs_after(self._jobs_begin)
+        return Run(self._process.returncode, output, errors, seconds, self.log_text, jobs)
