@@ -1,0 +1,205 @@
+//! The command line: the original's options with the habits of Python's optparse.
+//!
+//! Source: `watcher/__init__.py: ParseOptions`, `cli.py: ParseTimespec`, `cli_opts.py`.
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Parser};
+
+use crate::watch;
+
+/// What was asked for on the command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ganeti-watcher",
+    version = concat!("(ganeti) ", env!("CARGO_PKG_VERSION"), " (Rust)"),
+    about = "Ganeti cluster watcher: keeps instances running and DRBD disks connected",
+    override_usage = "ganeti-watcher [-d]",
+    infer_long_args = true,
+    args_override_self = true,
+    disable_version_flag = true
+)]
+struct Arguments {
+    /// Increase debugging level
+    #[arg(short, long, action = ArgAction::Count)]
+    debug: u8,
+
+    /// Run only for this node group (a UUID)
+    #[arg(short = 'g', long, value_name = "NODEGROUP", allow_hyphen_values = true)]
+    node_group: Option<String>,
+
+    /// Autoarchive jobs older than this age (default 6 hours; suffixes s, m, h, d, w)
+    #[arg(
+        short = 'A',
+        long,
+        value_name = "JOB_AGE",
+        default_value = "6h",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    job_age: String,
+
+    /// Ignore cluster pause setting
+    #[arg(long)]
+    ignore_pause: bool,
+
+    /// Wait for child processes (the default)
+    #[arg(long, overrides_with = "no_wait_children")]
+    wait_children: bool,
+
+    /// Don't wait for child processes
+    #[arg(long)]
+    no_wait_children: bool,
+
+    /// Do not verify disk status
+    #[arg(long)]
+    no_verify_disks: bool,
+
+    /// Verify disks without waiting for locks (Ganeti 3.1 and later)
+    #[arg(long)]
+    no_strict: bool,
+
+    /// Use this IP to talk to RAPI
+    #[arg(
+        long,
+        value_name = "RAPI_IP",
+        default_value = "127.0.0.1",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    rapi_ip: String,
+
+    /// Show program's version number and exit
+    #[arg(long, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// What to do instead of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Print this to stdout and exit with 0: help or version.
+    Answer(String),
+    /// Print this to stderr and exit with 2: the command line is wrong.
+    Usage(String),
+    /// Print this to stderr and exit with 1: an option's value is wrong, which the original finds out later.
+    BadValue(String),
+}
+
+/// Reads the command line; the first argument is the program's name.
+///
+/// # Errors
+/// See [`Refusal`].
+pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<watch::Options, Refusal> {
+    let arguments = Arguments::try_parse_from(arguments).map_err(|error| refusal(&error))?;
+    let job_age = parse_timespec(&arguments.job_age).map_err(|problem| {
+        Refusal::BadValue(format!("ganeti-watcher: error: option --job-age: {problem}"))
+    })?;
+    Ok(watch::Options {
+        node_group: arguments.node_group,
+        job_age,
+        ignore_pause: arguments.ignore_pause,
+        wait_children: !arguments.no_wait_children,
+        no_verify_disks: arguments.no_verify_disks,
+        no_strict: arguments.no_strict,
+        debug: arguments.debug > 0,
+    })
+}
+
+fn refusal(error: &clap::Error) -> Refusal {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Answer(error.to_string()),
+        _ => {
+            let text = error.to_string();
+            let message = text.lines().next().unwrap_or_default();
+            let message = message.strip_prefix("error: ").unwrap_or(message);
+            Refusal::Usage(format!("Usage: ganeti-watcher [-d]\n\nganeti-watcher: error: {message}"))
+        }
+    }
+}
+
+/// Seconds of a time specification: an integer with an optional suffix out of `s`, `m`, `h`, `d`, `w`.
+fn parse_timespec(text: &str) -> Result<i64, String> {
+    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)];
+    let (number, unit) = units
+        .iter()
+        .find_map(|(suffix, seconds)| Some((text.strip_suffix(*suffix)?, *seconds)))
+        .unwrap_or((text, 1));
+    let number: Option<i64> = number.trim().parse().ok();
+    number.and_then(|number| number.checked_mul(unit)).ok_or_else(|| {
+        format!("invalid time specification '{text}': expected an integer, with s, m, h, d or w after it if wanted")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Result<watch::Options, Refusal> {
+        parse(["ganeti-watcher"].iter().chain(arguments).map(Into::into))
+    }
+
+    #[test]
+    fn without_options_the_defaults_are_the_original_s() {
+        assert_eq!(
+            options(&[]).unwrap(),
+            watch::Options {
+                node_group: None,
+                job_age: 21_600,
+                ignore_pause: false,
+                wait_children: true,
+                no_verify_disks: false,
+                no_strict: false,
+                debug: false,
+            }
+        );
+    }
+
+    #[test]
+    fn options_may_be_shortened_joined_and_repeated_as_with_optparse() {
+        let given = options(&["-ddA1h", "--ign", "--job=2", "--no-v", "--no-s", "-g", "U"]).unwrap();
+        assert!(given.debug && given.ignore_pause && given.no_verify_disks && given.no_strict);
+        assert_eq!(given.job_age, 2);
+        assert_eq!(given.node_group.as_deref(), Some("U"));
+        assert_eq!(options(&["-A", "-5"]).unwrap().job_age, -5);
+    }
+
+    #[test]
+    fn the_last_word_about_waiting_counts() {
+        assert!(!options(&["--no-wait-children"]).unwrap().wait_children);
+        assert!(!options(&["--wait-children", "--no-wait-children"]).unwrap().wait_children);
+        assert!(options(&["--no-wait-children", "--wait-children"]).unwrap().wait_children);
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_answered_as_optparse_does() {
+        for arguments in
+            [&["--no"][..], &["--nonsense"], &["argument"], &["--job-age"], &["-x"], &["--debug=1"]]
+        {
+            let Err(Refusal::Usage(text)) = options(arguments) else {
+                panic!("{arguments:?} was not refused");
+            };
+            assert!(text.starts_with("Usage: ganeti-watcher [-d]\n\nganeti-watcher: error: "), "{text}");
+            assert!(!text.ends_with(": "), "{text}");
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_answers() {
+        let Err(Refusal::Answer(version)) = options(&["--version"]) else { panic!() };
+        assert!(version.starts_with("ganeti-watcher (ganeti) "), "{version}");
+        let Err(Refusal::Answer(help)) = options(&["-h"]) else { panic!() };
+        assert!(help.contains("Usage: ganeti-watcher [-d]") && help.contains("--no-strict"), "{help}");
+    }
+
+    #[test]
+    fn time_specifications_are_ganeti_s() {
+        for (text, seconds) in
+            [("30", 30), ("30s", 30), ("5m", 300), ("6h", 21_600), ("1d", 86_400), ("2w", 1_209_600)]
+        {
+            assert_eq!(parse_timespec(text), Ok(seconds));
+        }
+        for text in ["", "h", "1.5h", "1h30m", "1y", "99999999999999999999", "9223372036854775807w"] {
+            assert!(parse_timespec(text).is_err(), "{text}");
+        }
+        assert!(matches!(options(&["-A", "soon"]), Err(Refusal::BadValue(_))));
+    }
+}

@@ -1,0 +1,119 @@
+//! The model: what one node group looks like at one moment, in Ganeti's own words. Pure.
+
+mod status;
+#[cfg(test)]
+pub(crate) mod testing;
+mod version;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+pub use status::InstanceStatus;
+pub use version::GanetiVersion;
+
+/// Seconds since the epoch, as Python's `time.time()` gives them and the state file stores them.
+pub type Timestamp = f64;
+
+/// One node group as luxid described it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Snapshot {
+    /// UUID of the node group.
+    pub group: String,
+    /// Instances with their primary node in this group, in luxid's natural order of names, without split ones.
+    pub instances: Vec<Instance>,
+    /// Instances that are left alone because their nodes are in different groups.
+    pub split: Vec<SplitInstance>,
+    /// The group's nodes, in luxid's natural order of names.
+    pub nodes: Vec<Node>,
+    /// Names of the instances whose lock somebody holds.
+    pub locked_instances: BTreeSet<String>,
+    /// Whether every instance and node that luxid listed could be read.
+    pub is_complete: bool,
+}
+
+/// An instance, with the fields that decisions need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Full name.
+    pub name: String,
+    /// What luxid derived from configuration and live state (`Query/Instance.hs: determineInstanceStatus`).
+    pub status: InstanceStatus,
+    /// Whether the configuration wants it up, down or offline.
+    pub admin_state: AdminState,
+    /// Whether Ganeti considers its disks assembled.
+    pub disks_active: bool,
+    /// Names of its secondary nodes; at most one with DRBD.
+    pub secondaries: Vec<String>,
+    /// `drbd`, `plain`, `ext`, `diskless`, `mixed` and so on.
+    pub disk_template: String,
+}
+
+/// What the configuration wants of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdminState {
+    /// To be running.
+    Up,
+    /// To be stopped.
+    Down,
+    /// Not to be looked at.
+    Offline,
+}
+
+/// An instance with nodes in more than one node group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SplitInstance {
+    /// Full name.
+    pub name: String,
+    /// UUID of the primary node's group.
+    pub primary_group: String,
+    /// UUIDs of the secondary nodes' groups.
+    pub secondary_groups: Vec<String>,
+}
+
+/// A node of the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Full name.
+    pub name: String,
+    /// The kernel's boot id; `None` when the node did not answer or is marked offline.
+    pub boot_id: Option<String>,
+    /// Whether an administrator marked it offline.
+    pub offline: bool,
+}
+
+impl Snapshot {
+    /// The instance of that name, unless it is unknown or split.
+    #[must_use]
+    pub fn instance(&self, name: &str) -> Option<&Instance> {
+        self.instances.iter().find(|instance| instance.name == name)
+    }
+
+    /// The names of instances by the node that is their secondary.
+    #[must_use]
+    pub fn instances_by_secondary(&self) -> BTreeMap<&str, Vec<&Instance>> {
+        let mut by_secondary: BTreeMap<&str, Vec<&Instance>> = BTreeMap::new();
+        for instance in &self.instances {
+            for node in &instance.secondaries {
+                by_secondary.entry(node).or_default().push(instance);
+            }
+        }
+        by_secondary
+    }
+
+    /// Whether one of the instance's secondary nodes is marked offline.
+    #[must_use]
+    pub fn has_offline_secondary(&self, instance: &Instance) -> bool {
+        self.nodes.iter().any(|node| node.offline && instance.secondaries.contains(&node.name))
+    }
+}
+
+impl Instance {
+    /// Whether its user shut it down from inside while the configuration still wants it up
+    /// (`watcher/__init__.py: Instance.NeedsCleanup`).
+    #[must_use]
+    pub fn needs_clean_up(&self) -> bool {
+        self.status == InstanceStatus::UserDown && self.admin_state != AdminState::Down
+    }
+}

@@ -1,0 +1,29 @@
+//! Small clusters for unit tests.
+
+use super::{AdminState, Instance, InstanceStatus, Node, Snapshot};
+
+pub(crate) fn instance(name: &str, status: &str) -> Instance {
+    Instance {
+        name: name.into(),
+        status: InstanceStatus::from_word(status),
+        admin_state: AdminState::Up,
+        disks_active: true,
+        secondaries: Vec::new(),
+        disk_template: "plain".into(),
+    }
+}
+
+pub(crate) fn drbd_instance(name: &str, status: &str, secondary: &str) -> Instance {
+    Instance { secondaries: vec![secondary.into()], disk_template: "drbd".into(), ..instance(name, status) }
+}
+
+pub(crate) fn node(name: &str, boot_id: Option<&str>) -> Node {
+    Node { name: name.into(), boot_id: boot_id.map(Into::into), offline: false }
+}
+
+pub(crate) fn snapshot<const I: usize, const N: usize>(
+    instances: [Instance; I],
+    nodes: [Node; N],
+) -> Snapshot {
+    Snapshot { instances: instances.into(), nodes: nodes.into(), is_complete: true, ..Snapshot::default() }
+}

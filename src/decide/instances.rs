@@ -1,0 +1,196 @@
+//! The instance pass: which instances are started, cleaned up, given up or forgotten.
+//!
+//! Source: `watcher/__init__.py: _CheckInstances, _CleanupInstance`, `watcher/state.py: MaintainInstanceList`.
+
+use std::collections::HashSet;
+
+use super::{Action, ActionKind, Note, NoteKind, Outcome, Step};
+use crate::cluster::{Instance, InstanceStatus, Snapshot, Timestamp};
+use crate::memory::State;
+use crate::memory::state::MAX_TRIES;
+
+/// Drops the records of instances that are gone, or that were last started more than eight hours ago. Returns their
+/// names. Nothing is taken for gone when a row of luxid's answer could not be read.
+pub fn drop_stale_records(snapshot: &Snapshot, state: &mut State, now: Timestamp) -> Vec<String> {
+    let names: HashSet<&str> = snapshot.instances.iter().map(|instance| instance.name.as_str()).collect();
+    let exists = |name: &str| !snapshot.is_complete || names.contains(name);
+    let stale = state.stale_instances(exists, now);
+    for instance in &stale {
+        state.forget_instance(instance);
+    }
+    stale
+}
+
+/// What to do about every instance, in the snapshot's order.
+#[must_use]
+pub fn plan(snapshot: &Snapshot, state: &State) -> Vec<Step> {
+    let locked = |instance: &Instance| snapshot.locked_instances.contains(&instance.name);
+    snapshot.instances.iter().filter_map(|instance| step(instance, locked(instance), state)).collect()
+}
+
+fn step(instance: &Instance, locked: bool, state: &State) -> Option<Step> {
+    let act = |kind| Some(Step::Act(Action { instance: instance.name.clone(), kind }));
+    let note = |kind| Some(Step::Note(Note { instance: instance.name.clone(), kind }));
+    if instance.needs_clean_up() {
+        return match state.clean_up_attempts(&instance.name) {
+            _ if locked => note(NoteKind::CleanUpLocked),
+            failed if failed > MAX_TRIES => note(NoteKind::CleanUpRetriesExhausted),
+            _ => act(ActionKind::CleanUp),
+        };
+    }
+    let attempts = state.restart_attempts(&instance.name);
+    match (&instance.status, attempts) {
+        (InstanceStatus::ErrorDown, n) if n > MAX_TRIES => note(NoteKind::RestartRetriesExhausted),
+        (InstanceStatus::ErrorDown, n) if n == MAX_TRIES => note(NoteKind::GivenUp),
+        (InstanceStatus::ErrorDown, n) => act(ActionKind::Restart { attempt: n + 1 }),
+        (_, 0) => None,
+        (status, _) if status.is_helpless() => note(NoteKind::Helpless),
+        _ => note(NoteKind::Recovered),
+    }
+}
+
+/// Remembers what a note of the pass means for later runs.
+pub fn remember_note(state: &mut State, note: &Note, now: Timestamp) {
+    match note.kind {
+        // The attempt that marks it as given up, and from which the eight hours count.
+        NoteKind::GivenUp => state.record_restart_attempt(&note.instance, now),
+        NoteKind::Recovered | NoteKind::Helpless => state.forget_instance(&note.instance),
+        NoteKind::RestartRetriesExhausted
+        | NoteKind::CleanUpLocked
+        | NoteKind::CleanUpRetriesExhausted
+        | NoteKind::DisksNotActive
+        | NoteKind::StartedInThisRun
+        | NoteKind::ActivationHelpless
+        | NoteKind::Unknown
+        | NoteKind::VerifyHelpless => {}
+    }
+}
+
+/// Remembers how an action of the pass ended. A start counts as a try whether it succeeded or not, because only a
+/// later run can see whether the instance stays up. An action that never became a job counts as nothing.
+pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
+    match (&action.kind, outcome) {
+        (ActionKind::Restart { .. }, Outcome::Succeeded | Outcome::Failed(_)) => {
+            state.record_restart_attempt(&action.instance, now);
+        }
+        (ActionKind::CleanUp, Outcome::Succeeded) => {
+            if state.clean_up_attempts(&action.instance) > 0 {
+                state.forget_instance(&action.instance);
+            }
+        }
+        (ActionKind::CleanUp, Outcome::Failed(_)) => state.record_clean_up_attempt(&action.instance, now),
+        (ActionKind::ActivateDisks, _) | (_, Outcome::NotSubmitted(_) | Outcome::LeftAlone(_)) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::AdminState;
+    use crate::cluster::testing::{instance, snapshot};
+
+    fn state_with(name: &str, attempts: u64) -> State {
+        let mut state = State::default();
+        for _ in 0..attempts {
+            state.record_restart_attempt(name, 1000.0);
+        }
+        state
+    }
+
+    fn decided(status: &str, attempts: u64) -> Option<Step> {
+        let snapshot = snapshot([instance("i", status)], []);
+        plan(&snapshot, &state_with("i", attempts)).pop()
+    }
+
+    fn act(kind: ActionKind) -> Option<Step> {
+        Some(Step::Act(Action { instance: "i".into(), kind }))
+    }
+
+    fn note(kind: NoteKind) -> Option<Step> {
+        Some(Step::Note(Note { instance: "i".into(), kind }))
+    }
+
+    #[test]
+    fn a_down_instance_is_started_five_times_then_given_up_then_only_mentioned() {
+        for attempts in 0..5 {
+            assert_eq!(decided("ERROR_down", attempts), act(ActionKind::Restart { attempt: attempts + 1 }));
+        }
+        assert_eq!(decided("ERROR_down", 5), note(NoteKind::GivenUp));
+        assert_eq!(decided("ERROR_down", 6), note(NoteKind::RestartRetriesExhausted));
+        assert_eq!(decided("ERROR_down", 60), note(NoteKind::RestartRetriesExhausted));
+    }
+
+    #[test]
+    fn an_instance_that_is_not_down_any_more_is_forgotten() {
+        for status in ["running", "ADMIN_down", "ADMIN_offline", "ERROR_up", "ERROR_wrongnode", "ERROR_new"] {
+            assert_eq!(decided(status, 0), None);
+            assert_eq!(decided(status, 3), note(NoteKind::Recovered));
+        }
+        for status in ["ERROR_nodedown", "ERROR_nodeoffline"] {
+            assert_eq!(decided(status, 0), None);
+            assert_eq!(decided(status, 3), note(NoteKind::Helpless));
+        }
+    }
+
+    #[test]
+    fn an_instance_that_its_user_shut_down_is_cleaned_up_unless_locked_or_failing() {
+        let mut down = snapshot([instance("i", "USER_down")], []);
+        let mut state = State::default();
+        assert_eq!(plan(&down, &state).pop(), act(ActionKind::CleanUp));
+        for _ in 0..6 {
+            state.record_clean_up_attempt("i", 1000.0);
+        }
+        assert_eq!(plan(&down, &state).pop(), note(NoteKind::CleanUpRetriesExhausted));
+        down.locked_instances.insert("i".into());
+        assert_eq!(plan(&down, &state).pop(), note(NoteKind::CleanUpLocked));
+        down.instances[0].admin_state = AdminState::Down;
+        assert_eq!(plan(&down, &state).pop(), None);
+        assert_eq!(plan(&down, &state_with("i", 1)).pop(), note(NoteKind::Recovered));
+    }
+
+    #[test]
+    fn a_try_counts_when_there_was_a_job_and_only_then() {
+        let restart = Action { instance: "i".into(), kind: ActionKind::Restart { attempt: 1 } };
+        for (outcome, counted) in [
+            (Outcome::Succeeded, 1),
+            (Outcome::Failed("job 7: no memory".into()), 1),
+            (Outcome::NotSubmitted("queue full".into()), 0),
+        ] {
+            let mut state = State::default();
+            remember_outcome(&mut state, &restart, &outcome, 5.0);
+            assert_eq!(state.restart_attempts("i"), counted, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_clean_up_is_counted_when_it_fails_and_forgotten_when_it_succeeds() {
+        let clean_up = Action { instance: "i".into(), kind: ActionKind::CleanUp };
+        let mut state = State::default();
+        remember_outcome(&mut state, &clean_up, &Outcome::Succeeded, 5.0);
+        assert_eq!(state, State::default());
+        remember_outcome(&mut state, &clean_up, &Outcome::Failed(String::new()), 5.0);
+        assert_eq!(state.clean_up_attempts("i"), 1);
+        remember_outcome(&mut state, &clean_up, &Outcome::Succeeded, 5.0);
+        assert_eq!(state, State::default());
+    }
+
+    #[test]
+    fn giving_up_is_remembered_as_a_sixth_attempt() {
+        let mut state = state_with("i", 5);
+        remember_note(&mut state, &Note { instance: "i".into(), kind: NoteKind::GivenUp }, 2000.0);
+        assert_eq!(state.restart_attempts("i"), 6);
+        remember_note(&mut state, &Note { instance: "i".into(), kind: NoteKind::Recovered }, 2000.0);
+        assert_eq!(state, State::default());
+    }
+
+    #[test]
+    fn records_of_unseen_instances_stay_when_a_row_could_not_be_read() {
+        let mut partial = snapshot([instance("i", "running")], []);
+        partial.is_complete = false;
+        let mut state = state_with("unread", 2);
+        assert_eq!(drop_stale_records(&partial, &mut state, 1000.0), Vec::<String>::new());
+        partial.is_complete = true;
+        assert_eq!(drop_stale_records(&partial, &mut state, 1000.0), ["unread"]);
+        assert_eq!(state, State::default());
+    }
+}

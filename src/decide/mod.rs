@@ -1,0 +1,93 @@
+//! The decisions: pure functions from what was seen and remembered to what is to be done, with the reasons as data.
+//!
+//! Nothing here knows a clock, a file, the network or the runtime. A pass returns [`Step`]s in the order in which they
+//! are to be taken; [`crate::act`] takes them and feeds every [`Outcome`] back.
+
+pub mod disks;
+pub mod instances;
+pub mod report;
+pub mod second_look;
+pub mod verify;
+
+pub use report::{LogLine, Severity};
+
+/// One entry of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Something to do.
+    Act(Action),
+    /// Something left alone, or only to be remembered, and why.
+    Note(Note),
+}
+
+/// Something to do for one instance, by one job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// Name of the instance.
+    pub instance: String,
+    /// What is done.
+    pub kind: ActionKind,
+}
+
+/// What is done for an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ActionKind {
+    /// It is started.
+    Restart {
+        /// Which try this is, from 1.
+        attempt: u64,
+    },
+    /// It was shut down by its user, and is marked and cleaned up as such.
+    CleanUp,
+    /// Its disks are assembled again on all its nodes.
+    ActivateDisks,
+}
+
+/// Something about one instance that needs no job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Name of the instance.
+    pub instance: String,
+    /// What it is.
+    pub kind: NoteKind,
+}
+
+/// What there is to say about an instance for which nothing is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoteKind {
+    /// It is down, and was given up earlier.
+    RestartRetriesExhausted,
+    /// It is down after the last try, and is given up now.
+    GivenUp,
+    /// It was started earlier and is not down any more.
+    Recovered,
+    /// It was started earlier, and now its primary node is away: its record goes without a word.
+    Helpless,
+    /// It needs a clean-up, but somebody holds its lock.
+    CleanUpLocked,
+    /// It needs a clean-up that failed too often.
+    CleanUpRetriesExhausted,
+    /// Its secondary node rebooted, but its disks are not in use.
+    DisksNotActive,
+    /// Its secondary node rebooted, but it was started in this run, which assembled its disks.
+    StartedInThisRun,
+    /// Its secondary node rebooted, but its primary node is away; it is tried again when that is back.
+    ActivationHelpless,
+    /// verify-disks names it, but it is unknown or was ignored.
+    Unknown,
+    /// verify-disks names it, but its primary node is away or a secondary is offline.
+    VerifyHelpless,
+}
+
+/// What became of an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The job succeeded.
+    Succeeded,
+    /// The job failed; the text says why and names the job.
+    Failed(String),
+    /// There is no job, because luxid did not take it; the text says why.
+    NotSubmitted(String),
+    /// It was left alone, because meanwhile it had changed.
+    LeftAlone(second_look::Changed),
+}

@@ -1,0 +1,27 @@
+//! ganeti-watcher: what cron calls every five minutes on every node of a Ganeti cluster.
+//!
+//! # The house
+//! A run observes, decides, acts and remembers. Each of these is a room, and calls go one way, downwards in this list:
+//!
+//! - [`cli`]: options, from the command line to [`watch::Options`].
+//! - [`watch`]: one run; the only place that knows the order of things.
+//! - [`act`]: carries out plans by jobs.
+//! - [`observe`]: asks luxid and makes a [`cluster::Snapshot`] of the answers.
+//! - [`luxi`]: the protocol. [`node`]: this node and its daemons. [`memory`]: the files.
+//! - [`decide`]: what is to be done. Pure: no clock, no file, no network, no runtime.
+//! - [`cluster`] and [`memory::state`]: the values that decisions are made from. Pure as well.
+//! - [`layout`], [`clock`], [`logging`], [`armed`]: paths, time, log lines, and the permission to change something.
+
+pub mod act;
+pub mod armed;
+pub mod cli;
+pub mod clock;
+pub mod cluster;
+pub mod decide;
+pub mod layout;
+pub mod logging;
+pub mod luxi;
+pub mod memory;
+pub mod node;
+pub mod observe;
+pub mod watch;

@@ -1,0 +1,199 @@
+//! watcher.log: one line an event, in the original's layout, written at once.
+//!
+//! Source: `utils/log.py: SetupLogging, _GetLogFormatter`.
+
+use std::fmt::{self, Write as _};
+use std::path::Path;
+use std::{io, panic, process};
+
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Subscriber, debug, error, info, warn};
+use tracing_appender::rolling::{RollingFileAppender, Rotation};
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, fmt as subscriber_fmt};
+
+use crate::clock::{Clock, log_stamp};
+use crate::decide::{LogLine, Severity};
+
+/// Name of the log file in Ganeti's log directory.
+pub const LOG_FILE: &str = "watcher.log";
+const PROGRAM: &str = "ganeti-watcher";
+
+/// Sends every event to the log file, and with `debug` to stderr too.
+///
+/// # Errors
+/// When the file cannot be opened. With `debug` the events then go to stderr alone, and the error is returned as
+/// `Ok(Some(error))` to be told there.
+pub fn start<C>(directory: &Path, debug: bool, clock: C) -> Result<Option<io::Error>, io::Error>
+where
+    C: Clock + Clone + Send + Sync + 'static,
+{
+    let (file, problem) = match open(directory) {
+        Ok(file) => (Some(file), None),
+        Err(error) if debug => (None, Some(error)),
+        Err(error) => return Err(error),
+    };
+    let layout = |clock| LineLayout { clock, with_location: debug };
+    let to_file =
+        file.map(|file| subscriber_fmt::layer().event_format(layout(clock.clone())).with_writer(file));
+    let to_stderr =
+        debug.then(|| subscriber_fmt::layer().event_format(layout(clock)).with_writer(io::stderr));
+    let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
+    let subscriber =
+        tracing_subscriber::registry().with(to_file.with_filter(level)).with(to_stderr.with_filter(level));
+    // Set once, by main; a second call in a test's process changes nothing.
+    drop(tracing::subscriber::set_global_default(subscriber));
+    panic::set_hook(Box::new(|info| error!("internal error, please report it: {info}")));
+    Ok(problem)
+}
+
+/// Opened for append, and written to without a thread in between: nothing is lost however the process ends.
+fn open(directory: &Path) -> io::Result<RollingFileAppender> {
+    RollingFileAppender::builder()
+        .rotation(Rotation::NEVER)
+        .filename_prefix(LOG_FILE)
+        .build(directory)
+        .map_err(io::Error::other)
+}
+
+/// Logs the line of a decision or an outcome.
+pub fn log(line: &LogLine) {
+    let text = &line.text;
+    match line.severity {
+        Severity::Debug => debug!("{text}"),
+        Severity::Info => info!("{text}"),
+        Severity::Warning => warn!("{text}"),
+        Severity::Error => error!("{text}"),
+    }
+}
+
+/// `TIMESTAMP: PROGRAM pid=PID[ MODULE:LINE] LEVEL MESSAGE`.
+struct LineLayout<C> {
+    clock: C,
+    with_location: bool,
+}
+
+impl<S, N, C> FormatEvent<S, N> for LineLayout<C>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    C: Clock,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        write!(writer, "{}: {PROGRAM} pid={} ", log_stamp(self.clock.since_epoch()), process::id())?;
+        let metadata = event.metadata();
+        if self.with_location {
+            let module =
+                metadata.module_path().and_then(|path| path.rsplit("::").next()).unwrap_or("unknown");
+            write!(writer, "{module}:{} ", metadata.line().unwrap_or(0))?;
+        }
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        writeln!(writer, "{} {}", python_level(*metadata.level()), OneLine(&message.0))
+    }
+}
+
+fn python_level(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "ERROR",
+        Level::WARN => "WARNING",
+        Level::INFO => "INFO",
+        _ => "DEBUG",
+    }
+}
+
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            // Writing to a String does not fail.
+            let _written = write!(self.0, "{value:?}");
+        }
+    }
+}
+
+/// Text that stays on its line: what Ganeti or a daemon printed may have line feeds, and nobody shall be able to fake
+/// a log line by the name of something.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            if character.is_control() {
+                write!(formatter, "{}", character.escape_default())?;
+            } else {
+                formatter.write_char(character)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::memory::files::read_text;
+
+    #[derive(Debug, Clone)]
+    struct FixedClock;
+
+    impl Clock for FixedClock {
+        fn since_epoch(&self) -> Duration {
+            Duration::from_millis(1_795_342_592_028)
+        }
+    }
+
+    fn logged(with_location: bool, events: impl FnOnce()) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let layer = subscriber_fmt::layer()
+            .event_format(LineLayout { clock: FixedClock, with_location })
+            .with_writer(open(directory.path()).unwrap());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), events);
+        let text = read_text(&directory.path().join(LOG_FILE), 10_000).unwrap();
+        text.replace(&log_stamp(FixedClock.since_epoch()), "TIME")
+            .replace(&format!("pid={}", process::id()), "pid=1")
+    }
+
+    #[test]
+    fn lines_have_the_original_s_layout() {
+        let text = logged(false, || {
+            info!("Restarting instance '{}' (attempt #{})", "i1", 1);
+            warn!("w");
+            error!("two\nlines\u{1b}[0m é");
+        });
+        assert_eq!(
+            text,
+            concat!(
+                "TIME: ganeti-watcher pid=1 INFO Restarting instance 'i1' (attempt #1)\n",
+                "TIME: ganeti-watcher pid=1 WARNING w\n",
+                "TIME: ganeti-watcher pid=1 ERROR two\\nlines\\u{1b}[0m é\n",
+            )
+        );
+    }
+
+    #[test]
+    fn debug_lines_name_their_place() {
+        let line = line!() + 1;
+        let text = logged(true, || debug!("d"));
+        assert_eq!(text, format!("TIME: ganeti-watcher pid=1 tests:{line} DEBUG d\n"));
+    }
+
+    #[test]
+    fn the_time_stamp_has_milliseconds_after_a_comma() {
+        let stamp = log_stamp(FixedClock.since_epoch());
+        assert_eq!(stamp.len(), "2026-11-22 10:16:32,028".len());
+        assert!(stamp.ends_with(":32,028"), "{stamp}");
+    }
+}

@@ -1,0 +1,211 @@
+//! One connection to luxid: calls with time limits, and reconnection where a call may be repeated.
+//!
+//! Source: `rpc/client.py`, `rpc/transport.py`. Unlike the original, a call that changes something is never sent
+//! twice by itself; see [`super::jobs::submit`].
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
+
+use super::messages::{LuxiError, RawRows, Rows, parse_answer};
+use super::wire::{FRAME_LIMIT, FrameDecoder, encode};
+
+/// How long an answer may take: luxid's own limit is 180 s (`Constants.hs: luxiDefRwto`).
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(180);
+/// How long a lost or refused connection is tried again (`luxiDefCtmo`).
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pause between two attempts to connect.
+pub const CONNECT_INTERVAL: Duration = Duration::from_secs(1);
+
+const READ_SIZE: usize = 64 << 10;
+
+/// A future that need not be sent to another thread: the program has only one.
+pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// A byte stream in both directions.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
+
+/// How luxid is reached. The simulator brings its own.
+pub trait Connector: fmt::Debug {
+    /// Opens one connection, without trying again.
+    fn connect(&self) -> LocalFuture<'_, io::Result<Box<dyn Stream>>>;
+    /// What to call the other end in messages.
+    fn address(&self) -> String;
+}
+
+/// luxid's UNIX socket.
+#[derive(Debug, Clone)]
+pub struct UnixSocket(pub PathBuf);
+
+impl Connector for UnixSocket {
+    fn connect(&self) -> LocalFuture<'_, io::Result<Box<dyn Stream>>> {
+        Box::pin(async { Ok(Box::new(UnixStream::connect(&self.0).await?) as Box<dyn Stream>) })
+    }
+
+    fn address(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
+struct Connection {
+    stream: Box<dyn Stream>,
+    decoder: FrameDecoder,
+}
+
+/// A client of luxid. One request at a time; the connection is opened again when it was lost.
+pub struct Client<'a> {
+    connector: &'a dyn Connector,
+    connection: Option<Connection>,
+}
+
+impl fmt::Debug for Client<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Client").field("connector", &self.connector).finish_non_exhaustive()
+    }
+}
+
+#[derive(Serialize)]
+struct Request<'a, A> {
+    method: &'static str,
+    args: &'a A,
+}
+
+impl<'a> Client<'a> {
+    /// Connects once; the caller decides what a failure means and whether to try again.
+    ///
+    /// # Errors
+    /// The kernel's, as it is.
+    pub async fn connect(connector: &'a dyn Connector) -> io::Result<Self> {
+        let connection = Some(Self::open(connector).await?);
+        Ok(Self { connector, connection })
+    }
+
+    async fn open(connector: &dyn Connector) -> io::Result<Connection> {
+        let stream = timeout(CONNECT_TIMEOUT, connector.connect()).await??;
+        Ok(Connection { stream, decoder: FrameDecoder::new(FRAME_LIMIT) })
+    }
+
+    /// Calls a method that changes nothing, so that it may be sent again when the connection is lost.
+    ///
+    /// # Errors
+    /// See [`LuxiError`]; a connection that stays lost for [`CONNECT_TIMEOUT`] is one.
+    pub async fn call<T: DeserializeOwned>(
+        &mut self,
+        method: &'static str,
+        args: &impl Serialize,
+    ) -> Result<T, LuxiError> {
+        match self.call_once(method, args).await {
+            Err(error) if error.is_connection_loss() => {
+                debug!("{error}, connecting again");
+                self.reconnect().await?;
+                self.call_once(method, args).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Calls a method and never sends it twice.
+    ///
+    /// # Errors
+    /// As [`Client::call`]; after [`LuxiError::ConnectionLost`] nobody knows whether luxid carried it out.
+    pub async fn call_once<T: DeserializeOwned>(
+        &mut self,
+        method: &'static str,
+        args: &impl Serialize,
+    ) -> Result<T, LuxiError> {
+        if self.connection.is_none() {
+            self.reconnect().await?;
+        }
+        let request = encode(&Request { method, args })
+            .map_err(|error| LuxiError::Malformed { method, reason: format!("request: {error}") })?;
+        let started = Instant::now();
+        let answer = match timeout(CALL_TIMEOUT, self.exchange(method, &request)).await {
+            Ok(Ok(frame)) => parse_answer(method, &frame),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(LuxiError::Timeout { method, seconds: CALL_TIMEOUT.as_secs() }),
+        };
+        // Whatever is still on its way on a connection that failed must not be taken for a later answer.
+        if !matches!(answer, Ok(_) | Err(LuxiError::Ganeti { .. })) {
+            self.connection = None;
+        }
+        debug!("luxi {method}: {} ms", started.elapsed().as_millis());
+        answer
+    }
+
+    async fn exchange(&mut self, method: &'static str, request: &[u8]) -> Result<Vec<u8>, LuxiError> {
+        let lost = |source: io::Error| LuxiError::ConnectionLost { method, source };
+        let Some(Connection { stream, decoder }) = &mut self.connection else {
+            return Err(lost(io::ErrorKind::NotConnected.into()));
+        };
+        stream.write_all(request).await.map_err(lost)?;
+        stream.flush().await.map_err(lost)?;
+        let mut buffer = vec![0; READ_SIZE];
+        loop {
+            let frame = decoder
+                .next_frame()
+                .map_err(|error| LuxiError::Malformed { method, reason: error.to_string() })?;
+            if let Some(frame) = frame {
+                return Ok(frame);
+            }
+            match stream.read(&mut buffer).await.map_err(lost)? {
+                0 => return Err(lost(io::ErrorKind::UnexpectedEof.into())),
+                length => decoder.push(&buffer[..length]),
+            }
+        }
+    }
+
+    /// Opens the connection again, trying for [`CONNECT_TIMEOUT`].
+    pub(super) async fn reconnect(&mut self) -> Result<(), LuxiError> {
+        self.connection = None;
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        loop {
+            match Self::open(self.connector).await {
+                Ok(connection) => {
+                    self.connection = Some(connection);
+                    return Ok(());
+                }
+                Err(error) if may_pass(&error) && Instant::now() < deadline => {
+                    sleep(CONNECT_INTERVAL).await;
+                }
+                Err(source) => {
+                    return Err(LuxiError::Connect { address: self.connector.address(), source });
+                }
+            }
+        }
+    }
+
+    /// `Query`: rows of `what` with the given fields. Cells of unknown fields have no value.
+    ///
+    /// # Errors
+    /// As [`Client::call`]; a row of the wrong shape is an error of its own within the answer.
+    pub async fn query<R: DeserializeOwned>(
+        &mut self,
+        what: &'static str,
+        fields: &[&str],
+        filter: Option<Value>,
+    ) -> Result<Rows<R>, LuxiError> {
+        let rows: RawRows = self.call("Query", &(what, fields, filter)).await?;
+        Ok(rows.typed(what, fields))
+    }
+}
+
+/// Whether an error to connect may pass by itself: luxid is starting, or its queue of new connections (5) is full.
+#[must_use]
+pub fn may_pass(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::WouldBlock
+    )
+}

@@ -1,0 +1,70 @@
+//! Parses, starts the runtime, makes one run, and turns how it ended into an exit code.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use ganeti_watcher::armed::Armed;
+use ganeti_watcher::cli::{self, Refusal};
+use ganeti_watcher::clock::SystemClock;
+use ganeti_watcher::layout::Layout;
+use ganeti_watcher::logging;
+use ganeti_watcher::luxi::UnixSocket;
+use ganeti_watcher::watch::{self, Context, Ended, Options};
+
+/// `constants.EXIT_SUCCESS`, `EXIT_FAILURE`, `EXIT_NOTMASTER`; 2 is optparse's.
+const SUCCESS: u8 = 0;
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+const NOT_MASTER: u8 = 11;
+
+fn main() -> ExitCode {
+    let code = match cli::parse(std::env::args_os()) {
+        Ok(options) => match run(&options) {
+            Ok(Ended::Done) => SUCCESS,
+            Ok(Ended::Failed) => FAILURE,
+            Ok(Ended::NotMaster) => NOT_MASTER,
+            Err(error) => {
+                say(&mut std::io::stderr(), &format!("ganeti-watcher: error: {error:#}"));
+                FAILURE
+            }
+        },
+        Err(Refusal::Answer(text)) => {
+            say(&mut std::io::stdout(), text.trim_end());
+            SUCCESS
+        }
+        Err(Refusal::Usage(text)) => {
+            say(&mut std::io::stderr(), &text);
+            USAGE
+        }
+        Err(Refusal::BadValue(text)) => {
+            say(&mut std::io::stderr(), &text);
+            FAILURE
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// An error here came too early for the log, and belongs on stderr.
+fn run(options: &Options) -> Result<Ended> {
+    let layout = Layout::from_environment()?;
+    let log_dir = layout.log_dir();
+    let problem = logging::start(&log_dir, options.debug, SystemClock)
+        .with_context(|| format!("cannot open the log file in '{}'", log_dir.display()))?;
+    if let Some(problem) = problem {
+        tracing::error!(
+            "Cannot open the log file in '{}', logging to stderr only: {problem}",
+            log_dir.display()
+        );
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let armed = Armed::unless(false).context("only a dry run goes without permission")?;
+    let luxid = UnixSocket(layout.luxi_socket());
+    let context = Context { options, layout: &layout, clock: &SystemClock, luxid: &luxid, armed: &armed };
+    Ok(runtime.block_on(watch::run(&context)))
+}
+
+fn say(stream: &mut dyn Write, text: &str) {
+    // A reader that closed its end has heard enough.
+    drop(writeln!(stream, "{text}"));
+}

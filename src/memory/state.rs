@@ -1,0 +1,308 @@
+//! What a node group's state file remembers. Pure: a value with Ganeti's schema, read from text and written to it.
+//!
+//! Source: `watcher/state.py: WatcherState`. Keys that this program does not know are kept.
+
+use serde_json::{Map, Value, json};
+
+use super::python_json;
+use crate::cluster::Timestamp;
+
+/// How many times an instance is started, or cleaned up, before it is given up (`MAXTRIES`).
+pub const MAX_TRIES: u64 = 5;
+/// Records older than this, in seconds, are dropped (`state.py: RETRY_EXPIRATION`).
+pub const RETRY_EXPIRATION: f64 = 8.0 * 3600.0;
+
+const INSTANCE: &str = "instance";
+const NODE: &str = "node";
+const RESTART_COUNT: &str = "restart_count";
+const RESTART_WHEN: &str = "restart_when";
+const CLEANUP_COUNT: &str = "cleanup_count";
+const CLEANUP_WHEN: &str = "cleanup_when";
+const BOOT_ID: &str = "bootid";
+/// Ours; the original keeps and ignores them.
+const PENDING_BOOT_ID: &str = "pending_bootid";
+const PENDING_ACTIVATIONS: &str = "pending_activations";
+
+/// Counters of instances and boot ids of nodes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    document: Map<String, Value>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::with_sections(Map::new())
+    }
+}
+
+impl State {
+    /// Reads the content of a state file. White space alone is an empty state.
+    ///
+    /// # Errors
+    /// What is wrong, and where, when it is not JSON or has another shape than a state file.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        let document: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let Value::Object(document) = document else {
+            return Err(format!("expected a JSON object, found {}", kind(&document)));
+        };
+        let state = Self::with_sections(document);
+        state.check()?;
+        Ok(state)
+    }
+
+    fn with_sections(mut document: Map<String, Value>) -> Self {
+        for section in [INSTANCE, NODE] {
+            document.entry(section).or_insert_with(|| Value::Object(Map::new()));
+        }
+        Self { document }
+    }
+
+    /// Checks the shape of everything that the accessors read, so that they cannot fail.
+    fn check(&self) -> Result<(), String> {
+        let is_boot_id = Value::is_string;
+        let is_names =
+            |value: &Value| value.as_array().is_some_and(|names| names.iter().all(Value::is_string));
+        let is_count = Value::is_u64;
+        let is_time = Value::is_number;
+        type Check<'a> = (&'a str, &'a str, &'a dyn Fn(&Value) -> bool);
+        let instance: [Check<'_>; 4] = [
+            (RESTART_COUNT, "a count", &is_count),
+            (RESTART_WHEN, "a time", &is_time),
+            (CLEANUP_COUNT, "a count", &is_count),
+            (CLEANUP_WHEN, "a time", &is_time),
+        ];
+        let node: [Check<'_>; 3] = [
+            (BOOT_ID, "a text", &is_boot_id),
+            (PENDING_BOOT_ID, "a text", &is_boot_id),
+            (PENDING_ACTIVATIONS, "a list of names", &is_names),
+        ];
+        for (section, checks) in [(INSTANCE, &instance[..]), (NODE, &node[..])] {
+            let records = &self.document[section];
+            let Value::Object(records) = records else {
+                return Err(format!("'{section}': expected an object, found {}", kind(records)));
+            };
+            for (name, record) in records {
+                let Value::Object(record) = record else {
+                    return Err(format!("'{section}' '{name}': expected an object, found {}", kind(record)));
+                };
+                for (key, expected, holds) in checks {
+                    if let Some(value) = record.get(*key).filter(|value| !holds(value)) {
+                        let found = kind(value);
+                        return Err(format!(
+                            "'{section}' '{name}' '{key}': expected {expected}, found {found}"
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The content of a state file, as Python would write it.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        // A map with text keys and values out of a JSON text can always be written.
+        python_json::to_line(&self.document).unwrap_or_default()
+    }
+
+    /// How many starts of the instance are on record.
+    #[must_use]
+    pub fn restart_attempts(&self, instance: &str) -> u64 {
+        self.count(instance, RESTART_COUNT)
+    }
+
+    /// How many failed clean-ups of the instance are on record.
+    #[must_use]
+    pub fn clean_up_attempts(&self, instance: &str) -> u64 {
+        self.count(instance, CLEANUP_COUNT)
+    }
+
+    /// Counts a start of the instance.
+    pub fn record_restart_attempt(&mut self, instance: &str, now: Timestamp) {
+        self.record_attempt(instance, RESTART_WHEN, RESTART_COUNT, now);
+    }
+
+    /// Counts a failed clean-up of the instance.
+    pub fn record_clean_up_attempt(&mut self, instance: &str, now: Timestamp) {
+        self.record_attempt(instance, CLEANUP_WHEN, CLEANUP_COUNT, now);
+    }
+
+    /// Drops everything on record about the instance.
+    pub fn forget_instance(&mut self, instance: &str) {
+        self.section_mut(INSTANCE).shift_remove(instance);
+    }
+
+    /// Names of the instances on record that are not among `existing`, or whose last start is more than eight hours
+    /// before `now` (`MaintainInstanceList`). A record without the time of a start counts as old, as it does for the
+    /// original.
+    #[must_use]
+    pub fn stale_instances(&self, exists: impl Fn(&str) -> bool, now: Timestamp) -> Vec<String> {
+        let started = |record: &Value| record.get(RESTART_WHEN).and_then(Value::as_f64).unwrap_or(0.0);
+        let stale =
+            |(name, record): &(&String, &Value)| !exists(name) || started(record) < now - RETRY_EXPIRATION;
+        self.section(INSTANCE).into_iter().flatten().filter(stale).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The boot id for which all activations were done.
+    #[must_use]
+    pub fn boot_id(&self, node: &str) -> Option<&str> {
+        self.node(node)?.get(BOOT_ID)?.as_str()
+    }
+
+    /// Stores a boot id for which all activations were done.
+    pub fn set_boot_id(&mut self, node: &str, boot_id: &str) {
+        let record = self.record_mut(NODE, node);
+        record.insert(BOOT_ID.to_owned(), json!(boot_id));
+        record.shift_remove(PENDING_BOOT_ID);
+        record.shift_remove(PENDING_ACTIVATIONS);
+    }
+
+    /// The instances whose activation for this boot of the node is still to be done; `None` when no pass over the
+    /// node's instances has been made since it booted.
+    #[must_use]
+    pub fn pending_activations(&self, node: &str, boot_id: &str) -> Option<Vec<&str>> {
+        let record = self.node(node)?;
+        if record.get(PENDING_BOOT_ID)?.as_str()? != boot_id {
+            return None;
+        }
+        Some(record.get(PENDING_ACTIVATIONS)?.as_array()?.iter().filter_map(Value::as_str).collect())
+    }
+
+    /// Stores which instances still wait for an activation because of this boot of the node.
+    pub fn set_pending_activations(&mut self, node: &str, boot_id: &str, instances: &[String]) {
+        let record = self.record_mut(NODE, node);
+        record.insert(PENDING_BOOT_ID.to_owned(), json!(boot_id));
+        record.insert(PENDING_ACTIVATIONS.to_owned(), json!(instances));
+    }
+
+    fn section(&self, section: &str) -> Option<&Map<String, Value>> {
+        self.document.get(section)?.as_object()
+    }
+
+    fn node(&self, node: &str) -> Option<&Map<String, Value>> {
+        self.section(NODE)?.get(node)?.as_object()
+    }
+
+    fn section_mut(&mut self, section: &str) -> &mut Map<String, Value> {
+        object(self.document.entry(section).or_insert(Value::Null))
+    }
+
+    fn record_mut(&mut self, section: &str, name: &str) -> &mut Map<String, Value> {
+        object(self.section_mut(section).entry(name).or_insert(Value::Null))
+    }
+
+    fn count(&self, instance: &str, key: &str) -> u64 {
+        let record = self.section(INSTANCE).and_then(|instances| instances.get(instance));
+        record.and_then(|record| record.get(key)).and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    fn record_attempt(&mut self, instance: &str, when: &str, count: &str, now: Timestamp) {
+        let attempts = self.count(instance, count).saturating_add(1);
+        let record = self.record_mut(INSTANCE, instance);
+        record.insert(when.to_owned(), json!(now));
+        record.insert(count.to_owned(), json!(attempts));
+    }
+}
+
+/// The map in `value`, which becomes an empty one when it is something else.
+fn object(value: &mut Value) -> &mut Map<String, Value> {
+    if !value.is_object() {
+        *value = Value::Object(Map::new());
+    }
+    match value {
+        Value::Object(map) => map,
+        _ => unreachable!("made an object two lines above"),
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "another number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = concat!(
+        r#"{"instance": {"i4": {"restart_when": 1795343883.7321687, "restart_count": 2, "new": [1]}}, "#,
+        r#""node": {"n1": {"bootid": "b1", "x": null}}, "extra": true}"#,
+        "\n"
+    );
+
+    #[test]
+    fn unknown_keys_survive_a_change() {
+        let mut state = State::parse(TEXT).unwrap();
+        assert_eq!(state.to_text(), TEXT);
+        state.record_restart_attempt("i4", 1_795_344_000.25);
+        state.set_boot_id("n1", "b2");
+        let expected = TEXT
+            .replace("1795343883.7321687", "1795344000.25")
+            .replace("\"restart_count\": 2", "\"restart_count\": 3")
+            .replace("b1", "b2");
+        assert_eq!(state.to_text(), expected);
+    }
+
+    #[test]
+    fn an_empty_text_is_an_empty_state() {
+        let empty = "{\"instance\": {}, \"node\": {}}\n";
+        assert_eq!(State::parse("").unwrap().to_text(), empty);
+        assert_eq!(State::parse("\n").unwrap().to_text(), empty);
+        assert_eq!(State::parse("{}").unwrap().to_text(), empty);
+    }
+
+    #[test]
+    fn every_wrong_shape_is_an_error_that_names_the_place() {
+        for (text, words) in [
+            ("[1]", "expected a JSON object, found a list"),
+            ("{\"instance\": {", "EOF"),
+            ("not json", "expected"),
+            (r#"{"node": []}"#, "'node': expected an object, found a list"),
+            (r#"{"instance": {"i": 5}}"#, "'instance' 'i': expected an object"),
+            (
+                r#"{"instance": {"i": {"restart_count": "5"}}}"#,
+                "'restart_count': expected a count, found a text",
+            ),
+            (r#"{"instance": {"i": {"restart_count": -1}}}"#, "expected a count, found another number"),
+            (r#"{"instance": {"i": {"cleanup_when": null}}}"#, "expected a time, found null"),
+            (r#"{"node": {"n": {"bootid": 1}}}"#, "'bootid': expected a text"),
+            (r#"{"node": {"n": {"pending_activations": [1]}}}"#, "expected a list of names"),
+        ] {
+            let error = State::parse(text).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn records_go_with_their_instance_and_after_eight_hours() {
+        let mut state = State::default();
+        let now = 100_000.0;
+        state.record_restart_attempt("fresh", now - RETRY_EXPIRATION);
+        state.record_restart_attempt("old", now - RETRY_EXPIRATION - 1.0);
+        state.record_restart_attempt("gone", now);
+        state.record_clean_up_attempt("cleaned", now);
+        assert_eq!(state.stale_instances(|name| name != "gone", now), ["old", "gone", "cleaned"]);
+    }
+
+    #[test]
+    fn pending_activations_belong_to_one_boot() {
+        let mut state = State::default();
+        assert_eq!(state.pending_activations("n", "b1"), None);
+        state.set_pending_activations("n", "b1", &["i1".to_owned()]);
+        assert_eq!(state.pending_activations("n", "b1"), Some(vec!["i1"]));
+        assert_eq!(state.pending_activations("n", "b2"), None);
+        assert_eq!(state.boot_id("n"), None);
+        state.set_boot_id("n", "b1");
+        assert_eq!(state.pending_activations("n", "b1"), None);
+        assert_eq!(state.to_text(), "{\"instance\": {}, \"node\": {\"n\": {\"bootid\": \"b1\"}}}\n");
+    }
+}

@@ -1,0 +1,216 @@
+//! The state file of a node group: opened and locked for a run, saved without ever being unlocked or half written.
+//!
+//! Source: `watcher/state.py: OpenStateFile, WatcherState.__init__, WatcherState.Save`.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use tracing::{debug, info, warn};
+
+use super::files::{read_text_from, replace};
+use super::state::State;
+
+/// Far more than the records of 100,000 instances need.
+const LONGEST_FILE: u64 = 256 << 20;
+
+/// A state file that this process holds the lock of.
+#[derive(Debug)]
+pub struct StateFile {
+    path: PathBuf,
+    /// Holds the lock; replaced by the file that a save puts in its place.
+    locked: File,
+    /// What the file says now, in normal form.
+    saved: String,
+}
+
+impl StateFile {
+    /// Opens or creates the file, locks it without waiting and reads it. `stamp` goes into the name under which
+    /// content that cannot be read is set aside.
+    ///
+    /// # Errors
+    /// When another run holds the lock, or nothing can be written there.
+    pub fn open(path: &Path, stamp: &str) -> Result<(Self, State)> {
+        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+            let aside = set_aside_name(path, stamp);
+            fs::rename(path, &aside).with_context(|| format!("cannot set '{}' aside", path.display()))?;
+            report_invalid(path, "it is not a file", &aside);
+        }
+        let existed = path.exists();
+        let locked = open_and_lock(path)?;
+        let state = match read_text_from(&locked, LONGEST_FILE) {
+            Ok(text) if text.is_empty() => {
+                if existed {
+                    info!("State file '{}' is empty, using defaults", path.display());
+                }
+                None
+            }
+            Ok(text) => accept(path, State::parse(&text), stamp)?,
+            Err(error) => accept(path, Err(error.to_string()), stamp)?,
+        };
+        // Content that was not understood is replaced by the first save, even when nothing else changes.
+        let saved = state.as_ref().map_or_else(String::new, State::to_text);
+        Ok((Self { path: path.to_owned(), locked, saved }, state.unwrap_or_default()))
+    }
+
+    /// Writes the state, or only touches the file when nothing changed: Ganeti's cleaner removes state files that
+    /// were not modified for 21 days. The lock is held without a gap.
+    ///
+    /// # Errors
+    /// When the file cannot be written; the old content is then still there.
+    pub fn save(&mut self, state: &State) -> Result<()> {
+        let text = state.to_text();
+        if text == self.saved {
+            debug!("Data didn't change, just touching status file");
+            return self
+                .locked
+                .set_modified(SystemTime::now())
+                .with_context(|| format!("cannot touch the state file '{}'", self.path.display()));
+        }
+        self.replace(text)
+    }
+
+    /// Writes the state if it changed, as [`StateFile::save`].
+    ///
+    /// # Errors
+    /// As [`StateFile::save`].
+    pub fn save_change(&mut self, state: &State) -> Result<()> {
+        let text = state.to_text();
+        if text == self.saved { Ok(()) } else { self.replace(text) }
+    }
+
+    fn replace(&mut self, text: String) -> Result<()> {
+        // Locked before it gets its name: otherwise another run could lock it first.
+        self.locked = replace(&self.path, text.as_bytes(), |file| Ok(file.try_lock()?))?;
+        self.saved = text;
+        Ok(())
+    }
+}
+
+fn open_and_lock(path: &Path) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file =
+        options.open(path).with_context(|| format!("cannot open the state file '{}'", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("Can't acquire lock on state file {}: File already locked", path.display())
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock the state file '{}'", path.display()))
+        }
+    }
+}
+
+/// The state, or `None` after content that is none was set aside under a second name. The first name stays until a
+/// save replaces it, and so does the lock, where other runs look for it.
+fn accept(path: &Path, state: Result<State, String>, stamp: &str) -> Result<Option<State>> {
+    let problem = match state {
+        Ok(state) => return Ok(Some(state)),
+        Err(problem) => problem,
+    };
+    let aside = set_aside_name(path, stamp);
+    fs::hard_link(path, &aside).with_context(|| {
+        format!("Invalid state file '{}' ({problem}) cannot be kept as '{}'", path.display(), aside.display())
+    })?;
+    report_invalid(path, &problem, &aside);
+    Ok(None)
+}
+
+fn report_invalid(path: &Path, problem: &str, aside: &Path) {
+    warn!(
+        "Invalid state file '{}': {problem}. Set aside as '{}', using defaults",
+        path.display(),
+        aside.display()
+    );
+}
+
+/// Not a name that Ganeti's cleaner (`watcher.*.data`) removes.
+fn set_aside_name(path: &Path, stamp: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".bad-{stamp}"));
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixture {
+        directory: tempfile::TempDir,
+        path: PathBuf,
+    }
+
+    fn fixture() -> Fixture {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("watcher.u.data");
+        Fixture { directory, path }
+    }
+
+    fn content(path: &Path) -> String {
+        super::super::files::read_text(path, 1000).unwrap()
+    }
+
+    #[test]
+    fn a_second_run_is_kept_out_until_the_first_ends_also_after_a_save() {
+        let Fixture { directory: _directory, path } = fixture();
+        let (mut file, mut state) = StateFile::open(&path, "1").unwrap();
+        let refused = StateFile::open(&path, "1").unwrap_err().to_string();
+        assert!(refused.starts_with("Can't acquire lock on state file "), "{refused}");
+        state.set_boot_id("n", "b");
+        file.save(&state).unwrap();
+        assert!(StateFile::open(&path, "1").is_err());
+        drop(file);
+        let (_file, loaded) = StateFile::open(&path, "1").unwrap();
+        assert_eq!(loaded.boot_id("n"), Some("b"));
+    }
+
+    #[test]
+    fn an_unchanged_state_is_only_touched() {
+        let Fixture { directory: _directory, path } = fixture();
+        let text = r#"{"node":{"n":{"bootid":"b"}}}"#;
+        replace(&path, text.as_bytes(), |_| Ok(())).unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH;
+        File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
+        let (mut file, state) = StateFile::open(&path, "1").unwrap();
+        file.save(&state).unwrap();
+        assert_eq!(content(&path), text, "the original text is kept to the byte");
+        assert!(fs::metadata(&path).unwrap().modified().unwrap() > long_ago);
+    }
+
+    #[test]
+    fn bad_content_is_set_aside_and_the_run_goes_on() {
+        for bad in [&b"{\"instance\": {"[..], b"nonsense", b"[]", b"\xff\xfe", b"{\"node\": {\"n\": 1}}"] {
+            let Fixture { directory: _directory, path } = fixture();
+            replace(&path, bad, |_| Ok(())).unwrap();
+            let (mut file, state) = StateFile::open(&path, "20261122-101632").unwrap();
+            assert_eq!(state, State::default());
+            file.save(&state).unwrap();
+            let aside = path.with_file_name("watcher.u.data.bad-20261122-101632");
+            assert_eq!(fs::read(aside).unwrap(), bad);
+            assert_eq!(content(&path), State::default().to_text());
+        }
+    }
+
+    #[test]
+    fn a_directory_in_its_place_is_set_aside() {
+        let Fixture { directory, path } = fixture();
+        fs::create_dir(&path).unwrap();
+        let (mut file, state) = StateFile::open(&path, "1").unwrap();
+        file.save(&state).unwrap();
+        assert!(directory.path().join("watcher.u.data.bad-1").is_dir());
+        assert!(path.is_file());
+    }
+
+    #[test]
+    fn an_empty_file_is_an_empty_state_and_nothing_is_set_aside() {
+        let Fixture { directory, path } = fixture();
+        replace(&path, b"", |_| Ok(())).unwrap();
+        let (_file, state) = StateFile::open(&path, "1").unwrap();
+        assert_eq!(state, State::default());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,195 @@
+//! The instance-status files: what every instance of a group, and of the cluster, was found to be.
+//!
+//! Source: `watcher/__init__.py: _WriteInstanceStatus, _ReadInstanceStatus, _MergeInstanceStatus`.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, error};
+
+use super::files::{read_text_from, replace};
+use crate::cluster::Instance;
+
+/// How long the lock of the cluster's file is waited for.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+const LOCK_FIRST_DELAY: Duration = Duration::from_millis(100);
+const LOCK_LAST_DELAY: Duration = Duration::from_secs(1);
+const LONGEST_FILE: u64 = 256 << 20;
+
+/// Writes the file of one group: `NAME SPACE STATUS` lines, sorted, without a final line feed.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_group(path: &Path, instances: &[Instance]) -> Result<()> {
+    write(
+        path,
+        instances.iter().map(|instance| (instance.name.as_str(), instance.status.as_word())).collect(),
+    )
+}
+
+fn write(path: &Path, mut entries: Vec<(&str, &str)>) -> Result<()> {
+    debug!("Updating instance status file '{}' with {} instances", path.display(), entries.len());
+    entries.sort_unstable();
+    let lines: Vec<String> = entries.iter().map(|(name, status)| format!("{name} {status}")).collect();
+    replace(path, lines.join("\n").as_bytes(), |_| Ok(())).map(drop)
+}
+
+/// Merges the files of all groups into the cluster's. An instance that is in several has the status of the file that
+/// was written last. A group without a file yet is logged and left out; so is the whole merge when the lock cannot
+/// be had in ten seconds, because then another group is at it.
+///
+/// # Errors
+/// When the cluster's file cannot be opened or written.
+pub async fn merge(cluster_file: &Path, group_files: &[PathBuf]) -> Result<()> {
+    let Some(lock) = lock(cluster_file).await? else {
+        error!(
+            "Can't acquire lock on instance status file '{}', not updating: still locked after {} s",
+            cluster_file.display(),
+            LOCK_TIMEOUT.as_secs()
+        );
+        return Ok(());
+    };
+    debug!("Acquired exclusive lock on '{}'", cluster_file.display());
+    let contents: Vec<(SystemTime, String)> =
+        group_files.iter().filter_map(|path| read_group(path)).collect();
+    let mut newest: BTreeMap<&str, (SystemTime, &str)> = BTreeMap::new();
+    for (modified, content) in &contents {
+        for (name, status) in content.lines().filter_map(split_line) {
+            let entry = newest.entry(name).or_insert((*modified, status));
+            *entry = (*entry).max((*modified, status));
+        }
+    }
+    write(cluster_file, newest.into_iter().map(|(name, (_, status))| (name, status)).collect())?;
+    drop(lock);
+    Ok(())
+}
+
+fn split_line(line: &str) -> Option<(&str, &str)> {
+    let (name, status) = line.trim_start().split_once(char::is_whitespace)?;
+    Some((name, status.trim_start()))
+}
+
+fn read_group(path: &Path) -> Option<(SystemTime, String)> {
+    debug!("Reading per-group instance status from '{}'", path.display());
+    let read = || {
+        let file = File::open(path)?;
+        Ok((file.metadata()?.modified()?, read_text_from(&file, LONGEST_FILE)?))
+    };
+    match read() {
+        Ok(content) => Some(content),
+        Err(problem) if io::Error::kind(&problem) == io::ErrorKind::NotFound => {
+            error!("Can't read '{}', does not exist (yet)", path.display());
+            None
+        }
+        Err(problem) => {
+            error!("Unable to read '{}', ignoring: {problem}", path.display());
+            None
+        }
+    }
+}
+
+/// Locks the file itself, which every merge replaces: a lock on a file that meanwhile lost its name is tried again on
+/// the new one.
+async fn lock(path: &Path) -> Result<Option<File>> {
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    let mut delay = LOCK_FIRST_DELAY;
+    loop {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(path).with_context(|| format!("cannot open '{}'", path.display()))?;
+        if file.try_lock().is_ok() && is_still_named(&file, path) {
+            return Ok(Some(file));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        sleep(delay).await;
+        delay = delay.mul_f64(1.2).min(LOCK_LAST_DELAY);
+    }
+}
+
+fn is_still_named(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{AdminState, InstanceStatus};
+    use crate::memory::files::read_text;
+
+    fn instance(name: &str, status: InstanceStatus) -> Instance {
+        Instance {
+            name: name.into(),
+            status,
+            admin_state: AdminState::Up,
+            disks_active: true,
+            secondaries: Vec::new(),
+            disk_template: "diskless".into(),
+        }
+    }
+
+    fn content(path: &Path) -> String {
+        read_text(path, 1000).unwrap()
+    }
+
+    #[test]
+    fn lines_are_sorted_as_text_and_the_last_has_no_line_feed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("status");
+        let instances = [
+            ("i2", InstanceStatus::Running),
+            ("i10", InstanceStatus::ErrorDown),
+            ("a", InstanceStatus::UserDown),
+        ];
+        let instances = instances.map(|(name, status)| instance(name, status));
+        write_group(&path, &instances).unwrap();
+        assert_eq!(content(&path), "a USER_down\ni10 ERROR_down\ni2 running");
+        write_group(&path, &[]).unwrap();
+        assert_eq!(content(&path), "");
+    }
+
+    #[tokio::test]
+    async fn the_newest_file_wins_and_a_missing_one_is_left_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = ["a", "b", "c"].map(|name| directory.path().join(name));
+        let cluster = directory.path().join("cluster");
+        write_group(&paths[0], &[instance("moved", InstanceStatus::ErrorDown)]).unwrap();
+        write_group(
+            &paths[1],
+            &[instance("moved", InstanceStatus::Running), instance("x", InstanceStatus::ErrorUp)],
+        )
+        .unwrap();
+        let age = |path: &Path, seconds| {
+            let when = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            File::options().write(true).open(path).unwrap().set_modified(when).unwrap();
+        };
+        age(&paths[0], 10);
+        age(&paths[1], 20);
+        merge(&cluster, &paths).await.unwrap();
+        assert_eq!(content(&cluster), "moved running\nx ERROR_up");
+        age(&paths[0], 30);
+        merge(&cluster, &paths).await.unwrap();
+        assert_eq!(content(&cluster), "moved ERROR_down\nx ERROR_up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_that_is_never_free_is_given_up_and_nothing_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let cluster = directory.path().join("cluster");
+        replace(&cluster, b"kept", |_| Ok(())).unwrap();
+        let holder = File::open(&cluster).unwrap();
+        holder.lock().unwrap();
+        merge(&cluster, &[]).await.unwrap();
+        assert_eq!(content(&cluster), "kept");
+    }
+}

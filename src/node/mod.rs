@@ -1,0 +1,5 @@
+//! This node: what Ganeti wrote on it, who it is, and its daemons.
+
+pub mod daemons;
+pub mod own_name;
+pub mod ssconf;

@@ -1,0 +1,224 @@
+//! The world becomes a value: luxid's answers as [`Snapshot`] and other plain facts.
+//!
+//! Source: `watcher/__init__.py: _GetGroupData, _CheckMaster, _StartGroupChildren`.
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+use tracing::{error, warn};
+
+use crate::cluster::{AdminState, GanetiVersion, Instance, InstanceStatus, Node, Snapshot, SplitInstance};
+use crate::luxi::messages::{Cell, Rows};
+use crate::luxi::{Client, LuxiError};
+
+/// What the whole cluster says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterFacts {
+    /// Name of the master node.
+    pub master_node: String,
+    /// Whether the job queue takes no jobs.
+    pub queue_is_drained: bool,
+}
+
+/// A node group.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: String,
+}
+
+/// Asks for the [`ClusterFacts`].
+///
+/// # Errors
+/// As [`Client::call`].
+pub async fn cluster_facts(client: &mut Client<'_>) -> Result<ClusterFacts, LuxiError> {
+    let (master_node, queue_is_drained): (String, Option<bool>) =
+        client.call("QueryConfigValues", &(["master_node", "drain_flag"],)).await?;
+    Ok(ClusterFacts { master_node, queue_is_drained: queue_is_drained.unwrap_or(false) })
+}
+
+/// The cluster's version; `None`, with a warning, when it has a form that is not known.
+///
+/// # Errors
+/// As [`Client::call`].
+pub async fn version(client: &mut Client<'_>) -> Result<Option<GanetiVersion>, LuxiError> {
+    #[derive(Deserialize)]
+    struct ClusterInfo {
+        software_version: String,
+    }
+    let info: ClusterInfo = client.call("QueryClusterInfo", &Vec::<Value>::new()).await?;
+    let version = GanetiVersion::parse(&info.software_version);
+    if version.is_none() {
+        warn!("Ganeti's version '{}' has an unknown form; using no optional features", info.software_version);
+    }
+    Ok(version)
+}
+
+/// All node groups, in natural order of names.
+///
+/// # Errors
+/// As [`Client::call`].
+pub async fn groups(client: &mut Client<'_>) -> Result<Vec<Group>, LuxiError> {
+    client.call("QueryGroups", &(Vec::<String>::new(), ["name", "uuid"], false)).await
+}
+
+/// One node group with its instances, nodes and locks. A row that cannot be read costs a log line and that object;
+/// a split instance costs a log line and is left out.
+///
+/// # Errors
+/// As [`Client::call`], for the first of the three queries that fails.
+pub async fn group(client: &mut Client<'_>, uuid: &str) -> Result<Snapshot> {
+    let mut snapshot = Snapshot { group: uuid.to_owned(), is_complete: true, ..Snapshot::default() };
+    let rows = client.query::<LockRow>("lock", &["name", "mode"], None).await.context("locks")?;
+    for (name, mode) in readable(rows, &mut snapshot.is_complete) {
+        if let (Some(name), Some(_mode)) = (name.value(), mode.value())
+            && let Some(instance) = name.strip_prefix("instance/")
+        {
+            snapshot.locked_instances.insert(instance.to_owned());
+        }
+    }
+    let filter = json!(["==", "pnode.group.uuid", uuid]);
+    let rows = client.query("instance", &INSTANCE_FIELDS, Some(filter)).await.context("instances")?;
+    for row in readable(rows, &mut snapshot.is_complete) {
+        match membership(row) {
+            Ok(instance) => snapshot.instances.push(instance),
+            Err(split) => snapshot.split.push(split),
+        }
+    }
+    let filter = json!(["==", "group.uuid", uuid]);
+    let rows = client.query("node", &["name", "bootid", "offline"], Some(filter)).await.context("nodes")?;
+    snapshot.nodes = readable::<NodeRow>(rows, &mut snapshot.is_complete).map(node).collect();
+    Ok(snapshot)
+}
+
+/// The named instances as they are now, without those that are gone.
+///
+/// # Errors
+/// As [`Client::call`].
+pub async fn instances_by_name(client: &mut Client<'_>, names: &[&str]) -> Result<Vec<Instance>, LuxiError> {
+    let mut filter = vec![json!("|")];
+    filter.extend(names.iter().map(|name| json!(["==", "name", name])));
+    let rows = client.query("instance", &INSTANCE_FIELDS, Some(Value::Array(filter))).await?;
+    Ok(readable(rows, &mut true).filter_map(|row| membership(row).ok()).collect())
+}
+
+/// The summaries of every opcode of every job that has not ended, one list for each job.
+///
+/// # Errors
+/// As [`Client::call`].
+pub async fn pending_job_summaries(client: &mut Client<'_>) -> Result<Vec<Vec<String>>, LuxiError> {
+    let filter =
+        json!(["|", ["==", "status", "running"], ["==", "status", "queued"], ["==", "status", "waiting"]]);
+    let rows = client.query::<(Cell<Vec<String>>,)>("job", &["summary"], Some(filter)).await?;
+    Ok(readable(rows, &mut true).filter_map(|(summary,)| summary.value()).collect())
+}
+
+type LockRow = (Cell<String>, Cell<String>);
+type NodeRow = (Required<String>, Cell<String>, Cell<bool>);
+type InstanceRow = (
+    Required<String>,
+    Required<String>,
+    Required<AdminState>,
+    Required<bool>,
+    Required<Vec<String>>,
+    Cell<String>,
+    Required<Vec<Option<String>>>,
+    Cell<String>,
+);
+
+const INSTANCE_FIELDS: [&str; 8] = [
+    "name",
+    "status",
+    "admin_state",
+    "disks_active",
+    "snodes",
+    "pnode.group.uuid",
+    "snodes.group.uuid",
+    "disk_template",
+];
+
+/// A cell that must have a value.
+#[derive(Debug, Deserialize)]
+struct Required<T>(IgnoredAny, T);
+
+fn readable<R>(Rows(rows): Rows<R>, is_complete: &mut bool) -> impl Iterator<Item = R> {
+    let (good, bad): (Vec<_>, Vec<_>) = rows.into_iter().partition(Result::is_ok);
+    for problem in bad.into_iter().filter_map(Result::err) {
+        error!("Ignoring what luxid says that cannot be understood: {problem}");
+        *is_complete = false;
+    }
+    good.into_iter().flatten()
+}
+
+fn node((name, boot_id, offline): NodeRow) -> Node {
+    let boot_id = boot_id.value().filter(|boot_id| !boot_id.is_empty());
+    Node { name: name.1, boot_id, offline: offline.value().unwrap_or(false) }
+}
+
+/// The instance, or why it is split: a secondary node is in another group than the primary.
+fn membership(row: InstanceRow) -> Result<Instance, SplitInstance> {
+    let (name, status, admin_state, disks_active, secondaries, primary_group, secondary_groups, template) =
+        row;
+    let primary_group = primary_group.value();
+    if !secondaries.1.is_empty() && secondary_groups.1.iter().any(|group| *group != primary_group) {
+        return Err(SplitInstance {
+            name: name.1,
+            primary_group: primary_group.unwrap_or_default(),
+            secondary_groups: secondary_groups.1.into_iter().flatten().collect(),
+        });
+    }
+    Ok(Instance {
+        name: name.1,
+        status: InstanceStatus::from_word(&status.1),
+        admin_state: admin_state.1,
+        disks_active: disks_active.1,
+        secondaries: secondaries.1,
+        disk_template: template.value().unwrap_or_default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(text: &str) -> InstanceRow {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_row_becomes_an_instance() {
+        let instance = membership(row(
+            r#"[[0,"i1"],[0,"ERROR_down"],[0,"up"],[0,true],[0,["n2"]],[0,"g"],[0,["g"]],[0,"drbd"]]"#,
+        ))
+        .unwrap();
+        assert_eq!(instance.status, InstanceStatus::ErrorDown);
+        assert_eq!(instance.admin_state, AdminState::Up);
+        assert_eq!(instance.secondaries, ["n2"]);
+    }
+
+    #[test]
+    fn an_instance_with_nodes_in_two_groups_is_split() {
+        let split = membership(row(
+            r#"[[0,"i1"],[0,"running"],[0,"up"],[0,true],[0,["n2"]],[0,"g"],[0,["h"]],[0,"drbd"]]"#,
+        ));
+        assert_eq!(
+            split.unwrap_err(),
+            SplitInstance {
+                name: "i1".into(),
+                primary_group: "g".into(),
+                secondary_groups: vec!["h".into()]
+            }
+        );
+    }
+
+    #[test]
+    fn a_node_that_does_not_answer_or_is_offline_has_no_boot_id() {
+        let parse = |text: &str| node(serde_json::from_str(text).unwrap());
+        assert_eq!(parse(r#"[[0,"n1"],[2,null],[0,false]]"#).boot_id, None);
+        assert!(parse(r#"[[0,"n1"],[4,null],[0,true]]"#).offline);
+        assert_eq!(parse(r#"[[0,"n1"],[0,"b"],[0,false]]"#).boot_id.as_deref(), Some("b"));
+    }
+}

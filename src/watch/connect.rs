@@ -1,0 +1,105 @@
+//! The connection to luxid, with the rules that tell a node that is not the master from a luxid that is down.
+//!
+//! Source: `runtime.py: GetClient`, `rpc/transport.py: Transport._Connect`, `watcher/__init__.py: GetLuxiClient,
+//! _CheckMaster`.
+
+use std::io;
+use std::time::Duration;
+
+use anyhow::{Context as _, Error, Result};
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use super::{Context, NotMaster};
+use crate::luxi::Client;
+use crate::luxi::client::{CONNECT_INTERVAL, CONNECT_TIMEOUT, may_pass};
+use crate::node::{daemons, own_name, ssconf};
+use crate::observe::{self, ClusterFacts};
+
+/// How long luxid may take to listen before it is taken for down. `daemon-util` does nothing to a luxid that runs.
+const START_GRACE: Duration = Duration::from_secs(3);
+
+/// Connects to luxid, and starts it once when it seems to be down.
+///
+/// # Errors
+/// [`NotMaster`] when this node is not the master; otherwise why there is no connection.
+pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client<'a>> {
+    match connect(context, START_GRACE).await {
+        Err(Unconnected::Down(error)) => {
+            warn!("Luxi daemon seems to be down ({error}), trying to restart");
+            daemons::check_and_start(context.armed, context.layout, "ganeti-luxid")
+                .await
+                .context("Can't start the master daemon")?;
+        }
+        other => return other.map_err(|unconnected| unconnected.describe(context)),
+    }
+    connect_within(context, CONNECT_TIMEOUT).await
+}
+
+/// Connects to luxid, trying for `limit`.
+///
+/// # Errors
+/// As [`connect_or_start`].
+pub(super) async fn connect_within<'a>(context: &Context<'a>, limit: Duration) -> Result<Client<'a>> {
+    connect(context, limit).await.map_err(|unconnected| unconnected.describe(context))
+}
+
+/// Asks luxid who the master is, and whether the queue is drained.
+///
+/// # Errors
+/// [`NotMaster`] when it is another node.
+pub(super) async fn check_master(context: &Context<'_>, client: &mut Client<'_>) -> Result<ClusterFacts> {
+    let facts = observe::cluster_facts(client).await?;
+    if !own_name::is_own(context.layout, &facts.master_node).await {
+        return Err(NotMaster(format!("the master is '{}'", facts.master_node)).into());
+    }
+    Ok(facts)
+}
+
+enum Unconnected {
+    NotMaster(NotMaster),
+    /// luxid should be there, and is not.
+    Down(io::Error),
+    Broken(io::Error),
+}
+
+impl Unconnected {
+    fn describe(self, context: &Context<'_>) -> Error {
+        match self {
+            Self::NotMaster(not_master) => not_master.into(),
+            Self::Down(error) | Self::Broken(error) => {
+                Error::from(error).context(format!("cannot connect to luxid at {}", context.luxid.address()))
+            }
+        }
+    }
+}
+
+async fn connect<'a>(context: &Context<'a>, limit: Duration) -> Result<Client<'a>, Unconnected> {
+    let deadline = Instant::now() + limit;
+    let mut is_master = false;
+    loop {
+        let error = match Client::connect(context.luxid).await {
+            Ok(client) => return Ok(client),
+            Err(error) if may_pass(&error) => error,
+            Err(error) => return Err(Unconnected::Broken(error)),
+        };
+        if error.kind() != io::ErrorKind::WouldBlock && !is_master {
+            check_ssconf_master(context).await.map_err(Unconnected::NotMaster)?;
+            is_master = true;
+        }
+        if Instant::now() >= deadline {
+            return Err(Unconnected::Down(error));
+        }
+        sleep(CONNECT_INTERVAL).await;
+    }
+}
+
+async fn check_ssconf_master(context: &Context<'_>) -> Result<(), NotMaster> {
+    let master = ssconf::master_node(context.layout)
+        .map_err(|_| NotMaster("this machine is not part of a cluster".to_owned()))?;
+    if own_name::is_own(context.layout, &master).await {
+        Ok(())
+    } else {
+        Err(NotMaster(format!("the master is '{master}'")))
+    }
+}

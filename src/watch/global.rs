@@ -1,0 +1,63 @@
+//! The global part of a run: what is done once, on every node.
+//!
+//! Source: `watcher/__init__.py: _GlobalWatcher, _StartGroupChildren, _ArchiveJobs`.
+
+use std::fs::File;
+
+use anyhow::{Context as _, Result};
+use futures_util::future::join_all;
+use tracing::{debug, error};
+
+use super::{Context, Ended, NotMaster, connect, detach, group};
+use crate::luxi::Client;
+use crate::luxi::client::CALL_TIMEOUT;
+use crate::observe::{self, Group};
+
+/// Runs the global part. `lock` is the watcher lock, which detached group parts keep.
+///
+/// Not here yet: the daemons of this node, the site's hooks and node maintenance come before the connection; the RAPI
+/// and WConfD probes come after it.
+///
+/// # Errors
+/// When luxid cannot be used. A group that fails is logged and makes the run [`Ended::Failed`].
+pub(super) async fn run(context: &Context<'_>, lock: &File) -> Result<Ended> {
+    let mut client = match connect::connect_or_start(context).await {
+        Err(error) if error.is::<NotMaster>() => {
+            debug!("{error}, nothing more to do here");
+            return Ok(Ended::Done);
+        }
+        client => client?,
+    };
+    connect::check_master(context, &mut client).await?;
+    archive_jobs(&mut client, context).await?;
+    let groups = observe::groups(&mut client).await?;
+    drop(client);
+    if !context.options.wait_children {
+        return detach::start(context, &groups, lock);
+    }
+    let results = join_all(groups.iter().map(|group| watch(context, group))).await;
+    Ok(if results.into_iter().all(|succeeded| succeeded) { Ended::Done } else { Ended::Failed })
+}
+
+/// One group; whether it went well.
+async fn watch(context: &Context<'_>, group: &Group) -> bool {
+    match group::run(context, &group.uuid).await {
+        Ok(()) => true,
+        Err(error) => {
+            error!("Watcher for node group '{}' ({}) failed: {error:#}", group.name, group.uuid);
+            false
+        }
+    }
+}
+
+/// Old jobs are archived before new ones are submitted: a full queue must not keep the watcher from emptying it.
+async fn archive_jobs(client: &mut Client<'_>, context: &Context<'_>) -> Result<()> {
+    // luxid's own limit for the call, as the original has it.
+    let time_limit = (CALL_TIMEOUT.as_secs() - 1) / 2;
+    let (archived, left): (u64, u64) = client
+        .call("AutoArchiveJobs", &(context.options.job_age, time_limit))
+        .await
+        .context("cannot archive old jobs")?;
+    debug!("Archived {archived} jobs, left {left}");
+    Ok(())
+}

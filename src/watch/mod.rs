@@ -1,0 +1,131 @@
+//! One run: the global part, which every node makes, and the group part, which the master makes for each node group.
+
+mod connect;
+mod detach;
+mod global;
+mod group;
+mod verify;
+
+use anyhow::{Error, Result};
+use tracing::{debug, error};
+
+use crate::act::Witness;
+use crate::armed::Armed;
+use crate::clock::Clock;
+use crate::cluster::Timestamp;
+use crate::decide::{Action, Note, Outcome};
+use crate::layout::Layout;
+use crate::logging;
+use crate::luxi::Connector;
+use crate::memory::locks;
+use crate::memory::pause::{self, Pause};
+
+/// What a run is asked to do; the original's options.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Only the group part, for the node group with this UUID.
+    pub node_group: Option<String>,
+    /// Jobs that ended so many seconds ago are archived.
+    pub job_age: i64,
+    /// The pause file is not minded.
+    pub ignore_pause: bool,
+    /// The global part waits for the group parts.
+    pub wait_children: bool,
+    /// Disks are not verified.
+    pub no_verify_disks: bool,
+    /// Disks are verified without waiting for locks (Ganeti 3.1 and later).
+    pub no_strict: bool,
+    /// Log more, and to stderr too. Handed on to detached group parts.
+    pub debug: bool,
+}
+
+/// What a run works with.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// What it is asked to do.
+    pub options: &'a Options,
+    /// Where things are.
+    pub layout: &'a Layout,
+    /// What time it is.
+    pub clock: &'a dyn Clock,
+    /// How luxid is reached.
+    pub luxid: &'a dyn Connector,
+    /// Permission to change something.
+    pub armed: &'a Armed,
+}
+
+impl Context<'_> {
+    /// Whether an administrator wants the watcher to do nothing now.
+    fn is_paused(&self) -> Result<bool> {
+        // Read before the option is minded: an expired or broken pause file is removed either way.
+        let pause = pause::check(&self.layout.pause_file(), self.clock.now())?;
+        Ok(pause != Pause::Off && !self.options.ignore_pause)
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything was done, or there was nothing to do here.
+    Done,
+    /// Something failed, and was logged.
+    Failed,
+    /// This is not the master, and that was found too late to be quiet about it.
+    NotMaster,
+}
+
+/// This node is not the master, so a run has nothing to do with the cluster.
+#[derive(Debug, thiserror::Error)]
+#[error("Not on master node ({0})")]
+pub(crate) struct NotMaster(String);
+
+/// Logs what happens and remembers nothing.
+struct LogWitness;
+
+impl Witness for LogWitness {
+    fn noted(&mut self, note: &Note, _now: Timestamp) {
+        note.log_line().iter().for_each(logging::log);
+    }
+
+    fn begins(&mut self, action: &Action) {
+        logging::log(&action.log_line());
+    }
+
+    fn ended(&mut self, action: &Action, outcome: &Outcome, _now: Timestamp) -> Result<()> {
+        logging::log(&action.outcome_line(outcome));
+        Ok(())
+    }
+}
+
+/// Makes one run (`watcher/__init__.py: Main`). Whatever goes wrong is in the log when it returns.
+pub async fn run(context: &Context<'_>) -> Ended {
+    match context.is_paused() {
+        Ok(false) => {}
+        Ok(true) => {
+            debug!("Pause has been set, exiting");
+            return Ended::Done;
+        }
+        Err(error) => return failed(&error),
+    }
+    let lock = match locks::share(&context.layout.watcher_lock()) {
+        Ok(lock) => lock,
+        Err(error) => {
+            error!("Can't acquire lock on {}: {error}", context.layout.watcher_lock().display());
+            return Ended::Done;
+        }
+    };
+    let result = match &context.options.node_group {
+        Some(group) => group::run(context, group).await.map(|()| Ended::Done),
+        None => global::run(context, &lock).await,
+    };
+    result.unwrap_or_else(|error| failed(&error))
+}
+
+fn failed(error: &Error) -> Ended {
+    if error.is::<NotMaster>() {
+        debug!("Not master, exiting");
+        return Ended::NotMaster;
+    }
+    error!("{error:#}");
+    Ended::Failed
+}
