@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tracing::{error, warn};
 
 use crate::cluster::{AdminState, GanetiVersion, Instance, InstanceStatus, Node, Snapshot, SplitInstance};
+use crate::luxi::jobs::JobId;
 use crate::luxi::messages::{Cell, Rows};
 use crate::luxi::{Client, LuxiError};
 
@@ -19,6 +20,15 @@ pub struct ClusterFacts {
     pub master_node: String,
     /// Whether the job queue takes no jobs.
     pub queue_is_drained: bool,
+}
+
+/// A job that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingJob {
+    /// Its number.
+    pub id: JobId,
+    /// What its opcodes do, such as `INSTANCE_STARTUP(name)`.
+    pub summaries: Vec<String>,
 }
 
 /// A node group.
@@ -105,15 +115,18 @@ pub async fn instances_by_name(client: &mut Client<'_>, names: &[&str]) -> Resul
     Ok(readable(rows, &mut true).filter_map(|row| membership(row).ok()).collect())
 }
 
-/// The summaries of every opcode of every job that has not ended, one list for each job.
+/// Every job that has not ended, with the summaries of its opcodes.
 ///
 /// # Errors
 /// As [`Client::call`].
-pub async fn pending_job_summaries(client: &mut Client<'_>) -> Result<Vec<Vec<String>>, LuxiError> {
+pub async fn pending_jobs(client: &mut Client<'_>) -> Result<Vec<PendingJob>, LuxiError> {
     let filter =
         json!(["|", ["==", "status", "running"], ["==", "status", "queued"], ["==", "status", "waiting"]]);
-    let rows = client.query::<(Cell<Vec<String>>,)>("job", &["summary"], Some(filter)).await?;
-    Ok(readable(rows, &mut true).filter_map(|(summary,)| summary.value()).collect())
+    let rows = client.query::<(Required<JobId>, Cell<Vec<String>>)>("job", &["id", "summary"], Some(filter));
+    let jobs = readable(rows.await?, &mut true);
+    Ok(jobs
+        .map(|(id, summary)| PendingJob { id: id.1, summaries: summary.value().unwrap_or_default() })
+        .collect())
 }
 
 type LockRow = (Cell<String>, Cell<String>);

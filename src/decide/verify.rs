@@ -14,11 +14,11 @@ pub fn is_worthwhile(snapshot: &Snapshot) -> bool {
     snapshot.instances.iter().any(|instance| instance.disk_template != EXT)
 }
 
-/// Whether a job with one of these summaries already verifies the group. `jobs` has the summaries of every opcode of
-/// every job that has not ended.
+/// Whether one of a pending job's opcodes already verifies the group. `summaries` has one entry an opcode: a job may
+/// have several.
 #[must_use]
-pub fn is_pending(jobs: &[Vec<String>], summary: &str) -> bool {
-    jobs.iter().flatten().any(|pending| pending == summary)
+pub fn is_pending_in(summaries: &[String], verify_summary: &str) -> bool {
+    summaries.iter().any(|summary| summary == verify_summary)
 }
 
 /// What verify-disks found.
@@ -74,12 +74,14 @@ mod tests {
     #[test]
     fn a_pending_verification_is_found_in_any_opcode_of_a_job() {
         let summary = "GROUP_VERIFY_DISKS(u)";
-        let jobs = |jobs: &[&[&str]]| -> Vec<Vec<String>> {
-            jobs.iter().map(|job| job.iter().map(|op| (*op).to_owned()).collect()).collect()
+        let pending = |summaries: &[&str]| {
+            let summaries: Vec<String> = summaries.iter().map(|op| (*op).to_owned()).collect();
+            is_pending_in(&summaries, summary)
         };
-        assert!(is_pending(&jobs(&[&[], &["CLUSTER_VERIFY", summary]]), summary));
-        assert!(!is_pending(&jobs(&[&["GROUP_VERIFY_DISKS(other)"], &["X", "Y"]]), summary));
-        assert!(!is_pending(&[], summary));
+        assert!(pending(&[summary]));
+        assert!(pending(&["CLUSTER_VERIFY", summary]));
+        assert!(!pending(&["GROUP_VERIFY_DISKS(other)", "X"]));
+        assert!(!pending(&[]));
     }
 
     #[test]

@@ -32,9 +32,11 @@ pub(super) async fn run(
     }
     let strict = is_strict(context.options.no_strict, work.version);
     let opcode = OpCode::GroupVerifyDisks { group: snapshot.group.clone(), strict };
-    let pending = observe::pending_job_summaries(work.client).await?;
-    if verify::is_pending(&pending, &opcode.summary()) {
-        info!("Not verifying disks of group '{}', a job that does is already pending", snapshot.group);
+    let pending = observe::pending_jobs(work.client).await?;
+    let summary = opcode.summary();
+    if let Some(job) = pending.iter().find(|job| verify::is_pending_in(&job.summaries, &summary)) {
+        let group = &snapshot.group;
+        info!("There are verify disks jobs already pending (job {}), not verifying group '{group}'", job.id);
         return Ok(());
     }
     if (work.is_paused)().map_err(Stopped::Failed)? {

@@ -20,6 +20,9 @@ FILE_STORAGE = "/srv/ganeti/file-storage"
 INSTANCE_MIB = 128
 DISK_MIB = 1024
 
+# What a saved cluster depends on, besides its root.
+RECIPE = ("build.py", "drbd.py", "storage.py")
+
 # Primary and secondary of the first eight instances, repeated for more. Nodes 1 and 2
 # and nodes 3 and 4 are partners; the one pair (2, 3) is split when they become two groups.
 PAIRS = [(1, 2), (2, 1), (3, 4), (4, 3), (1, 2), (2, 3), (3, 4), (4, 3)]
@@ -37,7 +40,7 @@ class Image:
 
     @property
     def running(self) -> dict[str, Any]:
-        """The storage, the instances and the configuration when everything ran."""
+        """The storage and the instances when everything ran."""
         saved: dict[str, Any] = json.loads((self.directory / "running.json").read_text())
         return saved
 
@@ -53,7 +56,8 @@ def pair(instance: int, nodes: int) -> tuple[int, int]:
 
 
 def image(cache: Cache, root: Path, scratch: Path, nodes: int, instances: int) -> Image:
-    recipe = Path(__file__).read_bytes() + f"{root.name} {nodes} {instances}".encode()
+    sources = b"".join((Path(__file__).parent / name).read_bytes() for name in RECIPE)
+    recipe = sources + f"{root.name} {nodes} {instances}".encode()
     digest = hashlib.sha256(recipe).hexdigest()[:12]
     name = f"cluster-{nodes}-nodes-{instances}-instances"
     return Image(cache.kept(name, digest, lambda place: _build(place, root, scratch, nodes, instances)), root)
@@ -130,7 +134,6 @@ def _save(cluster: Cluster, place: Path) -> None:
     running = {
         "storage": cluster.storage.dump(),
         "files": cluster.running_files(),
-        "configuration": cluster.configuration(),
     }
     for node in cluster.nodes.values():
         cluster.daemon_util(node, "stop-all")

@@ -15,6 +15,7 @@ from lab.storage import Storage
 LUXI_SOCKET = "/run/ganeti/socket/ganeti-query"
 FAKE_INSTANCES = "/run/ganeti/fake-hypervisor"
 SERIAL = "/var/lib/ganeti/queue/serial"
+START_HOOK = "/etc/ganeti/hooks/instance-start-pre.d/lab"
 READY_SECONDS = 120
 JOB_SECONDS = 300
 
@@ -95,11 +96,13 @@ class Cluster:
 
     def configuration(self) -> list[Any]:
         """What cases may have changed and must find as it was."""
+        parameters = self.luxi("QueryClusterInfo")
         return [
             sorted(self.query("instance", ["name", "admin_state", "disks_active", "pnode", "snodes"])),
             sorted(self.query("node", ["name", "offline", "drained", "group", "master_candidate"])),
             sorted(self.query("group", ["name", "uuid"])),
             self.luxi("QueryConfigValues", ["master_node", "drain_flag"]),
+            [parameters[name] for name in ("enabled_user_shutdown", "maintain_node_health", "max_running_jobs")],
         ]
 
     # Jobs.
@@ -132,6 +135,19 @@ class Cluster:
         """Ends the instance as its own user would, from inside."""
         file = self.node_of(instance).path(FAKE_INSTANCES) / instance
         file.write_text(file.read_text() + "1\n")
+
+    def unable_to_start(self, instance: str) -> None:
+        """From now on every start of this instance fails, by a hook as an administrator could have it."""
+        self.start_hook(f'[ "$GANETI_INSTANCE_NAME" != {instance} ] || {{ echo "the lab says no"; exit 1; }}')
+
+    def start_hook(self, script: str) -> None:
+        """Has this shell script run on the nodes before an instance is started."""
+        for node in self.nodes.values():
+            drop_in(node.path(START_HOOK), f"#!/bin/sh\n{script}\n", 0o755)
+
+    def remove_start_hook(self) -> None:
+        for node in self.nodes.values():
+            node.path(START_HOOK).unlink()
 
     def running_files(self) -> dict[str, dict[str, str]]:
         """Node, instance: what the fake hypervisor keeps about it."""
@@ -184,6 +200,9 @@ class Cluster:
             return node.host in instance.snodes if secondary else instance.pnode == node.host
 
         return [instance for instance in self.instances().values() if on_node(instance)]
+
+    def status(self) -> dict[str, str]:
+        return {name: instance.status for name, instance in self.instances().items()}
 
     def wait_for_status(self, status: str, *names: str) -> None:
         def reached() -> bool:

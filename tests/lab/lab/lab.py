@@ -40,6 +40,7 @@ class Lab:
         self._running = image.running
         self._directory = scratch / "nodes"
         self._cluster: Cluster | None = None
+        self._configuration: list[Any] | None = None
         self.failures: list[str] = []
         self.facts: list[str] = []
         self.last_run: Run | None = None
@@ -77,11 +78,11 @@ class Lab:
             for index, name in enumerate(names, 1)
         ]
         storage = Storage({node.name: node.directory / "storage" for node in nodes})
-        self._cluster = Cluster(nodes, storage)
-        self.cluster.power_on()
-        self.cluster.wait_until_ready()
-        if not self._put_back():
-            raise LabError("the restored cluster is not as it was saved")
+        cluster = self._cluster = Cluster(nodes, storage)
+        cluster.power_on()
+        cluster.wait_until_ready()
+        self._configuration = cluster.configuration()
+        self._put_back()
 
     def drop(self) -> None:
         """Forgets the cluster; the next case starts from a restored one."""
@@ -107,7 +108,7 @@ class Lab:
             shutil.rmtree(node.path(HOOKS), ignore_errors=True)
             node.path(LOG).unlink(missing_ok=True)
         self.write_state({"instance": {}, "node": self.boot_ids()})
-        return cluster.configuration() == self._running["configuration"]
+        return cluster.configuration() == self._configuration
 
     # The watcher.
 
@@ -132,6 +133,10 @@ class Lab:
     def tries(self, group: str = "default") -> dict[str, int]:
         """Instance to number of counted restarts."""
         return {name: record.get("restart_count", 0) for name, record in self.state(group)["instance"].items()}
+
+    def status_file(self, path: str = "/run/ganeti/instance-status") -> dict[str, str]:
+        """Instance to status, as other programs read them."""
+        return dict(line.split(" ", 1) for line in self.master.path(path).read_text().splitlines())
 
     def boot_ids(self) -> dict[str, dict[str, str]]:
         """The boot ids of all nodes, as the state file keeps them."""

@@ -7,6 +7,7 @@ so no packet of the cluster ever comes near the machine's own network.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 
 from lab.commands import run
@@ -17,6 +18,8 @@ DOMAIN = "lab"
 PREFIX_LENGTH = 16
 CLUSTER_NAME = f"cluster.{DOMAIN}"
 CLUSTER_ADDRESS = "10.77.255.1"
+
+_cables = itertools.count()
 
 
 def node_address(index: int) -> str:
@@ -45,12 +48,12 @@ def enter() -> None:
     run("ip", "link", "set", BRIDGE, "up")
 
 
-def plug_in(index: int, boot: int, pid: int) -> None:
+def plug_in(index: int, pid: int) -> None:
     """Lays the cable into the namespace of this process.
 
     The far end has the same hardware address at every boot, so that nobody has to
     forget a stale one; the near end has a new name, as the old may not be gone yet.
     """
-    near, far = f"n{index}b{boot}", f"02:00:0a:4d:00:{index:02x}"
+    near, far = f"n{index}c{next(_cables)}", f"02:00:0a:4d:00:{index:02x}"
     run("ip", "link", "add", near, "master", BRIDGE, "type", "veth", "peer", "eth0", "address", far, "netns", str(pid))
     run("ip", "link", "set", near, "up")

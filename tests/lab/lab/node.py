@@ -26,7 +26,6 @@ class Node:
     layers: list[Path] = field(default_factory=list)
     watcher: Path | None = None
     pid: int = 0
-    boots: int = 0
     _process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,7 +44,6 @@ class Node:
         """Starts the boot; `wait_for_boot` waits for its end."""
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "boot-id").write_text(f"{uuid.uuid4()}\n")
-        self.boots += 1
         environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "NODE_DIR": str(self.directory),
@@ -69,7 +67,7 @@ class Node:
         wait_until(f"{self.name} has a first process", lambda: bool(children.read_text().split()), 10)
         self.pid = int(children.read_text().split()[0])
         (self.directory / "pid").write_text(f"{self.pid}\n")
-        network.plug_in(self.index, self.boots, self.pid)
+        network.plug_in(self.index, self.pid)
 
     def wait_for_boot(self) -> None:
         def booted() -> bool:

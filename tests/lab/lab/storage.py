@@ -13,11 +13,11 @@ import selectors
 import socket
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable
 
-from lab.drbd import Drbd, Status, ToolError
+from lab.drbd import Drbd, Minor, Status, ToolError
 
 VOLUME_GROUP = "xenvg"
 GROUP_MIB = 4 * 1024 * 1024
@@ -59,6 +59,17 @@ class Storage:
         """Every minor of every node."""
         with self._lock:
             return [status for node in self._directories for status in self._drbd.status(node)]
+
+    def minors_of(self, instance: str) -> dict[str, Minor]:
+        """Node to minor; Ganeti tags the volumes with their instance."""
+        found = {}
+        with self._lock:
+            for node, volumes in self._volumes.items():
+                names = {name for name, volume in volumes.items() if f"originstname+{instance}" in volume.tags}
+                for minor in self._drbd.minors[node].values():
+                    if minor.disk and minor.disk.rpartition("/")[2] in names:
+                        found[node] = replace(minor)
+        return found
 
     def power_cut(self, nodes: list[str]) -> None:
         with self._lock:

@@ -25,6 +25,8 @@ LOG_LINE = re.compile(
     r" (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) (?P<message>.*)$"
 )
 
+RESTART_LINE = re.compile(r"Restarting instance '(?P<name>[^']+)' \(attempt #(?P<attempt>\d+)\)")
+
 
 @dataclass(frozen=True)
 class LogLine:
@@ -59,6 +61,15 @@ class Run:
     def logged(self, fragment: str, level: str | None = None) -> list[str]:
         """The messages with this fragment."""
         return [line.message for line in self.log if fragment in line.message and level in (None, line.level)]
+
+    def restarts(self) -> dict[str, int]:
+        """Instance to number of the attempt, from the log."""
+        matches = (RESTART_LINE.fullmatch(message) for message in self.logged("Restarting instance", "INFO"))
+        return {match["name"]: int(match["attempt"]) for match in matches if match}
+
+    def succeeded(self) -> list[str]:
+        """The instances whose earlier restart this run noted as a success."""
+        return sorted(line.split("'")[1] for line in self.logged("Restart of instance '") if "succeeded" in line)
 
     @property
     def troubles(self) -> list[str]:
