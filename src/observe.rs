@@ -122,8 +122,9 @@ pub async fn instances_by_name(client: &mut Client<'_>, names: &[&str]) -> Resul
 pub async fn pending_jobs(client: &mut Client<'_>) -> Result<Vec<PendingJob>, LuxiError> {
     let filter =
         json!(["|", ["==", "status", "running"], ["==", "status", "queued"], ["==", "status", "waiting"]]);
-    let rows = client.query::<(Required<JobId>, Cell<Vec<String>>)>("job", &["id", "summary"], Some(filter));
-    let jobs = readable(rows.await?, &mut true);
+    type JobRow = (Required<JobId>, Cell<Vec<String>>);
+    let rows = client.query::<JobRow>("job", &["id", "summary"], Some(filter)).await?;
+    let jobs = readable(rows, &mut true);
     Ok(jobs
         .map(|(id, summary)| PendingJob { id: id.1, summaries: summary.value().unwrap_or_default() })
         .collect())
@@ -157,7 +158,7 @@ const INSTANCE_FIELDS: [&str; 8] = [
 #[derive(Debug, Deserialize)]
 struct Required<T>(IgnoredAny, T);
 
-fn readable<R>(Rows(rows): Rows<R>, is_complete: &mut bool) -> impl Iterator<Item = R> {
+fn readable<R>(Rows(rows): Rows<R>, is_complete: &mut bool) -> impl Iterator<Item = R> + use<R> {
     let (good, bad): (Vec<_>, Vec<_>) = rows.into_iter().partition(Result::is_ok);
     for problem in bad.into_iter().filter_map(Result::err) {
         error!("Ignoring what luxid says that cannot be understood: {problem}");
