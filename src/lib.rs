@@ -10,6 +10,7 @@
 //! - [`luxi`]: the protocol. [`node`]: this node and its daemons. [`memory`]: the files.
 //! - [`decide`]: what is to be done. Pure: no clock, no file, no network, no runtime.
 //! - [`cluster`] and [`memory::state`]: the values that decisions are made from. Pure as well.
+//! - [`sim`]: a cluster in a box, which stands in for luxid and the rest of the world.
 //! - [`layout`], [`clock`], [`logging`], [`armed`]: paths, time, log lines, and the permission to change something.
 
 pub mod act;
@@ -24,4 +25,5 @@ pub mod luxi;
 pub mod memory;
 pub mod node;
 pub mod observe;
+pub mod sim;
 pub mod watch;
