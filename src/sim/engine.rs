@@ -162,7 +162,7 @@ impl Engine {
         trace!("box at {:?}: {due:?}", self.now);
         match due {
             Due::Forked(id) => {
-                if let Some(job) = self.jobs.get_mut(&id) {
+                if let Some(job) = self.jobs.get_mut(&id).filter(|job| job.phase == Phase::Forking) {
                     job.started = Some(self.now);
                     self.begin_locking(id);
                 }
@@ -374,9 +374,8 @@ impl Engine {
 
     /// Cancels a job that has not begun; whether it could be.
     pub(super) fn cancel(&mut self, id: u64) -> bool {
-        let can = self.jobs.get(&id).is_some_and(|job| {
-            matches!(job.phase, Phase::Queued | Phase::Acquiring(_)) && job.status() != Status::Running
-        });
+        let has_not_begun = |job: &Job| matches!(job.status(), Status::Queued | Status::Waiting);
+        let can = self.jobs.get(&id).is_some_and(has_not_begun);
         if can {
             self.end_job(id, Status::Canceled, &Value::Null);
         }

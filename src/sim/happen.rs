@@ -82,7 +82,10 @@ impl Engine {
                 self.luxid.life += 1;
             }
             Event::StartLuxid => self.luxid.runs = true,
-            Event::MasterFailover(name) => self.model.master.clone_from(name),
+            Event::MasterFailover(name) => {
+                self.model.master.clone_from(name);
+                self.model.luxid_on.clone_from(name);
+            }
         }
     }
 

@@ -17,6 +17,8 @@ pub struct Model {
     pub name: String,
     /// Name of the master node.
     pub master: String,
+    /// Name of the node on which luxid runs: another one only after a failover that went wrong.
+    pub luxid_on: String,
     /// Ganeti's release, such as `3.0.2`.
     pub software_version: String,
     /// At most so many jobs have a process (`max_running_jobs`).

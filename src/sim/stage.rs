@@ -174,7 +174,7 @@ pub struct OnNode<'a> {
 impl Connector for OnNode<'_> {
     fn connect(&self) -> LocalFuture<'_, io::Result<Box<dyn Stream>>> {
         Box::pin(async {
-            if self.cluster.look(|engine| engine.model.master != self.node) {
+            if self.cluster.look(|engine| engine.model.luxid_on != self.node) {
                 return Err(io::ErrorKind::NotFound.into());
             }
             Ok(Box::new(self.cluster.connect()?) as Box<dyn Stream>)

@@ -202,7 +202,8 @@ async fn dependencies_drained_queues_and_canceled_jobs() {
     talk.call("SetDrainFlag", json!([false])).await;
     let job = talk.submit(&[activate("inst3.example.com")]).await;
     let canceled = talk.call("CancelJob", json!([job])).await;
-    assert_eq!(canceled[0], false, "its process is on its way");
+    assert_eq!(canceled, json!([true, format!("Dequeued job {job}")]));
+    assert_eq!(talk.follow(job).await, ["canceled"]);
 }
 
 #[tokio::test(start_paused = true)]

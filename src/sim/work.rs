@@ -319,9 +319,7 @@ fn needs_activation(model: &Model, instance: &Instance, disk: &super::model::Dis
         Some(mirror) => mirror.sides.iter().any(|side| asked(&side.node) && side.needs_activation()),
         // A volume counts as online while somebody has it open.
         None => {
-            instance.disk_template == "plain"
-                && asked(&instance.primary)
-                && instance.live != Live::Running(instance.primary.clone())
+            instance.disk_template == "plain" && asked(&instance.primary) && instance.live == Live::Absent
         }
     }
 }

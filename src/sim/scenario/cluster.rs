@@ -19,6 +19,7 @@ use crate::sim::span::deserialize_some_duration;
 pub(super) struct ClusterSpec {
     name: String,
     master: Option<Spanned<String>>,
+    luxid_on: Option<Spanned<String>>,
     version: String,
     max_running_jobs: usize,
     user_shutdown: bool,
@@ -29,6 +30,7 @@ impl Default for ClusterSpec {
         Self {
             name: "cluster".to_owned(),
             master: None,
+            luxid_on: None,
             version: "3.0.2".to_owned(),
             max_running_jobs: 20,
             user_shutdown: false,
@@ -198,9 +200,14 @@ pub(super) fn build(file: &File, domain: &str) -> Result<Model, Misfit> {
         Some(master) => known_node(&nodes, master, "master", domain)?,
         None => first,
     };
+    let luxid_on = match &file.cluster.luxid_on {
+        Some(node) => known_node(&nodes, node, "luxid-on", domain)?,
+        None => master.clone(),
+    };
     let mut model = Model {
         name: full_name(&file.cluster.name, domain),
         master,
+        luxid_on,
         software_version: file.cluster.version.clone(),
         max_running_jobs: file.cluster.max_running_jobs,
         user_shutdown: file.cluster.user_shutdown,
