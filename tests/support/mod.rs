@@ -139,7 +139,7 @@ fn date(value: &mut Value, record: &Record) {
 
 fn moment(when: f64, record: &Record) -> String {
     let lies_in =
-        |run: &RunRecord| run.time.0.as_secs_f64() - 0.01 <= when && when <= run.time.1.as_secs_f64() + 0.01;
+        |run: &RunRecord| run.time.0.as_secs_f64() - 1.0 <= when && when <= run.time.1.as_secs_f64() + 0.01;
     match record.runs.iter().position(lies_in) {
         Some(number) => format!("during run {}", number + 1),
         None => format!("at {when}"),

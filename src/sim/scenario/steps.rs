@@ -23,6 +23,23 @@ pub struct Step {
     pub kind: StepKind,
 }
 
+impl Step {
+    /// Makes what happens during a run happen in `factor` of its time.
+    pub(super) fn scale(&mut self, factor: f64) {
+        let StepKind::Run(run) = &mut self.kind else { return };
+        for (trigger, event) in &mut run.during {
+            if let Trigger::At(after) = trigger {
+                *after = after.mul_f64(factor);
+            }
+            match event {
+                Event::Occupy(_, duration) => *duration = duration.mul_f64(factor),
+                Event::Fault(Fault { kind: FaultKind::Slow(delay), .. }) => *delay = delay.mul_f64(factor),
+                _ => {}
+            }
+        }
+    }
+}
+
 /// What a step does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepKind {
