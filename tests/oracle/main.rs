@@ -2,8 +2,10 @@
 //! state, status files and log. What may differ is in `allowed.toml`. Started by `tests/oracle/run`; `cargo test` alone
 //! leaves it out.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what was not run must be said")]
+
 #[path = "../support/mod.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the scenarios need more of it")]
 mod support;
 
 mod allowed;
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
         println!("\noracle: not run (tests/oracle/run compares with Debian's original)");
         return ExitCode::SUCCESS;
     };
-    let prepared = || -> Result<(Rapi, Allowed, Vec<(String, PathBuf)>)> {
+    let prepared = || -> Result<(Rapi, Allowed, Vec<Story>)> {
         let allowed = Allowed::load(&root.join("tests/oracle/allowed.toml"))?;
         Ok((Rapi::start(&cache)?, allowed, scenarios(&root.join("tests/scenarios"))?))
     };
@@ -62,7 +64,10 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn scenarios(root: &Path) -> Result<Vec<(String, PathBuf)>> {
+/// A scenario's name and its file.
+type Story = (String, PathBuf);
+
+fn scenarios(root: &Path) -> Result<Vec<Story>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(root)? {
         let path = entry?.path();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::json;
 use toml::Spanned;
 
 use super::{Misfit, full_name};
@@ -11,6 +12,7 @@ use crate::sim::events::{Event, Trigger};
 use crate::sim::faults::{Fault, FaultKind};
 use crate::sim::model::{Link, Model};
 use crate::sim::names::Name;
+use crate::sim::opcodes;
 use crate::sim::span::deserialize_some_duration;
 use crate::watch::Options;
 
@@ -151,6 +153,7 @@ pub(super) struct StepSpec {
     pause: Option<Duration>,
     resume: Option<bool>,
     cancel: Option<String>,
+    submit: Option<Spanned<String>>,
     // luxid.
     luxid: Option<Spanned<String>>,
     method: Option<String>,
@@ -284,6 +287,7 @@ impl Reader<'_> {
             ("resume", spec.resume.map(|_| Event::Pause(None))),
             ("cancel", spec.cancel.as_ref().map(|summary| Event::Cancel(self.summary(summary)))),
             ("luxid", spec.luxid.as_ref().map(|kind| luxid_event(spec, kind)).transpose()?),
+            ("submit", spec.submit.as_ref().map(|summary| self.opcode(summary)).transpose()?),
             (
                 "master-failover",
                 match &spec.master_failover {
@@ -309,6 +313,20 @@ impl Reader<'_> {
         match self.model.instance(&full) {
             Some(_) => Ok(full),
             None => Err(Misfit::at(name, key, format!("there is no instance '{full}'"))),
+        }
+    }
+
+    /// The opcode with that summary, as an administrator's tool would submit it.
+    fn opcode(&self, summary: &Spanned<String>) -> Result<Event, Misfit> {
+        let full = self.summary(summary.get_ref());
+        let (name, subject) = full.split_once('(').unwrap_or((&full, ""));
+        let key = if name.starts_with("GROUP") { "group_name" } else { "instance_name" };
+        let reason = json!([["gnt:user", "by hand", 0]]);
+        let opcode =
+            json!({"OP_ID": format!("OP_{name}"), key: subject.trim_end_matches(')'), "reason": reason});
+        match opcodes::parse(&opcode, self.model.version()) {
+            Ok(_) => Ok(Event::Submit(opcode)),
+            Err(problem) => Err(Misfit::at(summary, "submit", problem)),
         }
     }
 
