@@ -70,6 +70,11 @@ pub(crate) fn jobs(record: &Record) -> String {
             }
         }
     }
+    let archived = |engine: &Engine| -> Vec<String> {
+        engine.jobs().values().filter(|job| job.archived).map(|job| job.id.to_string()).collect()
+    };
+    let archived = record.stage.cluster.look(archived);
+    line(&mut text, &format!("archived in the end: {}", archived.join(" ")));
     text
 }
 
