@@ -26,7 +26,8 @@ struct Line {
     pattern: String,
     /// What the matching part becomes; the line goes when this is not given.
     becomes: Option<String>,
-    scenario: Option<String>,
+    /// Only in these scenarios.
+    scenarios: Option<Vec<String>>,
     reason: String,
     #[serde(skip)]
     compiled: Option<Regex>,
@@ -81,7 +82,8 @@ impl Allowed {
     pub(crate) fn line(&self, scenario: &str, whose: Whose, line: &str) -> Option<String> {
         let mut line = line.to_owned();
         for entry in self.line.iter().filter(|entry| entry.whose == whose) {
-            if entry.scenario.as_deref().is_some_and(|only| !is_named(scenario, only)) {
+            let is_here = |names: &Vec<String>| names.iter().any(|name| is_named(scenario, name));
+            if !entry.scenarios.as_ref().is_none_or(is_here) {
                 continue;
             }
             let Some(pattern) = entry.compiled.as_ref().filter(|pattern| pattern.is_match(&line)) else {

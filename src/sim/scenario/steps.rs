@@ -26,18 +26,26 @@ pub struct Step {
 }
 
 impl Step {
-    /// Makes what happens during a run happen in `factor` of its time.
+    /// Makes everything that takes time take `factor` of it.
     pub(super) fn scale(&mut self, factor: f64) {
-        let StepKind::Run(run) = &mut self.kind else { return };
-        for (trigger, event) in &mut run.during {
-            if let Trigger::At(after) = trigger {
-                *after = after.mul_f64(factor);
+        let shorten = |event: &mut Event| match event {
+            Event::Occupy(_, duration) | Event::Fault(Fault { kind: FaultKind::Slow(duration), .. }) => {
+                *duration = duration.mul_f64(factor);
             }
-            match event {
-                Event::Occupy(_, duration) => *duration = duration.mul_f64(factor),
-                Event::Fault(Fault { kind: FaultKind::Slow(delay), .. }) => *delay = delay.mul_f64(factor),
-                _ => {}
+            _ => {}
+        };
+        match &mut self.kind {
+            StepKind::Wait(length) => *length = length.mul_f64(factor),
+            StepKind::Happen(events) => events.iter_mut().for_each(shorten),
+            StepKind::Run(run) => {
+                for (trigger, event) in &mut run.during {
+                    if let Trigger::At(after) = trigger {
+                        *after = after.mul_f64(factor);
+                    }
+                    shorten(event);
+                }
             }
+            StepKind::Write { .. } | StepKind::Lock { .. } => {}
         }
     }
 }
