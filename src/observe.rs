@@ -50,21 +50,17 @@ pub async fn cluster_facts(client: &mut Client<'_>) -> Result<ClusterFacts, Luxi
     Ok(ClusterFacts { master_node, queue_is_drained: queue_is_drained.unwrap_or(false) })
 }
 
-/// The cluster's version; `None`, with a warning, when it has a form that is not known.
-///
-/// # Errors
-/// As [`Client::call`].
-pub async fn version(client: &mut Client<'_>) -> Result<Option<GanetiVersion>, LuxiError> {
+/// The cluster's version; `None`, with a warning, when it cannot be learnt. No instance stays down because of that.
+pub async fn version(client: &mut Client<'_>) -> Option<GanetiVersion> {
     #[derive(Deserialize)]
     struct ClusterInfo {
         software_version: String,
     }
-    let info: ClusterInfo = client.call("QueryClusterInfo", &Vec::<Value>::new()).await?;
-    let version = GanetiVersion::parse(&info.software_version);
-    if version.is_none() {
-        warn!("Ganeti's version '{}' has an unknown form; using no optional features", info.software_version);
-    }
-    Ok(version)
+    let version = match client.call::<ClusterInfo>("QueryClusterInfo", &Vec::<Value>::new()).await {
+        Ok(info) => GanetiVersion::parse(&info.software_version).ok_or(info.software_version),
+        Err(error) => Err(error.to_string()),
+    };
+    version.map_err(|found| warn!("Ganeti's version is unknown, using no optional features: {found}")).ok()
 }
 
 /// All node groups, in natural order of names.

@@ -1,5 +1,7 @@
 //! The program from outside: options, exit codes, pause, locks, and a node that is not the master. No luxid runs here.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -32,7 +32,7 @@ pub enum Stopped {
     /// luxid cannot be talked to.
     #[error(transparent)]
     Luxi(#[from] LuxiError),
-    /// Something else: what happened cannot be remembered, for example.
+    /// Something else: a file cannot be read or written, for example.
     #[error("{0:#}")]
     Failed(anyhow::Error),
 }
@@ -44,10 +44,7 @@ pub trait Witness {
     /// An action's job is about to be submitted.
     fn begins(&mut self, action: &Action);
     /// An action has ended. `now` is the time of that.
-    ///
-    /// # Errors
-    /// When it cannot be remembered; nothing more is then done.
-    fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) -> Result<()>;
+    fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp);
 }
 
 /// What is needed to turn actions into jobs.
@@ -109,7 +106,7 @@ impl Jobs<'_, '_> {
                     && let Some(change) = second_look::change(&action, instances.get(&action.instance))
                 {
                     let outcome = Outcome::LeftAlone(change);
-                    witness.ended(&action, &outcome, self.clock.now()).map_err(Stopped::Failed)?;
+                    witness.ended(&action, &outcome, self.clock.now());
                     continue;
                 }
                 witness.begins(&action);
@@ -124,7 +121,7 @@ impl Jobs<'_, '_> {
                     }
                     Err(error @ (LuxiError::Ganeti { .. } | LuxiError::Refused { .. })) => {
                         let outcome = Outcome::NotSubmitted(error.to_string());
-                        witness.ended(&action, &outcome, self.clock.now()).map_err(Stopped::Failed)?;
+                        witness.ended(&action, &outcome, self.clock.now());
                     }
                     Err(error) => return Err(error.into()),
                 }
@@ -163,7 +160,7 @@ impl Jobs<'_, '_> {
         &mut self,
         in_flight: &mut Vec<(JobId, Action)>,
         witness: &mut dyn Witness,
-    ) -> Result<bool, Stopped> {
+    ) -> Result<bool, LuxiError> {
         let ids: Vec<JobId> = in_flight.iter().map(|(job, _)| *job).collect();
         let finished = jobs::finished(self.client, &ids).await?;
         let now = self.clock.now();
@@ -174,7 +171,7 @@ impl Jobs<'_, '_> {
             };
             if let Some(at) = in_flight.iter().position(|(id, _)| id == job) {
                 let (_, action) = in_flight.remove(at);
-                witness.ended(&action, &outcome, now).map_err(Stopped::Failed)?;
+                witness.ended(&action, &outcome, now);
             }
         }
         Ok(!finished.is_empty())

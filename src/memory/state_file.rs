@@ -113,7 +113,8 @@ fn accept(path: &Path, state: Result<State, String>, stamp: &str) -> Result<Opti
         Err(problem) => problem,
     };
     let aside = set_aside_name(path, stamp);
-    fs::hard_link(path, &aside).with_context(|| {
+    let kept = fs::hard_link(path, &aside).or_else(|_| fs::copy(path, &aside).map(drop));
+    kept.with_context(|| {
         format!("Invalid state file '{}' ({problem}) cannot be kept as '{}'", path.display(), aside.display())
     })?;
     report_invalid(path, &problem, &aside);

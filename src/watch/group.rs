@@ -44,14 +44,16 @@ pub(super) async fn run(context: &Context<'_>, group: &str) -> Result<()> {
     let (file, state) = StateFile::open(&state_path, &stamp)?;
     let mut ledger = Ledger { file, state, succeeded: BTreeSet::new() };
 
-    let seen = observe_group(context, &group, &known_groups).await;
+    let seen = observe_group(context, &group).await;
     let Observed { mut client, snapshot, looked_at, queue_is_drained } =
         seen.inspect_err(|error| info!("Not updating status file due to failure: {error:#}"))?;
+    // Before anything is repaired: the files say what was found. When they cannot be written, repairs come first.
+    let reported = report_status(context, &snapshot, &known_groups).await;
     if queue_is_drained {
         error!("Job queue is drained, can't maintain cluster state");
-        return ledger.save();
+        return ledger.save().and(reported);
     }
-    let version = observe::version(&mut client).await?;
+    let version = observe::version(&mut client).await;
     let mut jobs = Jobs {
         client: &mut client,
         armed: context.armed,
@@ -62,15 +64,13 @@ pub(super) async fn run(context: &Context<'_>, group: &str) -> Result<()> {
         looked_at,
     };
     let repaired = repair(&mut jobs, &snapshot, &mut ledger, context.clock.now()).await;
-    if !went_on(repaired)? {
-        return Ok(());
-    }
     // Verifying may take long, and needs no state: other runs may go on meanwhile.
+    let saved = ledger.save();
     drop(ledger);
-    if context.options.no_verify_disks {
-        return Ok(());
+    if went_on(repaired)? && !context.options.no_verify_disks {
+        went_on(verify::run(context, &mut jobs, &snapshot).await)?;
     }
-    went_on(verify::run(context, &mut jobs, &snapshot).await).map(drop)
+    saved.and(reported)
 }
 
 struct Observed<'a> {
@@ -80,11 +80,7 @@ struct Observed<'a> {
     queue_is_drained: bool,
 }
 
-async fn observe_group<'a>(
-    context: &Context<'a>,
-    group: &str,
-    known_groups: &[String],
-) -> Result<Observed<'a>> {
+async fn observe_group<'a>(context: &Context<'a>, group: &str) -> Result<Observed<'a>> {
     let mut client = connect::connect_within(context, CONNECT_TIMEOUT).await?;
     let facts = connect::check_master(context, &mut client).await?;
     let looked_at = Instant::now();
@@ -97,12 +93,14 @@ async fn observe_group<'a>(
             split.secondary_groups.join(", ")
         );
     }
-    // Before anything is repaired: the files say what was found.
-    status::write_group(&context.layout.group_instance_status(group), &snapshot.instances)?;
-    let group_files: Vec<_> =
-        known_groups.iter().map(|group| context.layout.group_instance_status(group)).collect();
-    status::merge(&context.layout.instance_status(), &group_files).await?;
     Ok(Observed { client, snapshot, looked_at, queue_is_drained: facts.queue_is_drained })
+}
+
+async fn report_status(context: &Context<'_>, snapshot: &Snapshot, known_groups: &[String]) -> Result<()> {
+    status::write_group(&context.layout.group_instance_status(&snapshot.group), &snapshot.instances)?;
+    let files: Vec<_> =
+        known_groups.iter().map(|group| context.layout.group_instance_status(group)).collect();
+    status::merge(&context.layout.instance_status(), &files).await
 }
 
 /// The state file with what is to go into it, and the witness that puts it there.
@@ -129,14 +127,17 @@ impl Witness for Ledger {
         LogWitness.begins(action);
     }
 
-    fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) -> Result<()> {
-        LogWitness.ended(action, outcome, now)?;
+    fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
+        LogWitness.ended(action, outcome, now);
         instances::remember_outcome(&mut self.state, action, outcome, now);
         if *outcome == Outcome::Succeeded {
             self.succeeded.insert(action.instance.clone());
         }
-        // At once, so that a run that is killed has not forgotten what it did.
-        self.file.save_change(&self.state)
+        // At once, so that a run that is killed has not forgotten what it did. A full disk is no reason to leave the
+        // other instances down; the save at the end of the pass reports it.
+        if let Err(error) = self.file.save_change(&self.state) {
+            debug!("{error:#}, going on");
+        }
     }
 }
 
@@ -159,7 +160,6 @@ async fn repair(
     }
     let result = jobs.carry_out(plan.steps, ledger).await;
     disks::remember(&mut ledger.state, &plan.rebooted, &ledger.succeeded);
-    ledger.save().map_err(Stopped::Failed)?;
     result
 }
 

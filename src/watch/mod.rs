@@ -91,9 +91,8 @@ impl Witness for LogWitness {
         logging::log(&action.log_line());
     }
 
-    fn ended(&mut self, action: &Action, outcome: &Outcome, _now: Timestamp) -> Result<()> {
+    fn ended(&mut self, action: &Action, outcome: &Outcome, _now: Timestamp) {
         logging::log(&action.outcome_line(outcome));
-        Ok(())
     }
 }
 
