@@ -95,6 +95,8 @@ class Lab:
 
     def _put_back(self) -> bool:
         cluster = self.cluster
+        if cluster.configuration() != self._configuration:
+            return False
         off = [node for node in cluster.nodes.values() if not node.is_on]
         if off:
             cluster.power_on(*off)

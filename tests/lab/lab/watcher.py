@@ -112,6 +112,10 @@ class Started:
         self._process = node.start(program_path, *arguments, seconds=RUN_SECONDS)
 
     @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    @property
     def log_text(self) -> str:
         if not self._log.exists():
             return ""
