@@ -51,6 +51,14 @@ where
     Ok(problem)
 }
 
+/// For a dry run: every event goes to stdout as a line of its own words, and no file is touched.
+pub fn start_on_stdout(debug: bool) {
+    let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
+    let to_stdout = subscriber_fmt::layer().event_format(PlainLayout).with_writer(io::stdout);
+    let subscriber = tracing_subscriber::registry().with(to_stdout.with_filter(level));
+    drop(tracing::subscriber::set_global_default(subscriber));
+}
+
 /// Opened for append, and written to without a thread in between: nothing is lost however the process ends.
 fn open(directory: &Path) -> io::Result<RollingFileAppender> {
     RollingFileAppender::builder()
@@ -99,6 +107,30 @@ where
         let mut message = Message(String::new());
         event.record(&mut message);
         writeln!(writer, "{} {}", python_level(*metadata.level()), OneLine(&message.0))
+    }
+}
+
+/// The message alone, with its level unless that is INFO: for a person at a terminal.
+struct PlainLayout;
+
+impl<S, N> FormatEvent<S, N> for PlainLayout
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        match *event.metadata().level() {
+            Level::INFO => {}
+            level => write!(writer, "{}: ", python_level(level))?,
+        }
+        writeln!(writer, "{}", OneLine(&message.0))
     }
 }
 

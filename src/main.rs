@@ -49,8 +49,13 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<Ended> {
     let layout = Layout::from_environment()?;
     let log_dir = layout.log_dir();
-    let problem = logging::start(&log_dir, options.debug, SystemClock)
-        .with_context(|| format!("cannot open the log file in '{}'", log_dir.display()))?;
+    let problem = if options.dry_run {
+        logging::start_on_stdout(options.debug);
+        None
+    } else {
+        logging::start(&log_dir, options.debug, SystemClock)
+            .with_context(|| format!("cannot open the log file in '{}'", log_dir.display()))?
+    };
     if let Some(problem) = problem {
         tracing::error!(
             "Cannot open the log file in '{}', logging to stderr only: {problem}",
@@ -58,9 +63,10 @@ fn run(options: &Options) -> Result<Ended> {
         );
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let armed = Armed::unless(false).context("only a dry run goes without permission")?;
+    let armed = Armed::unless(options.dry_run);
     let luxid = UnixSocket(layout.luxi_socket());
-    let context = Context { options, layout: &layout, clock: &SystemClock, luxid: &luxid, armed: &armed };
+    let context =
+        Context { options, layout: &layout, clock: &SystemClock, luxid: &luxid, armed: armed.as_ref() };
     Ok(runtime.block_on(watch::run(&context)))
 }
 

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, error};
 
 use super::files::{read_text_from, replace};
+use crate::armed::Armed;
 use crate::cluster::Instance;
 
 /// How long the lock of the cluster's file is waited for.
@@ -26,7 +27,7 @@ const LONGEST_FILE: u64 = 256 << 20;
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_group(path: &Path, instances: &[Instance]) -> Result<()> {
+pub fn write_group(_armed: &Armed, path: &Path, instances: &[Instance]) -> Result<()> {
     write(
         path,
         instances.iter().map(|instance| (instance.name.as_str(), instance.status.as_word())).collect(),
@@ -46,7 +47,7 @@ fn write(path: &Path, mut entries: Vec<(&str, &str)>) -> Result<()> {
 ///
 /// # Errors
 /// When the cluster's file cannot be opened or written.
-pub async fn merge(cluster_file: &Path, group_files: &[PathBuf]) -> Result<()> {
+pub async fn merge(_armed: &Armed, cluster_file: &Path, group_files: &[PathBuf]) -> Result<()> {
     let Some(lock) = lock(cluster_file).await? else {
         error!(
             "Can't acquire lock on instance status file '{}', not updating: still locked after {} s",
@@ -152,9 +153,9 @@ mod tests {
             ("a", InstanceStatus::UserDown),
         ];
         let instances = instances.map(|(name, status)| instance(name, status));
-        write_group(&path, &instances).unwrap();
+        write_group(&Armed::for_test(), &path, &instances).unwrap();
         assert_eq!(content(&path), "a USER_down\ni10 ERROR_down\ni2 running");
-        write_group(&path, &[]).unwrap();
+        write_group(&Armed::for_test(), &path, &[]).unwrap();
         assert_eq!(content(&path), "");
     }
 
@@ -163,8 +164,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let paths = ["a", "b", "c"].map(|name| directory.path().join(name));
         let cluster = directory.path().join("cluster");
-        write_group(&paths[0], &[instance("moved", InstanceStatus::ErrorDown)]).unwrap();
+        write_group(&Armed::for_test(), &paths[0], &[instance("moved", InstanceStatus::ErrorDown)]).unwrap();
         write_group(
+            &Armed::for_test(),
             &paths[1],
             &[instance("moved", InstanceStatus::Running), instance("x", InstanceStatus::ErrorUp)],
         )
@@ -175,10 +177,10 @@ mod tests {
         };
         age(&paths[0], 10);
         age(&paths[1], 20);
-        merge(&cluster, &paths).await.unwrap();
+        merge(&Armed::for_test(), &cluster, &paths).await.unwrap();
         assert_eq!(content(&cluster), "moved running\nx ERROR_up");
         age(&paths[0], 30);
-        merge(&cluster, &paths).await.unwrap();
+        merge(&Armed::for_test(), &cluster, &paths).await.unwrap();
         assert_eq!(content(&cluster), "moved ERROR_down\nx ERROR_up");
     }
 
@@ -189,7 +191,7 @@ mod tests {
         replace(&cluster, b"kept", |_| Ok(())).unwrap();
         let holder = File::open(&cluster).unwrap();
         holder.lock().unwrap();
-        merge(&cluster, &[]).await.unwrap();
+        merge(&Armed::for_test(), &cluster, &[]).await.unwrap();
         assert_eq!(content(&cluster), "kept");
     }
 }

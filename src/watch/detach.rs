@@ -9,13 +9,14 @@ use anyhow::{Context as _, Result};
 use tracing::debug;
 
 use super::{Context, Ended, Options};
+use crate::armed::Armed;
 use crate::observe::Group;
 
 /// Starts this program once for each group.
 ///
 /// # Errors
 /// When the program cannot be started again.
-pub(super) fn start(context: &Context<'_>, groups: &[Group], lock: &File) -> Result<Ended> {
+pub(super) fn start(_armed: &Armed, context: &Context<'_>, groups: &[Group], lock: &File) -> Result<Ended> {
     let program = env::current_exe().context("cannot find the path of this program")?;
     for Group { name, uuid } in groups {
         let child = Command::new(&program)
@@ -41,6 +42,8 @@ fn arguments(options: &Options, group: &str) -> Vec<String> {
         no_verify_disks,
         no_strict,
         debug,
+        rapi_ip: _,
+        dry_run: _,
     } = options;
     let mut arguments = vec![format!("--node-group={group}")];
     let flags = [

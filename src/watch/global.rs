@@ -6,9 +6,10 @@ use std::fs::File;
 
 use anyhow::{Context as _, Result};
 use futures_util::future::join_all;
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use super::{Context, Ended, NotMaster, connect, detach, group};
+use crate::armed::Armed;
 use crate::luxi::Client;
 use crate::luxi::client::CALL_TIMEOUT;
 use crate::observe::{self, Group};
@@ -20,7 +21,7 @@ use crate::observe::{self, Group};
 ///
 /// # Errors
 /// When luxid cannot be used. A group that fails is logged and makes the run [`Ended::Failed`].
-pub(super) async fn run(context: &Context<'_>, lock: &File) -> Result<Ended> {
+pub(super) async fn run(context: &Context<'_>, lock: Option<&File>) -> Result<Ended> {
     let mut client = match connect::connect_or_start(context).await {
         Err(error) if error.is::<NotMaster>() => {
             debug!("{error}, nothing more to do here");
@@ -29,11 +30,15 @@ pub(super) async fn run(context: &Context<'_>, lock: &File) -> Result<Ended> {
         client => client?,
     };
     connect::check_master(context, &mut client).await?;
-    archive_jobs(&mut client, context).await?;
+    if let Some(armed) = context.armed {
+        archive_jobs(armed, &mut client, context).await?;
+    } else {
+        info!("Would archive jobs that ended more than {} s ago", context.options.job_age);
+    }
     let groups = observe::groups(&mut client).await?;
     drop(client);
-    if !context.options.wait_children {
-        return detach::start(context, &groups, lock);
+    if let (false, Some(armed), Some(lock)) = (context.options.wait_children, context.armed, lock) {
+        return detach::start(armed, context, &groups, lock);
     }
     let results = join_all(groups.iter().map(|group| watch(context, group))).await;
     Ok(if results.into_iter().all(|succeeded| succeeded) { Ended::Done } else { Ended::Failed })
@@ -51,7 +56,7 @@ async fn watch(context: &Context<'_>, group: &Group) -> bool {
 }
 
 /// Old jobs are archived before new ones are submitted: a full queue must not keep the watcher from emptying it.
-async fn archive_jobs(client: &mut Client<'_>, context: &Context<'_>) -> Result<()> {
+async fn archive_jobs(_armed: &Armed, client: &mut Client<'_>, context: &Context<'_>) -> Result<()> {
     // luxid's own limit for the call, as the original has it.
     let time_limit = (CALL_TIMEOUT.as_secs() - 1) / 2;
     let (archived, left): (u64, u64) = client

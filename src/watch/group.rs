@@ -8,8 +8,9 @@ use anyhow::{Context as _, Result, bail};
 use tokio::time::Instant;
 use tracing::{debug, error, info};
 
-use super::{Context, LogWitness, connect, verify};
+use super::{Context, LogWitness, connect, dry_run, verify};
 use crate::act::{Jobs, Stopped, Witness};
+use crate::armed::Armed;
 use crate::clock;
 use crate::cluster::{Snapshot, Timestamp};
 use crate::decide::{Action, Note, Outcome, disks, instances};
@@ -40,15 +41,18 @@ pub(super) async fn run(context: &Context<'_>, group: &str) -> Result<()> {
     }
     let state_path = context.layout.group_state(&group);
     debug!("Using state file {}", state_path.display());
+    let Some(armed) = context.armed else {
+        return dry_run::group(context, &group, &state_path).await;
+    };
     let stamp = clock::file_stamp(context.clock.since_epoch());
-    let (file, state) = StateFile::open(&state_path, &stamp)?;
+    let (file, state) = StateFile::open(armed, &state_path, &stamp)?;
     let mut ledger = Ledger { file, state, succeeded: BTreeSet::new() };
 
     let seen = observe_group(context, &group).await;
     let Observed { mut client, snapshot, looked_at, queue_is_drained } =
         seen.inspect_err(|error| info!("Not updating status file due to failure: {error:#}"))?;
     // Before anything is repaired: the files say what was found. When they cannot be written, repairs come first.
-    let reported = report_status(context, &snapshot, &known_groups).await;
+    let reported = report_status(context, armed, &snapshot, &known_groups).await;
     if queue_is_drained {
         error!("Job queue is drained, can't maintain cluster state");
         return ledger.save().and(reported);
@@ -56,7 +60,7 @@ pub(super) async fn run(context: &Context<'_>, group: &str) -> Result<()> {
     let version = observe::version(&mut client).await;
     let mut jobs = Jobs {
         client: &mut client,
-        armed: context.armed,
+        armed,
         version,
         clock: context.clock,
         is_paused: &|| context.is_paused(),
@@ -73,14 +77,19 @@ pub(super) async fn run(context: &Context<'_>, group: &str) -> Result<()> {
     saved.and(reported)
 }
 
-struct Observed<'a> {
-    client: Client<'a>,
-    snapshot: Snapshot,
+/// The group as it was found.
+pub(super) struct Observed<'a> {
+    pub(super) client: Client<'a>,
+    pub(super) snapshot: Snapshot,
     looked_at: Instant,
-    queue_is_drained: bool,
+    pub(super) queue_is_drained: bool,
 }
 
-async fn observe_group<'a>(context: &Context<'a>, group: &str) -> Result<Observed<'a>> {
+/// Looks at the group.
+///
+/// # Errors
+/// When luxid cannot be used, or this is not the master.
+pub(super) async fn observe_group<'a>(context: &Context<'a>, group: &str) -> Result<Observed<'a>> {
     let mut client = connect::connect_within(context, CONNECT_TIMEOUT).await?;
     let facts = connect::check_master(context, &mut client).await?;
     let looked_at = Instant::now();
@@ -96,11 +105,16 @@ async fn observe_group<'a>(context: &Context<'a>, group: &str) -> Result<Observe
     Ok(Observed { client, snapshot, looked_at, queue_is_drained: facts.queue_is_drained })
 }
 
-async fn report_status(context: &Context<'_>, snapshot: &Snapshot, known_groups: &[String]) -> Result<()> {
-    status::write_group(&context.layout.group_instance_status(&snapshot.group), &snapshot.instances)?;
+async fn report_status(
+    context: &Context<'_>,
+    armed: &Armed,
+    snapshot: &Snapshot,
+    known_groups: &[String],
+) -> Result<()> {
+    status::write_group(armed, &context.layout.group_instance_status(&snapshot.group), &snapshot.instances)?;
     let files: Vec<_> =
         known_groups.iter().map(|group| context.layout.group_instance_status(group)).collect();
-    status::merge(&context.layout.instance_status(), &files).await
+    status::merge(armed, &context.layout.instance_status(), &files).await
 }
 
 /// The state file with what is to go into it, and the witness that puts it there.

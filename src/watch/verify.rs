@@ -15,6 +15,7 @@ use crate::decide::verify::{self, Findings, MissingVolumes};
 use crate::luxi::jobs::{self, JobFailure, JobResult};
 use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
+use crate::luxi::{Client, LuxiError};
 use crate::observe;
 
 /// Verifies the group's disks, unless that is useless or already under way, and activates what needs it.
@@ -26,19 +27,10 @@ pub(super) async fn run(
     work: &mut Jobs<'_, '_>,
     snapshot: &Snapshot,
 ) -> Result<(), Stopped> {
-    if !verify::is_worthwhile(snapshot) {
-        debug!("Group '{}' has no disks that Ganeti can verify", snapshot.group);
-        return Ok(());
-    }
     let strict = is_strict(context.options.no_strict, work.version);
-    let opcode = OpCode::GroupVerifyDisks { group: snapshot.group.clone(), strict };
-    let pending = observe::pending_jobs(work.client).await?;
-    let summary = opcode.summary();
-    if let Some(job) = pending.iter().find(|job| verify::is_pending_in(&job.summaries, &summary)) {
-        let group = &snapshot.group;
-        info!("There are verify disks jobs already pending (job {}), not verifying group '{group}'", job.id);
+    let Some(opcode) = wanted(work.client, snapshot, strict).await? else {
         return Ok(());
-    }
+    };
     if (work.is_paused)().map_err(Stopped::Failed)? {
         return Err(Stopped::Paused);
     }
@@ -65,8 +57,32 @@ pub(super) async fn run(
     work.carry_out(verify::plan(snapshot, &findings), &mut LogWitness).await
 }
 
+/// The verification that the group needs now: none when there is nothing to verify or a job is already at it.
+///
+/// # Errors
+/// As [`Client::call`].
+pub(super) async fn wanted(
+    client: &mut Client<'_>,
+    snapshot: &Snapshot,
+    strict: bool,
+) -> Result<Option<OpCode>, LuxiError> {
+    if !verify::is_worthwhile(snapshot) {
+        debug!("Group '{}' has no disks that Ganeti can verify", snapshot.group);
+        return Ok(None);
+    }
+    let opcode = OpCode::GroupVerifyDisks { group: snapshot.group.clone(), strict };
+    let pending = observe::pending_jobs(client).await?;
+    let summary = opcode.summary();
+    if let Some(job) = pending.iter().find(|job| verify::is_pending_in(&job.summaries, &summary)) {
+        let group = &snapshot.group;
+        info!("There are verify disks jobs already pending (job {}), not verifying group '{group}'", job.id);
+        return Ok(None);
+    }
+    Ok(Some(opcode))
+}
+
 /// Versions before 3.1 always verify strictly.
-fn is_strict(no_strict: bool, version: Option<GanetiVersion>) -> bool {
+pub(super) fn is_strict(no_strict: bool, version: Option<GanetiVersion>) -> bool {
     if no_strict && !version.is_some_and(GanetiVersion::knows_is_strict) {
         warn!("--no-strict needs Ganeti 3.1 or later; verifying disks strictly");
         return true;
