@@ -2,4 +2,6 @@
 
 pub mod daemons;
 pub mod own_name;
+pub mod process;
 pub mod ssconf;
+pub mod systemd;

@@ -12,6 +12,7 @@ use super::{Context, Ended, NotMaster, connect, detach, group};
 use crate::armed::Armed;
 use crate::luxi::Client;
 use crate::luxi::client::CALL_TIMEOUT;
+use crate::node::daemons::Daemons;
 use crate::observe::{self, Group};
 
 /// Runs the global part. `lock` is the watcher lock, which detached group parts keep.
@@ -22,7 +23,9 @@ use crate::observe::{self, Group};
 /// # Errors
 /// When luxid cannot be used. A group that fails is logged and makes the run [`Ended::Failed`].
 pub(super) async fn run(context: &Context<'_>, lock: Option<&File>) -> Result<Ended> {
-    let mut client = match connect::connect_or_start(context).await {
+    let mut daemons = Daemons::new(context.layout, context.armed).await;
+    daemons.ensure_on_every_node().await;
+    let mut client = match connect::connect_or_start(context, &mut daemons).await {
         Err(error) if error.is::<NotMaster>() => {
             debug!("{error}, nothing more to do here");
             return Ok(Ended::Done);
