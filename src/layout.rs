@@ -12,6 +12,11 @@ pub const ROOTDIR_VARIABLE: &str = "GANETI_ROOTDIR";
 /// Environment variable that names the virtual node; goes together with [`ROOTDIR_VARIABLE`].
 pub const HOSTNAME_VARIABLE: &str = "GANETI_HOSTNAME";
 
+/// Environment variable of this watcher alone, minded in a virtual cluster only: a directory that stands for the machine,
+/// see [`Layout::with_machine`]. So a virtual node can be tried out on a machine whose own daemons are none of its
+/// business.
+pub const MACHINE_VARIABLE: &str = "GANETI_WATCHER_MACHINE";
+
 /// `GANETI_ROOTDIR` and `GANETI_HOSTNAME` do not fit together.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum LayoutError {
@@ -59,7 +64,13 @@ impl Layout {
     /// # Errors
     /// When the two variables of a virtual cluster contradict each other (`vcluster.py: _PreparePaths`).
     pub fn from_environment() -> Result<Self, LayoutError> {
-        Self::new(std::env::var_os(ROOTDIR_VARIABLE), std::env::var_os(HOSTNAME_VARIABLE))
+        let layout = Self::new(std::env::var_os(ROOTDIR_VARIABLE), std::env::var_os(HOSTNAME_VARIABLE))?;
+        match std::env::var_os(MACHINE_VARIABLE) {
+            Some(machine) if layout.virtual_host.is_some() && !machine.is_empty() => {
+                Ok(layout.with_machine(Path::new(&machine)))
+            }
+            _ => Ok(layout),
+        }
     }
 
     /// The layout for the given values of `GANETI_ROOTDIR` and `GANETI_HOSTNAME`; empty counts as unset.

@@ -172,6 +172,57 @@ impl fmt::Display for OneLine<'_> {
 }
 
 #[cfg(test)]
+pub(crate) mod testing {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct TestLayout;
+
+    impl<S, N> FormatEvent<S, N> for TestLayout
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+        N: for<'a> FormatFields<'a> + 'static,
+    {
+        fn format_event(
+            &self,
+            _context: &FmtContext<'_, S, N>,
+            mut writer: Writer<'_>,
+            event: &Event<'_>,
+        ) -> fmt::Result {
+            let mut message = Message(String::new());
+            event.record(&mut message);
+            writeln!(writer, "{} {}", python_level(*event.metadata().level()), OneLine(&message.0))
+        }
+    }
+
+    /// What is logged while `work` is done: `LEVEL MESSAGE` lines.
+    pub(crate) fn logged(work: impl Future<Output = ()>) -> String {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let layer = subscriber_fmt::layer().event_format(TestLayout).with_writer(move || writer.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            runtime.block_on(work);
+        });
+        String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 

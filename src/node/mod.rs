@@ -1,6 +1,7 @@
 //! This node: what Ganeti wrote on it, who it is, and its daemons.
 
 pub mod daemons;
+pub mod hooks;
 pub mod own_name;
 pub mod process;
 pub mod ssconf;

@@ -191,7 +191,7 @@ impl Program {
         if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw) {
             // The program is not waited for meanwhile: so its number stays its own, and that of its group.
             let _gone = killpg(group, Signal::SIGTERM);
-            sleep(TERM_GRACE).await;
+            sleep(TERM_GRACE.min(self.time_limit)).await;
             let _gone = killpg(group, Signal::SIGKILL);
         }
         // In an uninterruptible sleep it does not even die of that.
