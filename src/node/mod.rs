@@ -1,5 +1,6 @@
 //! This node: what Ganeti wrote on it, who it is, and its daemons.
 
+pub mod confd;
 pub mod daemons;
 pub mod hooks;
 pub mod own_name;

@@ -359,9 +359,14 @@ mod tests {
         assert!(listing.succeeded());
         assert!(!listing.stdout.contains("lock"), "{}", listing.stdout);
         // And by its effect: something lives on, and the lock is free as soon as this process lets go.
-        let left = shell("sleep 5 >/dev/null 2>&1 & echo $!", LONG).leaves_daemons().run().await.unwrap();
+        let left = shell("sleep 60 >/dev/null 2>&1 & echo $!", LONG).leaves_daemons().run().await.unwrap();
         drop(lock);
-        File::open(&path).unwrap().try_lock().unwrap();
+        // A child of another test has it for the moment between its fork and its exec.
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while File::open(&path).unwrap().try_lock().is_err() {
+            assert!(std::time::Instant::now() < deadline, "the lock was inherited");
+            std::thread::yield_now();
+        }
         nix::sys::signal::kill(Pid::from_raw(left.stdout.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
     }
 
