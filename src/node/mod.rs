@@ -3,6 +3,7 @@
 pub mod confd;
 pub mod daemons;
 pub mod hooks;
+pub mod maintenance;
 pub mod own_name;
 pub mod process;
 pub mod ssconf;

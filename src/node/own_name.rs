@@ -25,6 +25,20 @@ pub async fn is_own(layout: &Layout, node_name: &str) -> bool {
     host_name == node_name || normalize(&fully_qualified(&host_name).await) == node_name
 }
 
+/// What this node is called in the cluster: the kernel's host name when ssconf has a node of that name, and what it
+/// resolves to otherwise.
+pub async fn find(layout: &Layout) -> String {
+    let host_name = match layout.virtual_host() {
+        Some(name) => return normalize(name),
+        None => kernel_host_name(),
+    };
+    let nodes = super::ssconf::read(layout, "node_list").unwrap_or_default();
+    if nodes.lines().any(|node| node == host_name) {
+        return host_name;
+    }
+    normalize(&fully_qualified(&host_name).await)
+}
+
 fn kernel_host_name() -> String {
     nix::unistd::gethostname().map(|name| normalize(&name.to_string_lossy())).unwrap_or_default()
 }

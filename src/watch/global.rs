@@ -13,7 +13,7 @@ use crate::armed::Armed;
 use crate::luxi::Client;
 use crate::luxi::client::CALL_TIMEOUT;
 use crate::node::daemons::Daemons;
-use crate::node::hooks;
+use crate::node::{hooks, maintenance};
 use crate::observe::{self, Group};
 
 /// Runs the global part. `lock` is the watcher lock, which detached group parts keep.
@@ -27,6 +27,7 @@ pub(super) async fn run(context: &Context<'_>, lock: Option<&File>) -> Result<En
     let mut daemons = Daemons::new(context.layout, context.armed).await;
     daemons.ensure_on_every_node().await;
     hooks::run(context.armed, &context.layout.watcher_hooks(), hooks::TIME_LIMIT).await;
+    maintenance::run(context.armed, context.layout, context.clock).await;
     let mut client = match connect::connect_or_start(context, &mut daemons).await {
         Err(error) if error.is::<NotMaster>() => {
             debug!("{error}, nothing more to do here");
