@@ -61,6 +61,12 @@ impl<'a> Daemons<'a> {
         Self { layout, armed, under_systemd, told }
     }
 
+    /// Whether nothing is started or stopped.
+    #[must_use]
+    pub fn is_dry_run(&self) -> bool {
+        self.armed.is_none()
+    }
+
     /// Starts what should run on every node and does not. What goes wrong is logged.
     pub async fn ensure_on_every_node(&mut self) {
         for daemon in ON_EVERY_NODE {
@@ -86,7 +92,7 @@ impl<'a> Daemons<'a> {
     }
 
     /// Stops a daemon that does not answer, and starts it again; unless that might leave it stopped.
-    pub async fn restart(&mut self, daemon: &str) -> Restarted {
+    pub async fn restart(&self, daemon: &str) -> Restarted {
         let Some(armed) = self.armed else {
             return Restarted::No("this is a dry run, which would have restarted it".to_owned());
         };

@@ -5,6 +5,7 @@ pub mod daemons;
 pub mod hooks;
 pub mod maintenance;
 pub mod own_name;
+pub mod probes;
 pub mod process;
 pub mod ssconf;
 pub mod systemd;

@@ -13,6 +13,7 @@ use crate::armed::Armed;
 use crate::luxi::Client;
 use crate::luxi::client::CALL_TIMEOUT;
 use crate::node::daemons::Daemons;
+use crate::node::probes::{self, Pace};
 use crate::node::{hooks, maintenance};
 use crate::observe::{self, Group};
 
@@ -35,6 +36,8 @@ pub(super) async fn run(context: &Context<'_>, lock: Option<&File>) -> Result<En
         }
         client => client?,
     };
+    let rapi_ip = &context.options.rapi_ip;
+    probes::ensure(&mut daemons, context.layout, context.clock, rapi_ip, Pace::default()).await;
     connect::check_master(context, &mut client).await?;
     if let Some(armed) = context.armed {
         archive_jobs(armed, &mut client, context).await?;
