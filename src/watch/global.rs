@@ -19,8 +19,8 @@ use crate::observe::{self, Group};
 
 /// Runs the global part. `lock` is the watcher lock, which detached group parts keep.
 ///
-/// Not here yet: the daemons of this node, the site's hooks and node maintenance come before the connection; the RAPI
-/// and WConfD probes come after it.
+/// What this node owes its cluster comes first, and nothing of it ends the run: in the original a failure of node
+/// maintenance does, and then the instances of the whole cluster stay down.
 ///
 /// # Errors
 /// When luxid cannot be used. A group that fails is logged and makes the run [`Ended::Failed`].
@@ -31,6 +31,9 @@ pub(super) async fn run(context: &Context<'_>, lock: Option<&File>) -> Result<En
     maintenance::run(context.armed, context.layout, context.clock).await;
     let mut client = match connect::connect_or_start(context, &mut daemons).await {
         Err(error) if error.is::<NotMaster>() => {
+            if context.armed.is_none() {
+                info!("{error}: a run would do nothing more here");
+            }
             debug!("{error}, nothing more to do here");
             return Ok(Ended::Done);
         }

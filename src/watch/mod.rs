@@ -103,6 +103,9 @@ impl Witness for LogWitness {
 
 /// Makes one run (`watcher/__init__.py: Main`). Whatever goes wrong is in the log when it returns.
 pub async fn run(context: &Context<'_>) -> Ended {
+    if context.armed.is_none() {
+        info!("Dry run: looking and deciding, and changing nothing");
+    }
     match context.is_paused() {
         Ok(false) => {}
         Ok(true) if context.armed.is_none() => {
