@@ -8,10 +8,12 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures_util::future::{Either, join, select};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -153,17 +155,15 @@ impl Program {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let ending = {
-            let reading = async { tokio::join!(drain(stdout, &mut out), drain(stderr, &mut err)) };
-            tokio::pin!(reading);
-            let ending = self.ending(&mut child);
-            tokio::pin!(ending);
-            tokio::select! {
-                ending = &mut ending => {
+            let reading = pin!(join(drain(stdout, &mut out), drain(stderr, &mut err)));
+            let ending = pin!(self.ending(&mut child));
+            match select(ending, reading).await {
+                Either::Left((ending, reading)) => {
                     // What it left running may keep the pipes open; only what is there already is waited for.
                     let _whole = timeout(OUTPUT_GRACE, reading).await;
                     ending?
                 }
-                _ = &mut reading => ending.await?,
+                Either::Right((_, ending)) => ending.await?,
             }
         };
         Ok(Finished { ending, stdout: text_of(&out), stderr: text_of(&err) })
