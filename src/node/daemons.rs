@@ -2,6 +2,7 @@
 //!
 //! Source: `utils/__init__.py: EnsureDaemon`, `utils/process.py: RunCmd`.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::process::Stdio;
@@ -16,17 +17,32 @@ use tracing::info;
 
 use crate::armed::Armed;
 use crate::layout::Layout;
+use crate::luxi::client::LocalFuture;
 
 /// `daemon-util` waits up to 60 s for a daemon that it stops, and starting one takes seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(180);
 const LONGEST_OUTPUT: u64 = 4096;
 
-/// Checks a daemon, such as `ganeti-luxid`, and starts it when it does not run.
-///
-/// # Errors
-/// When `daemon-util` cannot be run, fails, or takes too long; it and its children are then killed.
-pub async fn check_and_start(_armed: &Armed, layout: &Layout, daemon: &str) -> Result<()> {
-    run(layout, "check-and-start", daemon).await.with_context(|| format!("Can't start daemon '{daemon}'"))
+/// How this node's daemons are reached. The simulator brings its own.
+pub trait Daemons: fmt::Debug {
+    /// Checks a daemon, such as `ganeti-luxid`, and starts it when it does not run.
+    ///
+    /// # Errors
+    /// When it could not be started.
+    fn check_and_start<'a>(&'a self, armed: &'a Armed, daemon: &'a str) -> LocalFuture<'a, Result<()>>;
+}
+
+/// Ganeti's script `daemon-util`. When it takes too long, it and its children are killed.
+#[derive(Debug)]
+pub struct DaemonUtil<'a>(pub &'a Layout);
+
+impl Daemons for DaemonUtil<'_> {
+    fn check_and_start<'a>(&'a self, _armed: &'a Armed, daemon: &'a str) -> LocalFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let result = run(self.0, "check-and-start", daemon).await;
+            result.with_context(|| format!("Can't start daemon '{daemon}'"))
+        })
+    }
 }
 
 async fn run(layout: &Layout, action: &str, daemon: &str) -> Result<()> {
@@ -88,7 +104,7 @@ mod tests {
     async fn a_failure_is_told_with_its_output() {
         let (_directory, layout) = fixture("#!/bin/sh\necho \"$1 $2 $LC_ALL\"; echo oops >&2; exit 3\n");
         let armed = Armed::unless(false).unwrap();
-        let error = check_and_start(&armed, &layout, "ganeti-luxid").await.unwrap_err();
+        let error = DaemonUtil(&layout).check_and_start(&armed, "ganeti-luxid").await.unwrap_err();
         let text = format!("{error:#}");
         assert!(text.starts_with("Can't start daemon 'ganeti-luxid': 'check-and-start' failed"), "{text}");
         assert!(
@@ -101,7 +117,7 @@ mod tests {
     async fn a_daemon_that_keeps_its_output_open_is_not_waited_for() {
         let (_directory, layout) = fixture("#!/bin/sh\nexec 3>&1; sleep 60 & echo $! > \"$0.pid\"; exit 0\n");
         let armed = Armed::unless(false).unwrap();
-        check_and_start(&armed, &layout, "ganeti-luxid").await.unwrap();
+        DaemonUtil(&layout).check_and_start(&armed, "ganeti-luxid").await.unwrap();
         let pid = fs::read_to_string(layout.daemon_util().with_extension("pid")).unwrap();
         let pid = Pid::from_raw(pid.trim().parse().unwrap());
         nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();
@@ -111,7 +127,7 @@ mod tests {
     async fn a_missing_daemon_util_is_an_error() {
         let layout = Layout::new(None, None).unwrap().with_daemon_util("/nonexistent/daemon-util".into());
         let armed = Armed::unless(false).unwrap();
-        let error = check_and_start(&armed, &layout, "ganeti-luxid").await.unwrap_err();
+        let error = DaemonUtil(&layout).check_and_start(&armed, "ganeti-luxid").await.unwrap_err();
         assert!(format!("{error:#}").contains("cannot run '/nonexistent/daemon-util'"));
     }
 }

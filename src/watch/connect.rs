@@ -13,7 +13,7 @@ use tracing::warn;
 use super::{Context, NotMaster};
 use crate::luxi::Client;
 use crate::luxi::client::{CONNECT_INTERVAL, CONNECT_TIMEOUT, may_pass};
-use crate::node::{daemons, own_name, ssconf};
+use crate::node::{own_name, ssconf};
 use crate::observe::{self, ClusterFacts};
 
 /// How long luxid may take to listen before it is taken for down. `daemon-util` does nothing to a luxid that runs.
@@ -32,7 +32,9 @@ pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client
                     "luxid is down; a run would start ganeti-luxid, and only then could it see the cluster"
                 );
             };
-            daemons::check_and_start(armed, context.layout, "ganeti-luxid")
+            context
+                .daemons
+                .check_and_start(armed, "ganeti-luxid")
                 .await
                 .context("Can't start the master daemon")?;
         }
