@@ -26,6 +26,7 @@ class Settings:
     nodes: int
     instances: int
     watcher: Path | None
+    watcher_source: str
 
     @property
     def original(self) -> bool:
