@@ -13,6 +13,7 @@ use tracing::{Event, Level, Subscriber, debug, error, info, warn};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, fmt as subscriber_fmt};
@@ -31,21 +32,20 @@ const PROGRAM: &str = "ganeti-watcher";
 /// `Ok(Some(error))` to be told there.
 pub fn start<C>(directory: &Path, debug: bool, clock: C, pid: u32) -> Result<Option<io::Error>, io::Error>
 where
-    C: Clock + Clone + Send + Sync + 'static,
+    C: Clock + Send + Sync + 'static,
 {
-    let (file, problem) = match open(directory) {
-        Ok(file) => (Some(file), None),
-        Err(error) if debug => (None, Some(error)),
+    let (writer, problem) = match open(directory) {
+        // One formatted line for both, so that the terminal shows what the file holds.
+        Ok(file) if debug => (BoxMakeWriter::new(file.and(io::stderr)), None),
+        Ok(file) => (BoxMakeWriter::new(file), None),
+        Err(error) if debug => (BoxMakeWriter::new(io::stderr), Some(error)),
         Err(error) => return Err(error),
     };
-    let layout = |clock| LineLayout { clock, pid, with_location: debug };
-    let to_file =
-        file.map(|file| subscriber_fmt::layer().event_format(layout(clock.clone())).with_writer(file));
-    let to_stderr =
-        debug.then(|| subscriber_fmt::layer().event_format(layout(clock)).with_writer(io::stderr));
-    let level = level(debug);
-    let subscriber =
-        tracing_subscriber::registry().with(to_file.with_filter(level)).with(to_stderr.with_filter(level));
+    let layer = subscriber_fmt::layer()
+        .event_format(LineLayout { clock, pid, with_location: debug })
+        .with_writer(writer)
+        .with_filter(level(debug));
+    let subscriber = tracing_subscriber::registry().with(layer);
     // Set once, by main; a second call in a test's process changes nothing.
     drop(tracing::subscriber::set_global_default(subscriber));
     panic::set_hook(Box::new(|info| error!("internal error, please report it: {info}")));

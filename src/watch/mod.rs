@@ -18,7 +18,7 @@ use crate::decide::{Action, Note, Outcome};
 use crate::layout::Layout;
 use crate::logging;
 use crate::luxi::Connector;
-use crate::memory::locks;
+use crate::memory::locks::{self, LockError};
 use crate::memory::pause::{self, Pause};
 use crate::node::daemons::Daemons;
 
@@ -129,7 +129,10 @@ pub async fn run(context: &Context<'_>) -> Ended {
         Ok(lock) => lock,
         Err(error) => {
             error!("Can't acquire lock on {}: {error}", path.display());
-            return Ended::Done;
+            return match error {
+                LockError::Busy { .. } => Ended::Done,
+                LockError::Io { .. } => Ended::Failed,
+            };
         }
     };
     let result = match &context.options.node_group {
