@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from statistics import median
-from typing import Callable
 
 from lab import usage
 from lab.lab import Lab

@@ -40,7 +40,10 @@ def parse() -> argparse.Namespace:
 
 def shell(node: str, command: list[str]) -> None:
     """Replaces this process by a command on a node of the running lab."""
-    pid = (scratch() / node / "pid").read_text().strip()
+    try:
+        pid = Lab.node_directory(scratch(), node).joinpath("pid").read_text().strip()
+    except OSError:
+        raise LabError(f"the running lab has no node called {node} (or not yet)") from None
     enter = ["nsenter", "-t", pid, "-m", "-u", "-i", "-n", "-p", "-r", "-w", "env", "-i", "TERM=linux", *ENVIRONMENT]
     os.execvp(enter[0], [*enter, *(command or ["bash", "-l"])])
 

@@ -7,8 +7,8 @@ import inspect
 import pkgutil
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import cases
 from lab.commands import LabError
