@@ -21,9 +21,9 @@ def run(*command: str, text: str | None = None) -> str:
 
 
 def wait_until(
-    what: str, condition: Callable[[], bool], seconds: float, failures: Sequence[type[Exception]] = ()
+    what: str, condition: Callable[[], bool], seconds: float, not_yet: Sequence[type[Exception]] = ()
 ) -> None:
-    """Polls until the condition holds; exceptions of the kinds in `failures` mean "not yet"."""
+    """Polls until the condition holds; exceptions of the kinds in `not_yet` mean just that."""
     deadline = time.monotonic() + seconds
     last = ""
     while True:
