@@ -4,14 +4,16 @@
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
-use std::{io, panic, process};
+use std::{io, panic};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
+use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Subscriber, debug, error, info, warn};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, fmt as subscriber_fmt};
@@ -23,28 +25,27 @@ use crate::decide::{LogLine, Severity};
 pub const LOG_FILE: &str = "watcher.log";
 const PROGRAM: &str = "ganeti-watcher";
 
-/// Sends every event to the log file, and with `debug` to stderr too.
+/// Sends every event to the log file, and with `debug` to stderr too. `pid` is the process that the lines name.
 ///
 /// # Errors
 /// When the file cannot be opened. With `debug` the events then go to stderr alone, and the error is returned as
 /// `Ok(Some(error))` to be told there.
-pub fn start<C>(directory: &Path, debug: bool, clock: C) -> Result<Option<io::Error>, io::Error>
+pub fn start<C>(directory: &Path, debug: bool, clock: C, pid: u32) -> Result<Option<io::Error>, io::Error>
 where
-    C: Clock + Clone + Send + Sync + 'static,
+    C: Clock + Send + Sync + 'static,
 {
-    let (file, problem) = match open(directory) {
-        Ok(file) => (Some(file), None),
-        Err(error) if debug => (None, Some(error)),
+    let (writer, problem) = match open(directory) {
+        // One formatted line for both, so that the terminal shows what the file holds.
+        Ok(file) if debug => (BoxMakeWriter::new(file.and(io::stderr)), None),
+        Ok(file) => (BoxMakeWriter::new(file), None),
+        Err(error) if debug => (BoxMakeWriter::new(io::stderr), Some(error)),
         Err(error) => return Err(error),
     };
-    let layout = |clock| LineLayout { clock, with_location: debug };
-    let to_file =
-        file.map(|file| subscriber_fmt::layer().event_format(layout(clock.clone())).with_writer(file));
-    let to_stderr =
-        debug.then(|| subscriber_fmt::layer().event_format(layout(clock)).with_writer(io::stderr));
-    let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
-    let subscriber =
-        tracing_subscriber::registry().with(to_file.with_filter(level)).with(to_stderr.with_filter(level));
+    let layer = subscriber_fmt::layer()
+        .event_format(LineLayout { clock, pid, with_location: debug })
+        .with_writer(writer)
+        .with_filter(level(debug));
+    let subscriber = tracing_subscriber::registry().with(layer);
     // Set once, by main; a second call in a test's process changes nothing.
     drop(tracing::subscriber::set_global_default(subscriber));
     panic::set_hook(Box::new(|info| error!("internal error, please report it: {info}")));
@@ -53,10 +54,30 @@ where
 
 /// For a dry run: every event goes to stdout as a line of its own words, and no file is touched.
 pub fn start_on_stdout(debug: bool) {
-    let level = if debug { LevelFilter::DEBUG } else { LevelFilter::INFO };
+    let level = level(debug);
     let to_stdout = subscriber_fmt::layer().event_format(PlainLayout).with_writer(io::stdout);
     let subscriber = tracing_subscriber::registry().with(to_stdout.with_filter(level));
     drop(tracing::subscriber::set_global_default(subscriber));
+}
+
+/// Sends the events of this thread to the log file, until the guard is dropped. For a simulation, whose runs follow one
+/// another in one process.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn scoped<C>(directory: &Path, debug: bool, clock: C, pid: u32) -> Result<DefaultGuard, io::Error>
+where
+    C: Clock + Send + Sync + 'static,
+{
+    let layer = subscriber_fmt::layer()
+        .event_format(LineLayout { clock, pid, with_location: debug })
+        .with_writer(open(directory)?)
+        .with_filter(level(debug));
+    Ok(tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)))
+}
+
+fn level(debug: bool) -> LevelFilter {
+    if debug { LevelFilter::DEBUG } else { LevelFilter::INFO }
 }
 
 /// Opened for append, and written to without a thread in between: nothing is lost however the process ends.
@@ -82,6 +103,7 @@ pub fn log(line: &LogLine) {
 /// `TIMESTAMP: PROGRAM pid=PID[ MODULE:LINE] LEVEL MESSAGE`.
 struct LineLayout<C> {
     clock: C,
+    pid: u32,
     with_location: bool,
 }
 
@@ -97,7 +119,7 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        write!(writer, "{}: {PROGRAM} pid={} ", log_stamp(self.clock.since_epoch()), process::id())?;
+        write!(writer, "{}: {PROGRAM} pid={} ", log_stamp(self.clock.since_epoch()), self.pid)?;
         let metadata = event.metadata();
         if self.with_location {
             let module =
@@ -241,12 +263,11 @@ mod tests {
     fn logged(with_location: bool, events: impl FnOnce()) -> String {
         let directory = tempfile::tempdir().unwrap();
         let layer = subscriber_fmt::layer()
-            .event_format(LineLayout { clock: FixedClock, with_location })
+            .event_format(LineLayout { clock: FixedClock, pid: 1, with_location })
             .with_writer(open(directory.path()).unwrap());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), events);
         let text = read_text(&directory.path().join(LOG_FILE), 10_000).unwrap();
         text.replace(&log_stamp(FixedClock.since_epoch()), "TIME")
-            .replace(&format!("pid={}", process::id()), "pid=1")
     }
 
     #[test]

@@ -10,6 +10,7 @@ use ganeti_watcher::clock::SystemClock;
 use ganeti_watcher::layout::Layout;
 use ganeti_watcher::logging;
 use ganeti_watcher::luxi::UnixSocket;
+use ganeti_watcher::node::Duties;
 use ganeti_watcher::watch::{self, Context, Ended, Options};
 
 /// `constants.EXIT_SUCCESS`, `EXIT_FAILURE`, `EXIT_NOTMASTER`; 2 is optparse's.
@@ -53,7 +54,7 @@ fn run(options: &Options) -> Result<Ended> {
         logging::start_on_stdout(options.debug);
         None
     } else {
-        logging::start(&log_dir, options.debug, SystemClock)
+        logging::start(&log_dir, options.debug, SystemClock, std::process::id())
             .with_context(|| format!("cannot open the log file in '{}'", log_dir.display()))?
     };
     if let Some(problem) = problem {
@@ -65,8 +66,15 @@ fn run(options: &Options) -> Result<Ended> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let armed = Armed::unless(options.dry_run);
     let luxid = UnixSocket(layout.luxi_socket());
-    let context =
-        Context { options, layout: &layout, clock: &SystemClock, luxid: &luxid, armed: armed.as_ref() };
+    let daemons = Duties { layout: &layout, clock: &SystemClock, rapi_ip: &options.rapi_ip };
+    let context = Context {
+        options,
+        layout: &layout,
+        clock: &SystemClock,
+        luxid: &luxid,
+        daemons: &daemons,
+        armed: armed.as_ref(),
+    };
     Ok(runtime.block_on(watch::run(&context)))
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Source: `watcher/__init__.py: Main`, `cli.py: RunWhileDaemonsStopped`, `utils/filelock.py`.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use thiserror::Error;
@@ -63,6 +63,15 @@ fn share_file(file: File, path: &Path) -> Result<File, LockError> {
     }
 }
 
+/// Whether the path still leads to this file. Files that are replaced by a rename can be locked a moment too late.
+#[must_use]
+pub fn is_still_named(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_in_a_child_keeps_it_locked() {
+    fn a_copy_of_the_descriptor_keeps_it_locked() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
         let lock = share(&Armed::for_test(), &path).unwrap();

@@ -8,15 +8,22 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use thiserror::Error;
 use tracing::{debug, info, warn};
 
 use super::files::{read_text_from, replace};
+use super::locks;
 use super::state::State;
 use crate::armed::Armed;
 
 /// Far more than the records of 100,000 instances need.
 const LONGEST_FILE: u64 = 256 << 20;
+
+/// Another run works on the group.
+#[derive(Debug, Error)]
+#[error("Can't acquire lock on state file {}: File already locked", .0.display())]
+pub struct StateBusy(PathBuf);
 
 /// A state file that this process holds the lock of.
 #[derive(Debug)]
@@ -33,7 +40,7 @@ impl StateFile {
     /// content that cannot be read is set aside.
     ///
     /// # Errors
-    /// When another run holds the lock, or nothing can be written there.
+    /// [`StateBusy`] when another run holds the lock; otherwise why nothing can be written there.
     pub fn open(_armed: &Armed, path: &Path, stamp: &str) -> Result<(Self, State)> {
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             let aside = set_aside_name(path, stamp);
@@ -52,9 +59,19 @@ impl StateFile {
             Ok(text) => accept(path, State::parse(&text), stamp)?,
             Err(error) => accept(path, Err(error.to_string()), stamp)?,
         };
-        // Content that was not understood is replaced by the first save, even when nothing else changes.
-        let saved = state.as_ref().map_or_else(String::new, State::to_text);
-        Ok((Self { path: path.to_owned(), locked, saved }, state.unwrap_or_default()))
+        let mut file = Self { path: path.to_owned(), locked, saved: String::new() };
+        match state {
+            Some(state) => {
+                file.saved = state.to_text();
+                Ok((file, state))
+            }
+            // At once: otherwise every run that fails before it saves would set the same content aside again.
+            None => {
+                let state = State::default();
+                file.save(&state)?;
+                Ok((file, state))
+            }
+        }
     }
 
     /// Reads the state and changes nothing: no file is created, none is set aside, and no lock is taken. Content that
@@ -122,10 +139,9 @@ fn open_and_lock(path: &Path) -> Result<File> {
     let file =
         options.open(path).with_context(|| format!("cannot open the state file '{}'", path.display()))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            bail!("Can't acquire lock on state file {}: File already locked", path.display())
-        }
+        // A lock on a file that another run replaced a moment ago keeps nobody out.
+        Ok(()) if locks::is_still_named(&file, path) => Ok(file),
+        Ok(()) | Err(TryLockError::WouldBlock) => Err(StateBusy(path.to_owned()).into()),
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("cannot lock the state file '{}'", path.display()))
         }

@@ -3,17 +3,18 @@
 //! Source: `watcher/__init__.py: _WriteInstanceStatus, _ReadInstanceStatus, _MergeInstanceStatus`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use tokio::time::{Instant, sleep};
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use super::files::{read_text_from, replace};
+use super::locks;
 use crate::armed::Armed;
 use crate::cluster::Instance;
 
@@ -85,7 +86,8 @@ fn read_group(path: &Path) -> Option<(SystemTime, String)> {
     match read() {
         Ok(content) => Some(content),
         Err(problem) if io::Error::kind(&problem) == io::ErrorKind::NotFound => {
-            error!("Can't read '{}', does not exist (yet)", path.display());
+            // Nothing wrong in the first run on a cluster, when no group has been looked at yet.
+            info!("Can't read '{}', does not exist (yet)", path.display());
             None
         }
         Err(problem) => {
@@ -104,7 +106,7 @@ async fn lock(path: &Path) -> Result<Option<File>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(path).with_context(|| format!("cannot open '{}'", path.display()))?;
-        if file.try_lock().is_ok() && is_still_named(&file, path) {
+        if file.try_lock().is_ok() && locks::is_still_named(&file, path) {
             return Ok(Some(file));
         }
         if Instant::now() >= deadline {
@@ -112,13 +114,6 @@ async fn lock(path: &Path) -> Result<Option<File>> {
         }
         sleep(delay).await;
         delay = delay.mul_f64(1.2).min(LOCK_LAST_DELAY);
-    }
-}
-
-fn is_still_named(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
-        _ => false,
     }
 }
 

@@ -4,6 +4,7 @@
 //! after the daemons, systemd is asked and told, and `daemon-util` is not used: see [`super::systemd`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::process::{Finished, Program};
 use super::systemd::{self, Verdict};
 use crate::armed::Armed;
 use crate::layout::Layout;
+use crate::luxi::client::LocalFuture;
 use crate::memory::files::{read_text, replace};
 
 /// The master daemon's successor: queries and jobs.
@@ -31,9 +33,30 @@ const ON_EVERY_NODE: [&str; 4] = ["ganeti-noded", "ganeti-confd", MOND, "ganeti-
 const TIME_LIMIT: Duration = Duration::from_secs(180);
 const LONGEST_FILE: u64 = 64 << 10;
 
+/// How this node's daemons are reached. The simulator brings its own.
+pub trait Daemons: fmt::Debug {
+    /// Checks a daemon, such as `ganeti-luxid`, and starts it when it does not run.
+    ///
+    /// # Errors
+    /// When it could not be started.
+    fn check_and_start<'a>(&'a self, armed: &'a Armed, daemon: &'a str) -> LocalFuture<'a, Result<()>>;
+
+    /// What a run does on every node before it looks for the master: daemons, hooks, node maintenance. Without
+    /// permission it only tells.
+    fn on_every_node<'a>(&'a self, _armed: Option<&'a Armed>) -> LocalFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    /// What a run does on the master before it asks luxid for anything: RAPI and WConfD run and answer. Without
+    /// permission it only tells.
+    fn on_master<'a>(&'a self, _armed: Option<&'a Armed>) -> LocalFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
 /// The daemons of this node, for the time of a run.
 #[derive(Debug)]
-pub struct Daemons<'a> {
+pub struct NodeDaemons<'a> {
     layout: &'a Layout,
     armed: Option<&'a Armed>,
     under_systemd: bool,
@@ -50,7 +73,7 @@ pub enum Restarted {
     No(String),
 }
 
-impl<'a> Daemons<'a> {
+impl<'a> NodeDaemons<'a> {
     /// Finds out who looks after the daemons.
     pub async fn new(layout: &'a Layout, armed: Option<&'a Armed>) -> Self {
         let under_systemd = systemd::supervises(layout).await;

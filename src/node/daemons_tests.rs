@@ -63,7 +63,7 @@ const RUNNING: &str =
 async fn the_node_daemons_are_ensured_in_the_original_s_order() {
     let fixture = Fixture::new("exit 0");
     let armed = Armed::for_test();
-    Daemons::new(&fixture.layout, Some(&armed)).await.ensure_on_every_node().await;
+    NodeDaemons::new(&fixture.layout, Some(&armed)).await.ensure_on_every_node().await;
     assert_eq!(
         fixture.calls(),
         [
@@ -82,7 +82,7 @@ async fn a_ganeti_without_mond_is_not_asked_to_start_it_and_one_failure_stops_no
         "case $1 in is-daemon-name) echo \"Unknown daemon name '$2'\" >&2;; *) echo broken;; esac; exit 1",
     );
     let armed = Armed::for_test();
-    let mut daemons = Daemons::new(&fixture.layout, Some(&armed)).await;
+    let mut daemons = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
     daemons.ensure_on_every_node().await;
     assert_eq!(fixture.calls().len(), 4, "{:?}", fixture.calls());
     assert!(!daemons.ensure("ganeti-noded").await);
@@ -91,7 +91,7 @@ async fn a_ganeti_without_mond_is_not_asked_to_start_it_and_one_failure_stops_no
 #[tokio::test]
 async fn a_dry_run_only_checks() {
     let fixture = Fixture::new("[ \"$1\" = is-daemon-name ]");
-    let mut daemons = Daemons::new(&fixture.layout, None).await;
+    let mut daemons = NodeDaemons::new(&fixture.layout, None).await;
     daemons.ensure_on_every_node().await;
     assert!(matches!(daemons.restart(RAPI).await, Restarted::No(_)));
     for call in fixture.calls() {
@@ -104,7 +104,7 @@ async fn without_systemd_a_restart_is_stop_and_start() {
     let fixture =
         Fixture::new("[ $1 = daemon-executable ] && echo \"$(dirname \"$0\")/ganeti-rapi\"; exit 0");
     let armed = Armed::for_test();
-    let restarted = Daemons::new(&fixture.layout, Some(&armed)).await.restart(RAPI).await;
+    let restarted = NodeDaemons::new(&fixture.layout, Some(&armed)).await.restart(RAPI).await;
     assert_eq!(restarted, Restarted::Yes);
     let expected = ["daemon-executable ganeti-rapi", "stop ganeti-rapi", "check-and-start ganeti-rapi"];
     assert_eq!(fixture.calls(), expected);
@@ -114,7 +114,7 @@ async fn without_systemd_a_restart_is_stop_and_start() {
 async fn what_could_not_be_started_again_is_not_stopped() {
     let fixture = Fixture::new("echo /nonexistent/ganeti-rapi");
     let armed = Armed::for_test();
-    let restarted = Daemons::new(&fixture.layout, Some(&armed)).await.restart(RAPI).await;
+    let restarted = NodeDaemons::new(&fixture.layout, Some(&armed)).await.restart(RAPI).await;
     assert!(matches!(restarted, Restarted::No(why) if why.contains("could not be started again")));
     assert_eq!(fixture.calls(), ["daemon-executable ganeti-rapi"]);
 }
@@ -123,7 +123,7 @@ async fn what_could_not_be_started_again_is_not_stopped() {
 async fn under_systemd_units_that_run_are_left_alone_and_restarted_by_systemd() {
     let fixture = Fixture::with_systemd(RUNNING);
     let armed = Armed::for_test();
-    let mut daemons = Daemons::new(&fixture.layout, Some(&armed)).await;
+    let mut daemons = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
     daemons.ensure_on_every_node().await;
     assert_eq!(fixture.calls(), [""; 0]);
     assert_eq!(daemons.restart(WCONFD).await, Restarted::Yes);
@@ -135,16 +135,16 @@ async fn under_systemd_a_stopped_unit_stays_so_and_is_told_once() {
     let stopped = "ganeti-kvmd*) printf 'LoadState=loaded\\nActiveState=inactive\\nSubState=dead\\n';;\n";
     let fixture = Fixture::with_systemd(&format!("{stopped}{RUNNING}"));
     let armed = Armed::for_test();
-    let mut daemons = Daemons::new(&fixture.layout, Some(&armed)).await;
+    let mut daemons = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
     daemons.ensure_on_every_node().await;
     assert_eq!(fixture.told(), r#"{"ganeti-kvmd":"inactive, dead"}"#);
     assert!(matches!(daemons.restart("ganeti-kvmd").await, Restarted::No(_)));
     assert_eq!(fixture.calls(), [""; 0], "neither stopped nor started");
 
-    let next_run = Daemons::new(&fixture.layout, Some(&armed)).await;
+    let next_run = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
     assert_eq!(next_run.told.get("ganeti-kvmd").map(String::as_str), Some("inactive, dead"));
     fixture.set_units(RUNNING);
-    let mut third_run = Daemons::new(&fixture.layout, Some(&armed)).await;
+    let mut third_run = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
     assert!(third_run.ensure("ganeti-kvmd").await);
     assert_eq!(fixture.told(), "{}");
 }
@@ -156,10 +156,10 @@ async fn under_systemd_only_a_failed_unit_is_started() {
     let masked = "ganeti-mond*) printf 'LoadState=masked\\nActiveState=failed\\nCanStart=no\\n';;\n";
     let fixture = Fixture::with_systemd(&format!("{failed}{masked}{RUNNING}"));
     let armed = Armed::for_test();
-    Daemons::new(&fixture.layout, None).await.ensure_on_every_node().await;
+    NodeDaemons::new(&fixture.layout, None).await.ensure_on_every_node().await;
     assert_eq!(fixture.calls(), [""; 0], "a dry run");
     assert_eq!(fixture.told(), "", "a dry run");
-    Daemons::new(&fixture.layout, Some(&armed)).await.ensure_on_every_node().await;
+    NodeDaemons::new(&fixture.layout, Some(&armed)).await.ensure_on_every_node().await;
     assert_eq!(fixture.calls(), ["systemctl start ganeti-noded.service"]);
 }
 
@@ -168,5 +168,5 @@ async fn a_missing_daemon_util_is_an_error_and_no_end() {
     let fixture = Fixture::new("");
     let layout = fixture.layout.clone().with_daemon_util("/nonexistent/daemon-util".into());
     let armed = Armed::for_test();
-    assert!(!Daemons::new(&layout, Some(&armed)).await.ensure(LUXID).await);
+    assert!(!NodeDaemons::new(&layout, Some(&armed)).await.ensure(LUXID).await);
 }

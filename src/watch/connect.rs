@@ -6,14 +6,13 @@
 use std::io;
 use std::time::Duration;
 
-use anyhow::{Error, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::{Context, NotMaster};
 use crate::luxi::Client;
 use crate::luxi::client::{CONNECT_INTERVAL, CONNECT_TIMEOUT, may_pass};
-use crate::node::daemons::{Daemons, LUXID};
 use crate::node::{own_name, ssconf};
 use crate::observe::{self, ClusterFacts};
 
@@ -24,19 +23,20 @@ const START_GRACE: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// [`NotMaster`] when this node is not the master; otherwise why there is no connection.
-pub(super) async fn connect_or_start<'a>(
-    context: &Context<'a>,
-    daemons: &mut Daemons<'_>,
-) -> Result<Client<'a>> {
+pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client<'a>> {
     match connect(context, START_GRACE).await {
         Err(Unconnected::Down(error)) => {
             warn!("Luxi daemon seems to be down ({error}), trying to restart");
-            if context.armed.is_none() {
-                bail!("luxid is down; a run would start {LUXID}, and only then could it see the cluster");
-            }
-            if !daemons.ensure(LUXID).await {
-                bail!("Can't start the master daemon");
-            }
+            let Some(armed) = context.armed else {
+                bail!(
+                    "luxid is down; a run would start ganeti-luxid, and only then could it see the cluster"
+                );
+            };
+            context
+                .daemons
+                .check_and_start(armed, "ganeti-luxid")
+                .await
+                .context("Can't start the master daemon")?;
         }
         other => return other.map_err(|unconnected| unconnected.describe(context)),
     }

@@ -6,8 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use tracing::{error, info};
 
-use super::group::{Observed, observe_group};
-use super::{Context, verify};
+use super::{Context, group, verify};
 use crate::cluster::Snapshot;
 use crate::decide::{Action, ActionKind, Step, disks, instances};
 use crate::memory::state_file::StateFile;
@@ -19,22 +18,24 @@ use crate::{logging, observe};
 /// When luxid cannot be used, or the state file cannot be opened.
 pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path) -> Result<()> {
     let mut state = StateFile::peek(state_path)?;
-    let Observed { mut client, snapshot, queue_is_drained, .. } = observe_group(context, group).await?;
-    if queue_is_drained {
+    let (facts, mut view) = group::look(context, group).await?;
+    if facts.queue_is_drained {
         error!("Job queue is drained, can't maintain cluster state");
         return Ok(());
     }
-    instances::drop_stale_records(&snapshot, &mut state, context.clock.now());
-    let repairs = instances::plan(&snapshot, &state);
-    tell(&repairs, &snapshot);
+    let version = observe::version(&mut view.client).await;
+    let snapshot = &view.snapshot;
+    let now = context.clock.now();
+    instances::drop_stale_records(snapshot, &mut state, now);
+    let repairs = instances::plan(snapshot, &state);
+    tell(&repairs, snapshot);
     let started: BTreeSet<String> = repairs.iter().filter_map(restarted).map(str::to_owned).collect();
-    tell(&disks::plan(&snapshot, &state, &started).steps, &snapshot);
+    tell(&disks::plan(snapshot, &state, &started, now).steps, snapshot);
     if context.options.no_verify_disks {
         return Ok(());
     }
-    let version = observe::version(&mut client).await;
     let strict = verify::is_strict(context.options.no_strict, version);
-    if verify::wanted(&mut client, &snapshot, strict).await?.is_some() {
+    if verify::wanted(snapshot, strict).is_some() {
         info!("Would verify the disks of group '{group}', and activate those that are found broken");
     }
     Ok(())
@@ -66,7 +67,7 @@ fn would(action: &Action, snapshot: &Snapshot) -> String {
         ActionKind::CleanUp => {
             format!("Would clean up instance '{name}': its user shut it down (status {status})")
         }
-        ActionKind::ActivateDisks => format!(
+        ActionKind::ActivateDisks { .. } => format!(
             "Would activate disks for instance '{name}': a secondary node of it has a new boot id (status {status})"
         ),
     }

@@ -18,8 +18,9 @@ use crate::decide::{Action, Note, Outcome};
 use crate::layout::Layout;
 use crate::logging;
 use crate::luxi::Connector;
-use crate::memory::locks;
+use crate::memory::locks::{self, LockError};
 use crate::memory::pause::{self, Pause};
+use crate::node::daemons::Daemons;
 
 /// What a run is asked to do; the original's options.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct Context<'a> {
     pub clock: &'a dyn Clock,
     /// How luxid is reached.
     pub luxid: &'a dyn Connector,
+    /// How this node's daemons are checked and started.
+    pub daemons: &'a dyn Daemons,
     /// Permission to change something; a dry run has none.
     pub armed: Option<&'a Armed>,
 }
@@ -129,7 +132,10 @@ pub async fn run(context: &Context<'_>) -> Ended {
         Ok(lock) => lock,
         Err(error) => {
             error!("Can't acquire lock on {}: {error}", path.display());
-            return Ended::Done;
+            return match error {
+                LockError::Busy { .. } => Ended::Done,
+                LockError::Io { .. } => Ended::Failed,
+            };
         }
     };
     let result = match &context.options.node_group {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::daemons::{Daemons, RAPI, Restarted, WCONFD};
+use super::daemons::{NodeDaemons, RAPI, Restarted, WCONFD};
 use crate::clock::Clock;
 use crate::layout::Layout;
 
@@ -95,7 +95,7 @@ impl Subject<'_> {
 
 /// Ensures that RAPI and WConfD run, probes both at once, and restarts who does not answer. What goes wrong is logged.
 pub async fn ensure(
-    daemons: &mut Daemons<'_>,
+    daemons: &mut NodeDaemons<'_>,
     layout: &Layout,
     clock: &dyn Clock,
     rapi_ip: &str,
@@ -115,7 +115,7 @@ pub async fn ensure(
     futures_util::future::join(rapi, wconfd).await;
 }
 
-async fn ensure_answers(daemons: &Daemons<'_>, layout: &Layout, subject: Subject<'_>, pace: Pace) {
+async fn ensure_answers(daemons: &NodeDaemons<'_>, layout: &Layout, subject: Subject<'_>, pace: Pace) {
     let name = subject.name();
     match subject.probe(layout, pace.probe).await {
         Health::Alive => return debug!("Successfully talked to {name}"),

@@ -233,7 +233,7 @@ fn ensured(armed: bool, wconfd_answers: fn(usize, &Fixture) -> bool) -> (String,
             Some(format!("{{\"success\":true,\"result\":\"{echo}\"}}"))
         });
         let armed = Armed::unless(!armed);
-        let mut daemons = Daemons::new(&fixture.layout, armed.as_ref()).await;
+        let mut daemons = NodeDaemons::new(&fixture.layout, armed.as_ref()).await;
         ensure(&mut daemons, &fixture.layout, &SystemClock, "127.0.0.1", QUICK).await;
     });
     let calls = made.get().unwrap().calls();

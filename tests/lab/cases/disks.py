@@ -56,6 +56,7 @@ def no_verify_disks(lab: Lab) -> None:
     broken = lab.cluster.broken_links()
     run = lab.watch("--no-verify-disks")
     lab.expect("exit code", run.code, 0)
+    lab.expect("groups watched", len(run.logged("Watcher for node group")), 1)
     lab.expect("jobs", run.job_summaries(verify=True), [])
     lab.expect("broken sides", lab.cluster.broken_links(), broken)
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from cases.locks import held
 from lab.lab import Lab
 from lab.runner import case
-
-from cases.locks import held
 
 
 def make_second_group(lab: Lab) -> list[str]:
@@ -42,7 +41,8 @@ def two_groups_and_a_split_instance(lab: Lab) -> None:
     lab.expect("groups watched", len(run.logged("Watcher for node group")), 2)
     lab.expect("ignored as split", ignored, sorted(split))
     lab.expect("restarted, attempt", run.restarts(), dict.fromkeys(victims, 1))
-    lab.expect("after the run", cluster.status(), dict.fromkeys(instances, "running") | dict.fromkeys(split, "ERROR_down"))
+    expected = dict.fromkeys(instances, "running") | dict.fromkeys(split, "ERROR_down")
+    lab.expect("after the run", cluster.status(), expected)
     lab.expect("tries in the first group's state", lab.tries(), {victims[0]: 1})
     lab.expect("tries in the second group's state", lab.tries("second"), {victims[1]: 1})
     boot_ids = {host: ids for host, ids in lab.boot_ids().items() if host.startswith(("node3", "node4"))}
