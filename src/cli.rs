@@ -20,7 +20,7 @@ use crate::watch;
 )]
 struct Arguments {
     /// Increase debugging level
-    #[arg(short, long, action = ArgAction::Count)]
+    #[arg(short, long, alias = "d", action = ArgAction::Count)]
     debug: u8,
 
     /// Run only for this node group (a UUID)
@@ -68,6 +68,10 @@ struct Arguments {
     )]
     rapi_ip: String,
 
+    /// Look and decide, print what would be done and why, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+
     /// Show program's version number and exit
     #[arg(long, action = ArgAction::Version)]
     version: Option<bool>,
@@ -101,6 +105,8 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
         no_verify_disks: arguments.no_verify_disks,
         no_strict: arguments.no_strict,
         debug: arguments.debug > 0,
+        rapi_ip: arguments.rapi_ip,
+        dry_run: arguments.dry_run,
     })
 }
 
@@ -149,6 +155,8 @@ mod tests {
                 no_verify_disks: false,
                 no_strict: false,
                 debug: false,
+                rapi_ip: "127.0.0.1".into(),
+                dry_run: false,
             }
         );
     }
@@ -160,6 +168,8 @@ mod tests {
         assert_eq!(given.job_age, 2);
         assert_eq!(given.node_group.as_deref(), Some("U"));
         assert_eq!(options(&["-A", "-5"]).unwrap().job_age, -5);
+        assert!(options(&["--d"]).unwrap().debug, "the original has no other option with a d");
+        assert!(options(&["--dry"]).unwrap().dry_run);
     }
 
     #[test]

@@ -12,6 +12,11 @@ pub const ROOTDIR_VARIABLE: &str = "GANETI_ROOTDIR";
 /// Environment variable that names the virtual node; goes together with [`ROOTDIR_VARIABLE`].
 pub const HOSTNAME_VARIABLE: &str = "GANETI_HOSTNAME";
 
+/// Environment variable of this watcher alone, minded in a virtual cluster only: a directory that stands for the machine,
+/// see [`Layout::with_machine`]. So a virtual node can be tried out on a machine whose own daemons are none of its
+/// business.
+pub const MACHINE_VARIABLE: &str = "GANETI_WATCHER_MACHINE";
+
 /// `GANETI_ROOTDIR` and `GANETI_HOSTNAME` do not fit together.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum LayoutError {
@@ -39,7 +44,18 @@ pub enum LayoutError {
 pub struct Layout {
     root: PathBuf,
     virtual_host: Option<String>,
+    machine: Machine,
+}
+
+/// What belongs to the machine and not to Ganeti's virtual root.
+#[derive(Debug, Clone)]
+struct Machine {
     daemon_util: PathBuf,
+    systemd_marker: PathBuf,
+    services: PathBuf,
+    proc: PathBuf,
+    /// Instead of the directories of `PATH`.
+    programs: Option<PathBuf>,
 }
 
 impl Layout {
@@ -48,7 +64,13 @@ impl Layout {
     /// # Errors
     /// When the two variables of a virtual cluster contradict each other (`vcluster.py: _PreparePaths`).
     pub fn from_environment() -> Result<Self, LayoutError> {
-        Self::new(std::env::var_os(ROOTDIR_VARIABLE), std::env::var_os(HOSTNAME_VARIABLE))
+        let layout = Self::new(std::env::var_os(ROOTDIR_VARIABLE), std::env::var_os(HOSTNAME_VARIABLE))?;
+        match std::env::var_os(MACHINE_VARIABLE) {
+            Some(machine) if layout.virtual_host.is_some() && !machine.is_empty() => {
+                Ok(layout.with_machine(Path::new(&machine)))
+            }
+            _ => Ok(layout),
+        }
     }
 
     /// The layout for the given values of `GANETI_ROOTDIR` and `GANETI_HOSTNAME`; empty counts as unset.
@@ -56,11 +78,10 @@ impl Layout {
     /// # Errors
     /// As [`Layout::from_environment`].
     pub fn new(rootdir: Option<OsString>, hostname: Option<OsString>) -> Result<Self, LayoutError> {
-        let daemon_util = PathBuf::from("/usr/lib/ganeti/daemon-util");
         let rootdir = rootdir.filter(|value| !value.is_empty());
         let hostname = hostname.filter(|value| !value.is_empty());
         let (rootdir, hostname) = match (rootdir, hostname) {
-            (None, None) => return Ok(Self { root: PathBuf::from("/"), virtual_host: None, daemon_util }),
+            (None, None) => return Ok(Self::below_root(PathBuf::from("/"), None)),
             (Some(rootdir), Some(hostname)) => (PathBuf::from(rootdir), hostname),
             _ => return Err(LayoutError::OnlyOne),
         };
@@ -77,13 +98,41 @@ impl Layout {
         if root.file_name().is_none_or(|last| last != host.as_str()) {
             return Err(LayoutError::Mismatch { root, host });
         }
-        Ok(Self { root, virtual_host: Some(host), daemon_util })
+        Ok(Self::below_root(root, Some(host)))
+    }
+
+    fn below_root(root: PathBuf, virtual_host: Option<String>) -> Self {
+        Self {
+            root,
+            virtual_host,
+            machine: Machine {
+                daemon_util: PathBuf::from("/usr/lib/ganeti/daemon-util"),
+                systemd_marker: PathBuf::from("/run/systemd/system"),
+                services: PathBuf::from("/etc/services"),
+                proc: PathBuf::from("/proc"),
+                programs: None,
+            },
+        }
     }
 
     /// The same layout with another `daemon-util`. It is never below the virtual root, so tests need this.
     #[must_use]
     pub fn with_daemon_util(self, daemon_util: PathBuf) -> Self {
-        Self { daemon_util, ..self }
+        Self { machine: Machine { daemon_util, ..self.machine }, ..self }
+    }
+
+    /// The same layout on another machine, all of it below a directory: `daemon-util`, `bin`, `proc`, `services` and
+    /// `systemd`. For tests and rehearsals.
+    #[must_use]
+    pub fn with_machine(self, directory: &Path) -> Self {
+        let machine = Machine {
+            daemon_util: directory.join("daemon-util"),
+            systemd_marker: directory.join("systemd"),
+            services: directory.join("services"),
+            proc: directory.join("proc"),
+            programs: Some(directory.join("bin")),
+        };
+        Self { machine, ..self }
     }
 
     /// The node's name in a virtual cluster; `None` on a real node.
@@ -143,12 +192,119 @@ impl Layout {
     /// The script that checks, starts and stops Ganeti's daemons.
     #[must_use]
     pub fn daemon_util(&self) -> &Path {
-        &self.daemon_util
+        &self.machine.daemon_util
+    }
+
+    /// The directory that exists when systemd is what started everything (`sd_booted(3)`).
+    #[must_use]
+    pub fn systemd_marker(&self) -> &Path {
+        &self.machine.systemd_marker
+    }
+
+    /// `/proc`.
+    #[must_use]
+    pub fn proc(&self) -> &Path {
+        &self.machine.proc
+    }
+
+    /// The path of a program that is not Ganeti's, such as `drbdsetup`: in the directories of `PATH`, and in those for
+    /// administrators, which a cron job's `PATH` may lack. The name alone when it is in none, so that running it says
+    /// so.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        if let Some(directory) = &self.machine.programs {
+            return directory.join(name);
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let more = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from);
+        let mut candidates = std::env::split_paths(&path).chain(more).map(|directory| directory.join(name));
+        candidates.find(|candidate| candidate.is_file()).unwrap_or_else(|| PathBuf::from(name))
+    }
+
+    /// The port of a service: the one in the file of services, else Ganeti's (`netutils.py: GetDaemonPort`).
+    #[must_use]
+    pub fn port(&self, service: Service) -> u16 {
+        let text = std::fs::read_to_string(&self.machine.services).unwrap_or_default();
+        let (name, protocol, default) = service.entry();
+        port_in(&text, name, protocol).unwrap_or(default)
+    }
+
+    /// What was last told about daemons that do not run: a file of this watcher alone, with a name that neither the
+    /// original nor `ganeti-cleaner` looks for.
+    #[must_use]
+    pub fn daemon_states(&self) -> PathBuf {
+        self.below("var/lib/ganeti/watcher.daemons")
+    }
+
+    /// The file in which a running daemon has its process's number.
+    #[must_use]
+    pub fn pid_file(&self, daemon: &str) -> PathBuf {
+        self.below(&format!("var/run/ganeti/{daemon}.pid"))
+    }
+
+    /// WConfD's socket.
+    #[must_use]
+    pub fn wconfd_socket(&self) -> PathBuf {
+        self.below("var/run/ganeti/socket/ganeti-wconfd")
+    }
+
+    /// The directory of the hooks that are run on every node by every run.
+    #[must_use]
+    pub fn watcher_hooks(&self) -> PathBuf {
+        self.below("etc/ganeti/hooks/watcher")
+    }
+
+    /// The key that signs what is asked of confd and what it answers.
+    #[must_use]
+    pub fn confd_hmac_key(&self) -> PathBuf {
+        self.below("var/lib/ganeti/hmac.key")
+    }
+
+    /// A directory or file in which a hypervisor keeps what it knows of running instances, such as
+    /// `kvm-hypervisor/pid`.
+    #[must_use]
+    pub fn run_dir(&self, relative: &str) -> PathBuf {
+        self.below("var/run/ganeti").join(relative)
+    }
+
+    /// The configuration file of an instance under Xen.
+    #[must_use]
+    pub fn xen_config(&self, instance: &str) -> PathBuf {
+        self.below("etc/xen").join(instance)
     }
 
     fn below(&self, relative: &str) -> PathBuf {
         self.root.join(relative)
     }
+}
+
+/// A service with a port that a site may choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// confd, over UDP.
+    Confd,
+    /// The remote API, over TCP.
+    Rapi,
+}
+
+impl Service {
+    fn entry(self) -> (&'static str, &'static str, u16) {
+        match self {
+            Self::Confd => ("ganeti-confd", "udp", 1814),
+            Self::Rapi => ("ganeti-rapi", "tcp", 5080),
+        }
+    }
+}
+
+/// The port of a service in the text of `/etc/services`: lines `NAME PORT/PROTOCOL [ALIAS…] [# comment]`.
+fn port_in(text: &str, name: &str, protocol: &str) -> Option<u16> {
+    text.lines().find_map(|line| {
+        let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+        let first = words.next()?;
+        let (port, its_protocol) = words.next()?.split_once('/')?;
+        let is_meant = its_protocol == protocol && (first == name || words.any(|alias| alias == name));
+        port.parse().ok().filter(|_| is_meant)
+    })
 }
 
 /// Removes `.` and `..` by text alone, as Python's `os.path.normpath` does.
@@ -191,6 +347,16 @@ mod tests {
         );
         assert_eq!(layout.daemon_util(), Path::new("/usr/lib/ganeti/daemon-util"));
         assert_eq!(layout.virtual_host(), Some("node1.example.com"));
+    }
+
+    #[test]
+    fn a_site_s_own_port_counts_when_its_line_is_for_the_right_protocol() {
+        let text = "# services\nganeti-confd 1/tcp\nganeti-confd\t2814/udp # ours\nother 5090/tcp x ganeti-rapi\nodd\n";
+        assert_eq!(port_in(text, "ganeti-confd", "udp"), Some(2814));
+        assert_eq!(port_in(text, "ganeti-rapi", "tcp"), Some(5090));
+        assert_eq!(port_in("ganeti-rapi 99999/tcp\nganeti-rapix 1/tcp", "ganeti-rapi", "tcp"), None);
+        let layout = Layout::new(None, None).unwrap().with_machine(Path::new("/nonexistent"));
+        assert_eq!((layout.port(Service::Confd), layout.port(Service::Rapi)), (1814, 5080));
     }
 
     #[test]

@@ -7,11 +7,12 @@
 //! - [`watch`]: one run; the only place that knows the order of things.
 //! - [`act`]: carries out plans by jobs.
 //! - [`observe`]: asks luxid and makes a [`cluster::Snapshot`] of the answers.
-//! - [`luxi`]: the protocol. [`node`]: this node and its daemons. [`memory`]: the files.
+//! - [`luxi`]: the protocol. [`node`]: this node and its daemons. [`memory`]: the files, and the locks on them.
+//! - [`logging`] and [`clock`]: log lines and time.
 //! - [`decide`]: what is to be done. Pure: no clock, no file, no network, no runtime.
 //! - [`cluster`] and [`memory::state`]: the values that decisions are made from. Pure as well.
+//! - [`layout`] and [`armed`]: paths, and the permission to change something.
 //! - [`sim`]: a cluster in a box, which stands in for luxid and the rest of the world.
-//! - [`layout`], [`clock`], [`logging`], [`armed`]: paths, time, log lines, and the permission to change something.
 
 pub mod act;
 pub mod armed;

@@ -13,6 +13,7 @@ use tracing::{Event, Level, Subscriber, debug, error, info, warn};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, fmt as subscriber_fmt};
@@ -31,25 +32,32 @@ const PROGRAM: &str = "ganeti-watcher";
 /// `Ok(Some(error))` to be told there.
 pub fn start<C>(directory: &Path, debug: bool, clock: C, pid: u32) -> Result<Option<io::Error>, io::Error>
 where
-    C: Clock + Clone + Send + Sync + 'static,
+    C: Clock + Send + Sync + 'static,
 {
-    let (file, problem) = match open(directory) {
-        Ok(file) => (Some(file), None),
-        Err(error) if debug => (None, Some(error)),
+    let (writer, problem) = match open(directory) {
+        // One formatted line for both, so that the terminal shows what the file holds.
+        Ok(file) if debug => (BoxMakeWriter::new(file.and(io::stderr)), None),
+        Ok(file) => (BoxMakeWriter::new(file), None),
+        Err(error) if debug => (BoxMakeWriter::new(io::stderr), Some(error)),
         Err(error) => return Err(error),
     };
-    let layout = |clock| LineLayout { clock, pid, with_location: debug };
-    let to_file =
-        file.map(|file| subscriber_fmt::layer().event_format(layout(clock.clone())).with_writer(file));
-    let to_stderr =
-        debug.then(|| subscriber_fmt::layer().event_format(layout(clock)).with_writer(io::stderr));
-    let level = level(debug);
-    let subscriber =
-        tracing_subscriber::registry().with(to_file.with_filter(level)).with(to_stderr.with_filter(level));
+    let layer = subscriber_fmt::layer()
+        .event_format(LineLayout { clock, pid, with_location: debug })
+        .with_writer(writer)
+        .with_filter(level(debug));
+    let subscriber = tracing_subscriber::registry().with(layer);
     // Set once, by main; a second call in a test's process changes nothing.
     drop(tracing::subscriber::set_global_default(subscriber));
     panic::set_hook(Box::new(|info| error!("internal error, please report it: {info}")));
     Ok(problem)
+}
+
+/// For a dry run: every event goes to stdout as a line of its own words, and no file is touched.
+pub fn start_on_stdout(debug: bool) {
+    let level = level(debug);
+    let to_stdout = subscriber_fmt::layer().event_format(PlainLayout).with_writer(io::stdout);
+    let subscriber = tracing_subscriber::registry().with(to_stdout.with_filter(level));
+    drop(tracing::subscriber::set_global_default(subscriber));
 }
 
 /// Sends the events of this thread to the log file, until the guard is dropped. For a simulation, whose runs follow one
@@ -124,6 +132,30 @@ where
     }
 }
 
+/// The message alone, with its level unless that is INFO: for a person at a terminal.
+struct PlainLayout;
+
+impl<S, N> FormatEvent<S, N> for PlainLayout
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        match *event.metadata().level() {
+            Level::INFO => {}
+            level => write!(writer, "{}: ", python_level(level))?,
+        }
+        writeln!(writer, "{}", OneLine(&message.0))
+    }
+}
+
 fn python_level(level: Level) -> &'static str {
     match level {
         Level::ERROR => "ERROR",
@@ -158,6 +190,57 @@ impl fmt::Display for OneLine<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct TestLayout;
+
+    impl<S, N> FormatEvent<S, N> for TestLayout
+    where
+        S: Subscriber + for<'a> LookupSpan<'a>,
+        N: for<'a> FormatFields<'a> + 'static,
+    {
+        fn format_event(
+            &self,
+            _context: &FmtContext<'_, S, N>,
+            mut writer: Writer<'_>,
+            event: &Event<'_>,
+        ) -> fmt::Result {
+            let mut message = Message(String::new());
+            event.record(&mut message);
+            writeln!(writer, "{} {}", python_level(*event.metadata().level()), OneLine(&message.0))
+        }
+    }
+
+    /// What is logged while `work` is done: `LEVEL MESSAGE` lines.
+    pub(crate) fn logged(work: impl Future<Output = ()>) -> String {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let layer = subscriber_fmt::layer().event_format(TestLayout).with_writer(move || writer.clone());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            runtime.block_on(work);
+        });
+        String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
     }
 }
 

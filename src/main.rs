@@ -10,7 +10,7 @@ use ganeti_watcher::clock::SystemClock;
 use ganeti_watcher::layout::Layout;
 use ganeti_watcher::logging;
 use ganeti_watcher::luxi::UnixSocket;
-use ganeti_watcher::node::daemons::DaemonUtil;
+use ganeti_watcher::node::Duties;
 use ganeti_watcher::watch::{self, Context, Ended, Options};
 
 /// `constants.EXIT_SUCCESS`, `EXIT_FAILURE`, `EXIT_NOTMASTER`; 2 is optparse's.
@@ -50,8 +50,13 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<Ended> {
     let layout = Layout::from_environment()?;
     let log_dir = layout.log_dir();
-    let problem = logging::start(&log_dir, options.debug, SystemClock, std::process::id())
-        .with_context(|| format!("cannot open the log file in '{}'", log_dir.display()))?;
+    let problem = if options.dry_run {
+        logging::start_on_stdout(options.debug);
+        None
+    } else {
+        logging::start(&log_dir, options.debug, SystemClock, std::process::id())
+            .with_context(|| format!("cannot open the log file in '{}'", log_dir.display()))?
+    };
     if let Some(problem) = problem {
         tracing::error!(
             "Cannot open the log file in '{}', logging to stderr only: {problem}",
@@ -59,16 +64,16 @@ fn run(options: &Options) -> Result<Ended> {
         );
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let armed = Armed::unless(false).context("only a dry run goes without permission")?;
+    let armed = Armed::unless(options.dry_run);
     let luxid = UnixSocket(layout.luxi_socket());
-    let daemons = DaemonUtil(&layout);
+    let daemons = Duties { layout: &layout, clock: &SystemClock, rapi_ip: &options.rapi_ip };
     let context = Context {
         options,
         layout: &layout,
         clock: &SystemClock,
         luxid: &luxid,
         daemons: &daemons,
-        armed: &armed,
+        armed: armed.as_ref(),
     };
     Ok(runtime.block_on(watch::run(&context)))
 }

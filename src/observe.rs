@@ -2,15 +2,15 @@
 //!
 //! Source: `watcher/__init__.py: _GetGroupData, _CheckMaster, _StartGroupChildren`.
 
-use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::{error, warn};
 
-use crate::cluster::{AdminState, GanetiVersion, Instance, InstanceStatus, Node, Snapshot, SplitInstance};
-use crate::luxi::jobs::JobId;
-use crate::luxi::messages::{Cell, Rows};
+use crate::cluster::{
+    AdminState, GanetiVersion, Instance, InstanceStatus, JobId, Node, PendingJob, Snapshot, SplitInstance,
+};
+use crate::luxi::messages::{Cell, Rows, UnreadableRow};
 use crate::luxi::{Client, LuxiError};
 
 /// What the whole cluster says about itself.
@@ -20,15 +20,6 @@ pub struct ClusterFacts {
     pub master_node: String,
     /// Whether the job queue takes no jobs.
     pub queue_is_drained: bool,
-}
-
-/// A job that has not ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingJob {
-    /// Its number.
-    pub id: JobId,
-    /// What its opcodes do, such as `INSTANCE_STARTUP(name)`.
-    pub summaries: Vec<String>,
 }
 
 /// A node group.
@@ -43,88 +34,93 @@ pub struct Group {
 /// Asks for the [`ClusterFacts`].
 ///
 /// # Errors
-/// As [`Client::call`].
+/// As [`Client::query`].
 pub async fn cluster_facts(client: &mut Client<'_>) -> Result<ClusterFacts, LuxiError> {
     let (master_node, queue_is_drained): (String, Option<bool>) =
-        client.call("QueryConfigValues", &(["master_node", "drain_flag"],)).await?;
+        client.query_config_values(&["master_node", "drain_flag"]).await?;
     Ok(ClusterFacts { master_node, queue_is_drained: queue_is_drained.unwrap_or(false) })
 }
 
-/// The cluster's version; `None`, with a warning, when it has a form that is not known.
-///
-/// # Errors
-/// As [`Client::call`].
-pub async fn version(client: &mut Client<'_>) -> Result<Option<GanetiVersion>, LuxiError> {
+/// The cluster's version; `None`, with a warning, when it cannot be learnt. No instance stays down because of that.
+pub async fn version(client: &mut Client<'_>) -> Option<GanetiVersion> {
     #[derive(Deserialize)]
     struct ClusterInfo {
         software_version: String,
     }
-    let info: ClusterInfo = client.call("QueryClusterInfo", &Vec::<Value>::new()).await?;
-    let version = GanetiVersion::parse(&info.software_version);
-    if version.is_none() {
-        warn!("Ganeti's version '{}' has an unknown form; using no optional features", info.software_version);
-    }
-    Ok(version)
+    let version = match client.query_cluster_info::<ClusterInfo>().await {
+        Ok(info) => GanetiVersion::parse(&info.software_version).ok_or(info.software_version),
+        Err(error) => Err(error.to_string()),
+    };
+    version.map_err(|found| warn!("Ganeti's version is unknown, using no optional features: {found}")).ok()
 }
 
 /// All node groups, in natural order of names.
 ///
 /// # Errors
-/// As [`Client::call`].
+/// As [`Client::query`].
 pub async fn groups(client: &mut Client<'_>) -> Result<Vec<Group>, LuxiError> {
-    client.call("QueryGroups", &(Vec::<String>::new(), ["name", "uuid"], false)).await
+    client.query_groups(&["name", "uuid"]).await
 }
 
-/// One node group with its instances, nodes and locks. A row that cannot be read costs a log line and that object;
-/// a split instance costs a log line and is left out.
+/// One node group with its instances and nodes, the locks and the jobs. An instance that luxid describes in a way that
+/// cannot be read is an entry of [`Snapshot::unreadable_instances`], and logged, as are other rows like that.
 ///
 /// # Errors
-/// As [`Client::call`], for the first of the three queries that fails.
-pub async fn group(client: &mut Client<'_>, uuid: &str) -> Result<Snapshot> {
-    let mut snapshot = Snapshot { group: uuid.to_owned(), is_complete: true, ..Snapshot::default() };
-    let rows = client.query::<LockRow>("lock", &["name", "mode"], None).await.context("locks")?;
-    for (name, mode) in readable(rows, &mut snapshot.is_complete) {
+/// As [`Client::query`], for the first of the four queries that fails.
+pub async fn group(client: &mut Client<'_>, uuid: &str) -> Result<Snapshot, LuxiError> {
+    let mut snapshot = Snapshot { group: uuid.to_owned(), ..Snapshot::default() };
+    let rows = client.query::<LockRow>("lock", &["name", "mode"], None).await?;
+    for (name, mode) in readable(rows) {
         if let (Some(name), Some(_mode)) = (name.value(), mode.value())
             && let Some(instance) = name.strip_prefix("instance/")
         {
             snapshot.locked_instances.insert(instance.to_owned());
         }
     }
+    snapshot.pending_jobs = pending_jobs(client).await?;
     let filter = json!(["==", "pnode.group.uuid", uuid]);
-    let rows = client.query("instance", &INSTANCE_FIELDS, Some(filter)).await.context("instances")?;
-    for row in readable(rows, &mut snapshot.is_complete) {
-        match membership(row) {
-            Ok(instance) => snapshot.instances.push(instance),
-            Err(split) => snapshot.split.push(split),
+    let Rows(rows) = client.query::<InstanceRow>("instance", &INSTANCE_FIELDS, Some(filter)).await?;
+    for row in rows {
+        match row.map(membership) {
+            Ok(Ok(instance)) => snapshot.instances.push(instance),
+            Ok(Err(split)) => snapshot.split.push(split),
+            Err(unreadable) => {
+                log_unreadable(&unreadable);
+                snapshot.unreadable_instances.push(unreadable.name.unwrap_or(unreadable.problem));
+            }
         }
     }
     let filter = json!(["==", "group.uuid", uuid]);
-    let rows = client.query("node", &["name", "bootid", "offline"], Some(filter)).await.context("nodes")?;
-    snapshot.nodes = readable::<NodeRow>(rows, &mut snapshot.is_complete).map(node).collect();
+    let rows = client.query::<NodeRow>("node", &["name", "bootid", "offline"], Some(filter)).await?;
+    snapshot.nodes = readable(rows).map(node).collect();
     Ok(snapshot)
 }
 
-/// The named instances as they are now, without those that are gone.
+/// What the configuration wants of an instance, and whether its disks are in use; `None` when it is gone. Asks no node.
 ///
 /// # Errors
-/// As [`Client::call`].
-pub async fn instances_by_name(client: &mut Client<'_>, names: &[&str]) -> Result<Vec<Instance>, LuxiError> {
-    let mut filter = vec![json!("|")];
-    filter.extend(names.iter().map(|name| json!(["==", "name", name])));
-    let rows = client.query("instance", &INSTANCE_FIELDS, Some(Value::Array(filter))).await?;
-    Ok(readable(rows, &mut true).filter_map(|row| membership(row).ok()).collect())
+/// As [`Client::query`].
+pub async fn wanted_state(
+    client: &mut Client<'_>,
+    instance: &str,
+) -> Result<Option<(AdminState, bool)>, LuxiError> {
+    type WantedRow = (Required<AdminState>, Required<bool>);
+    // Without the "&" luxid takes the name for one that must exist, and refuses the query when it does not.
+    let filter = json!(["&", ["==", "name", instance]]);
+    let rows = client.query::<WantedRow>("instance", &["admin_state", "disks_active"], Some(filter)).await?;
+    Ok(readable(rows).next().map(|(admin_state, disks_active)| (admin_state.1, disks_active.1)))
 }
 
 /// Every job that has not ended, with the summaries of its opcodes.
 ///
 /// # Errors
-/// As [`Client::call`].
+/// As [`Client::query`].
 pub async fn pending_jobs(client: &mut Client<'_>) -> Result<Vec<PendingJob>, LuxiError> {
     let filter =
         json!(["|", ["==", "status", "running"], ["==", "status", "queued"], ["==", "status", "waiting"]]);
     type JobRow = (Required<JobId>, Cell<Vec<String>>);
     let rows = client.query::<JobRow>("job", &["id", "summary"], Some(filter)).await?;
-    let jobs = readable(rows, &mut true);
+    let jobs = readable(rows);
     Ok(jobs
         .map(|(id, summary)| PendingJob { id: id.1, summaries: summary.value().unwrap_or_default() })
         .collect())
@@ -158,13 +154,12 @@ const INSTANCE_FIELDS: [&str; 8] = [
 #[derive(Debug, Deserialize)]
 struct Required<T>(IgnoredAny, T);
 
-fn readable<R>(Rows(rows): Rows<R>, is_complete: &mut bool) -> impl Iterator<Item = R> + use<R> {
-    let (good, bad): (Vec<_>, Vec<_>) = rows.into_iter().partition(Result::is_ok);
-    for problem in bad.into_iter().filter_map(Result::err) {
-        error!("Ignoring what luxid says that cannot be understood: {problem}");
-        *is_complete = false;
-    }
-    good.into_iter().flatten()
+fn readable<R>(Rows(rows): Rows<R>) -> impl Iterator<Item = R> {
+    rows.into_iter().filter_map(|row| row.inspect_err(log_unreadable).ok())
+}
+
+fn log_unreadable(row: &UnreadableRow) {
+    error!("Ignoring what luxid says that cannot be understood: {}", row.problem);
 }
 
 fn node((name, boot_id, offline): NodeRow) -> Node {

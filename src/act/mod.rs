@@ -1,24 +1,28 @@
-//! Carries out plans: one job for each action, at most so many at once, and a second look before what was planned a
-//! while ago. Makes no choice that a plan could have made.
+//! Carries out plans: one job for each action, at most so many at once, and a second look before each. Makes no choice
+//! that a plan could have made.
 
-use std::collections::{HashMap, VecDeque};
+mod view;
+
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::Result;
 use thiserror::Error;
 use tokio::time::Instant;
+use tracing::debug;
 
 use crate::armed::Armed;
 use crate::clock::Clock;
-use crate::cluster::{GanetiVersion, Instance, Timestamp};
+use crate::cluster::{GanetiVersion, JobId, Timestamp};
 use crate::decide::{Action, ActionKind, Note, Outcome, Step, second_look};
-use crate::luxi::jobs::{self, JobId, PollPace};
+use crate::luxi::LuxiError;
+use crate::luxi::jobs::{self, JobResult, PollPace, SubmitError};
 use crate::luxi::opcodes::OpCode;
-use crate::luxi::{Client, LuxiError};
-use crate::observe;
 
-/// What is known about the cluster gets no older than this before something is done because of it.
-const FRESH: Duration = Duration::from_secs(60);
+pub use view::View;
+
+/// How long luxid may give errors instead of the status of jobs before they are given up.
+const POLL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a plan was not carried out to its end. Jobs that were submitted go on.
 #[derive(Debug, Error)]
@@ -32,7 +36,7 @@ pub enum Stopped {
     /// luxid cannot be talked to.
     #[error(transparent)]
     Luxi(#[from] LuxiError),
-    /// Something else: what happened cannot be remembered, for example.
+    /// Something else: a file cannot be read, for example.
     #[error("{0:#}")]
     Failed(anyhow::Error),
 }
@@ -44,17 +48,14 @@ pub trait Witness {
     /// An action's job is about to be submitted.
     fn begins(&mut self, action: &Action);
     /// An action has ended. `now` is the time of that.
-    ///
-    /// # Errors
-    /// When it cannot be remembered; nothing more is then done.
-    fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) -> Result<()>;
+    fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp);
 }
 
-/// What is needed to turn actions into jobs.
-pub struct Jobs<'a, 'c> {
-    /// Where jobs are submitted.
-    pub client: &'a mut Client<'c>,
-    /// Permission to submit them.
+/// Turns actions into jobs.
+pub struct Runner<'a, 'c> {
+    /// The group as it was seen last, and the connection to luxid.
+    pub view: View<'c>,
+    /// Permission to submit jobs.
     pub armed: &'a Armed,
     /// The cluster's version, when it is known.
     pub version: Option<GanetiVersion>,
@@ -64,120 +65,146 @@ pub struct Jobs<'a, 'c> {
     pub is_paused: &'a dyn Fn() -> Result<bool>,
     /// At most so many jobs are in flight.
     pub limit: usize,
-    /// When luxid was last asked about the instances in the plans.
-    pub looked_at: Instant,
 }
 
-impl std::fmt::Debug for Jobs<'_, '_> {
+impl std::fmt::Debug for Runner<'_, '_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Jobs").field("limit", &self.limit).finish_non_exhaustive()
+        formatter.debug_struct("Runner").field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 
-impl Jobs<'_, '_> {
+type InFlight = Vec<(JobId, Action)>;
+
+impl Runner<'_, '_> {
     /// Takes the steps in order and returns when everything that was submitted has ended.
     ///
     /// # Errors
-    /// See [`Stopped`]. Then nothing more is submitted; what was in flight goes on without being followed, unless
-    /// the watcher was only paused or the queue drained.
+    /// See [`Stopped`]. Nothing more is submitted then. What is in flight is followed to its end all the same, unless
+    /// luxid itself is away.
     pub async fn carry_out(&mut self, steps: Vec<Step>, witness: &mut dyn Witness) -> Result<(), Stopped> {
         let mut waiting: VecDeque<Step> = steps.into();
-        let mut in_flight: Vec<(JobId, Action)> = Vec::new();
-        let mut second_look: Option<HashMap<String, Instance>> = None;
+        let mut in_flight = InFlight::new();
         let mut pace = PollPace::new();
         let mut stopped = Ok(());
         loop {
-            while in_flight.len() < self.limit
-                && let Some(step) = waiting.pop_front()
-            {
-                let action = match step {
-                    Step::Act(action) => action,
-                    Step::Note(note) => {
-                        witness.noted(&note, self.clock.now());
-                        continue;
-                    }
-                };
-                if (self.is_paused)().map_err(Stopped::Failed)? {
-                    stopped = Err(Stopped::Paused);
-                    waiting.clear();
-                    break;
-                }
-                if self.looked_at.elapsed() > FRESH {
-                    second_look = Some(self.look_again(&action, &waiting).await?);
-                }
-                if let Some(instances) = &second_look
-                    && let Some(change) = second_look::change(&action, instances.get(&action.instance))
-                {
-                    let outcome = Outcome::LeftAlone(change);
-                    witness.ended(&action, &outcome, self.clock.now()).map_err(Stopped::Failed)?;
-                    continue;
-                }
-                witness.begins(&action);
-                match self.submit(&action).await {
-                    Ok(job) => {
-                        in_flight.push((job, action));
-                        pace.quicken();
-                    }
-                    Err(error) if error.is_queue_drained() => {
-                        stopped = Err(Stopped::Drained);
-                        waiting.clear();
-                    }
-                    Err(error @ (LuxiError::Ganeti { .. } | LuxiError::Refused { .. })) => {
-                        let outcome = Outcome::NotSubmitted(error.to_string());
-                        witness.ended(&action, &outcome, self.clock.now()).map_err(Stopped::Failed)?;
-                    }
-                    Err(error) => return Err(error.into()),
+            while stopped.is_ok() && in_flight.len() < self.limit {
+                let Some(step) = waiting.pop_front() else { break };
+                match step {
+                    Step::Note(note) => witness.noted(&note, self.clock.now()),
+                    Step::Act(action) => match self.begin(action, witness).await {
+                        Ok(begun) => {
+                            in_flight.extend(begun);
+                            pace.quicken();
+                        }
+                        Err(reason) => stopped = Err(reason),
+                    },
                 }
             }
             if in_flight.is_empty() {
                 return stopped;
             }
             pace.pause().await;
-            if self.collect(&mut in_flight, witness).await? {
-                pace.quicken();
+            match self.collect(&mut in_flight, witness).await {
+                Ok(false) => {}
+                Ok(true) => pace.quicken(),
+                Err(error) => {
+                    let now = self.clock.now();
+                    for (job, action) in in_flight {
+                        witness.ended(&action, &Outcome::Unknown(format!("job {job}: {error}")), now);
+                    }
+                    return Err(error.into());
+                }
             }
         }
     }
 
-    async fn submit(&mut self, action: &Action) -> Result<JobId, LuxiError> {
-        jobs::submit(self.client, self.armed, &opcode(action), self.version, self.clock.now_ns()).await
+    /// Submits one opcode as a job of its own, unless the watcher was paused.
+    ///
+    /// # Errors
+    /// See [`Stopped`].
+    pub async fn submit(&mut self, opcode: &OpCode) -> Result<Result<JobId, SubmitError>, Stopped> {
+        if (self.is_paused)().map_err(Stopped::Failed)? {
+            return Err(Stopped::Paused);
+        }
+        let now_ns = self.clock.now_ns();
+        let submitted = jobs::submit(&mut self.view.client, self.armed, opcode, self.version, now_ns).await;
+        match submitted {
+            Err(SubmitError::NoJob(error)) if error.is_queue_drained() => Err(Stopped::Drained),
+            Err(SubmitError::NoJob(error)) if !error.is_answer() => Err(error.into()),
+            submitted => Ok(submitted),
+        }
     }
 
-    async fn look_again(
+    /// Looks again, and submits the action's job if it is still wanted.
+    async fn begin(
         &mut self,
-        next: &Action,
-        waiting: &VecDeque<Step>,
-    ) -> Result<HashMap<String, Instance>, LuxiError> {
-        let later = waiting.iter().filter_map(|step| match step {
-            Step::Act(action) => Some(action.instance.as_str()),
-            Step::Note(_) => None,
-        });
-        let names: Vec<&str> = std::iter::once(next.instance.as_str()).chain(later).collect();
-        let instances = observe::instances_by_name(self.client, &names).await?;
-        self.looked_at = Instant::now();
-        Ok(instances.into_iter().map(|instance| (instance.name.clone(), instance)).collect())
+        action: Action,
+        witness: &mut dyn Witness,
+    ) -> Result<Option<(JobId, Action)>, Stopped> {
+        self.view.look_again_at(&action.instance).await?;
+        let outcome = match second_look::change(&action, &self.view.snapshot) {
+            Some(change) => Outcome::LeftAlone(change),
+            None => {
+                witness.begins(&action);
+                match self.submit(&opcode(&action)).await? {
+                    Ok(job) => return Ok(Some((job, action))),
+                    Err(SubmitError::NoJob(error)) => Outcome::NotSubmitted(error.to_string()),
+                    Err(error @ SubmitError::Unknown(_)) => Outcome::Unknown(error.to_string()),
+                }
+            }
+        };
+        witness.ended(&action, &outcome, self.clock.now());
+        Ok(None)
     }
 
     /// Tells the witness of the jobs that have ended; whether there were any.
     async fn collect(
         &mut self,
-        in_flight: &mut Vec<(JobId, Action)>,
+        in_flight: &mut InFlight,
         witness: &mut dyn Witness,
-    ) -> Result<bool, Stopped> {
+    ) -> Result<bool, LuxiError> {
         let ids: Vec<JobId> = in_flight.iter().map(|(job, _)| *job).collect();
-        let finished = jobs::finished(self.client, &ids).await?;
+        let finished = self.finished(&ids).await?;
         let now = self.clock.now();
-        for (job, result) in &finished {
-            let outcome = match result {
-                Ok(_) => Outcome::Succeeded,
-                Err(failure) => Outcome::Failed(format!("job {job}: {failure}")),
-            };
-            if let Some(at) = in_flight.iter().position(|(id, _)| id == job) {
+        let any = !finished.is_empty();
+        for (job, result) in finished {
+            if let Some(at) = in_flight.iter().position(|(id, _)| *id == job) {
                 let (_, action) = in_flight.remove(at);
-                witness.ended(&action, &outcome, now).map_err(Stopped::Failed)?;
+                let outcome = match result {
+                    Ok(_) => Outcome::Succeeded,
+                    Err(failure) => Outcome::Failed { job, failure },
+                };
+                witness.ended(&action, &outcome, now);
             }
         }
-        Ok(!finished.is_empty())
+        Ok(any)
+    }
+
+    /// The jobs that have ended. An error of luxid's, such as one while it loads its configuration, may pass.
+    async fn finished(&mut self, ids: &[JobId]) -> Result<Vec<(JobId, JobResult)>, LuxiError> {
+        let deadline = Instant::now() + POLL_PATIENCE;
+        let mut pace = PollPace::new();
+        loop {
+            match jobs::finished(&mut self.view.client, ids).await {
+                Err(error) if Instant::now() < deadline => debug!("{error}, asking again"),
+                finished => return finished,
+            }
+            pace.pause().await;
+        }
+    }
+
+    /// Waits for one job, however long it takes.
+    ///
+    /// # Errors
+    /// When luxid cannot be asked any more; the job goes on in that case.
+    pub async fn wait(&mut self, job: JobId) -> Result<JobResult, LuxiError> {
+        let mut pace = PollPace::new();
+        loop {
+            if let Some((_, result)) = self.finished(&[job]).await?.pop() {
+                return Ok(result);
+            }
+            pace.pause().await;
+        }
     }
 }
 
@@ -186,6 +213,6 @@ fn opcode(action: &Action) -> OpCode {
     match action.kind {
         ActionKind::Restart { .. } => OpCode::InstanceStartup { instance },
         ActionKind::CleanUp => OpCode::InstanceShutdownByUser { instance },
-        ActionKind::ActivateDisks => OpCode::InstanceActivateDisks { instance },
+        ActionKind::ActivateDisks { .. } => OpCode::InstanceActivateDisks { instance },
     }
 }

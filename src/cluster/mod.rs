@@ -1,5 +1,6 @@
 //! The model: what one node group looks like at one moment, in Ganeti's own words. Pure.
 
+mod job;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -9,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+pub use job::{GanetiError, JobFailure, JobId, PendingJob};
 pub use status::InstanceStatus;
 pub use version::GanetiVersion;
 
@@ -28,8 +30,11 @@ pub struct Snapshot {
     pub nodes: Vec<Node>,
     /// Names of the instances whose lock somebody holds.
     pub locked_instances: BTreeSet<String>,
-    /// Whether every instance and node that luxid listed could be read.
-    pub is_complete: bool,
+    /// Every job of the cluster that has not ended.
+    pub pending_jobs: Vec<PendingJob>,
+    /// Names of the instances that luxid described in a way that cannot be read. Nothing is done to them, and nothing
+    /// about them is forgotten.
+    pub unreadable_instances: Vec<String>,
 }
 
 /// An instance, with the fields that decisions need.
@@ -90,7 +95,13 @@ impl Snapshot {
         self.instances.iter().find(|instance| instance.name == name)
     }
 
-    /// The names of instances by the node that is their secondary.
+    /// A job that is about this instance and has not ended.
+    #[must_use]
+    pub fn job_at(&self, instance: &str) -> Option<&PendingJob> {
+        self.pending_jobs.iter().find(|job| job.touches(instance))
+    }
+
+    /// The instances by the node that is their secondary.
     #[must_use]
     pub fn instances_by_secondary(&self) -> BTreeMap<&str, Vec<&Instance>> {
         let mut by_secondary: BTreeMap<&str, Vec<&Instance>> = BTreeMap::new();

@@ -1,6 +1,6 @@
 //! Small clusters for unit tests.
 
-use super::{AdminState, Instance, InstanceStatus, Node, Snapshot};
+use super::{AdminState, Instance, InstanceStatus, JobId, Node, PendingJob, Snapshot};
 
 pub(crate) fn instance(name: &str, status: &str) -> Instance {
     Instance {
@@ -25,5 +25,9 @@ pub(crate) fn snapshot<const I: usize, const N: usize>(
     instances: [Instance; I],
     nodes: [Node; N],
 ) -> Snapshot {
-    Snapshot { instances: instances.into(), nodes: nodes.into(), is_complete: true, ..Snapshot::default() }
+    Snapshot { instances: instances.into(), nodes: nodes.into(), ..Snapshot::default() }
+}
+
+pub(crate) fn pending_job(id: u64, summary: &str) -> PendingJob {
+    PendingJob { id: JobId(id), summaries: vec![summary.into()] }
 }

@@ -2,39 +2,45 @@
 //! disks activated, or their DRBD links stay broken.
 //!
 //! Source: `watcher/__init__.py: _CheckDisks`. Unlike the original, a boot id is stored only when every activation that
-//! it called for has succeeded; the failed ones are remembered and tried again, and only those.
+//! it called for has succeeded; the failed ones are remembered and tried again, ever more rarely, and only those.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, ActionKind, Note, NoteKind, Step};
-use crate::cluster::{AdminState, Instance, Snapshot};
+use super::{Action, ActionKind, Note, NoteKind, Outcome, Step};
+use crate::cluster::{AdminState, Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::State;
+use crate::memory::state::PendingActivation;
+
+/// A failed activation is tried again in the next run, then after this many seconds, then after twice as many, and so
+/// on up to [`LONGEST_WAIT`]: it locks two nodes, and a disk that is really broken does not mend itself.
+const FIRST_WAIT: f64 = 300.0;
+const LONGEST_WAIT: f64 = 3600.0;
 
 /// What the boot-id pass is going to do.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct DiskPlan {
     /// Activations and skips, at most one activation for an instance.
     pub steps: Vec<Step>,
-    /// The nodes that rebooted.
+    /// The nodes that rebooted, with what is to be done before their boot ids may be stored.
     pub rebooted: Vec<RebootedNode>,
     /// Nodes that gave no boot id although they are not marked offline.
     pub without_boot_id: Vec<String>,
 }
 
 /// A node whose boot id is not the stored one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RebootedNode {
     /// Name of the node.
     pub name: String,
     /// Its boot id now.
     pub boot_id: String,
-    /// Instances whose activation must succeed before the boot id is stored.
-    pub waiting: Vec<String>,
+    /// The activations that must succeed before the boot id is stored, by instance.
+    pub waiting: BTreeMap<String, PendingActivation>,
 }
 
 /// Plans the pass. `started` are the instances whose start succeeded in this run.
 #[must_use]
-pub fn plan(snapshot: &Snapshot, state: &State, started: &BTreeSet<String>) -> DiskPlan {
+pub fn plan(snapshot: &Snapshot, state: &State, started: &BTreeSet<String>, now: Timestamp) -> DiskPlan {
     let by_secondary = snapshot.instances_by_secondary();
     let mut plan = DiskPlan::default();
     let mut planned = BTreeSet::new();
@@ -49,16 +55,21 @@ pub fn plan(snapshot: &Snapshot, state: &State, started: &BTreeSet<String>) -> D
         if pending.is_none() && state.boot_id(&node.name) == Some(boot_id) {
             continue;
         }
-        let mut waiting = Vec::new();
+        // Whether such an instance has this node as secondary is unknown. It stays on the list until it can be read.
+        let unreadable = snapshot.unreadable_instances.iter().cloned();
+        let mut waiting: BTreeMap<_, _> =
+            unreadable.map(|name| (name, PendingActivation::default())).collect();
         for instance in by_secondary.get(node.name.as_str()).into_iter().flatten() {
-            let candidate = match &pending {
-                None => Candidate::First,
-                Some(names) if names.contains(&instance.name.as_str()) => Candidate::Again,
-                Some(_) => continue,
+            let earlier = match &pending {
+                None => None,
+                Some(pending) => match pending.get(&instance.name) {
+                    Some(earlier) => Some(*earlier),
+                    None => continue,
+                },
             };
-            let step = step(instance, candidate, started.contains(&instance.name));
+            let step = step(snapshot, instance, earlier, started.contains(&instance.name), now);
             if step.is_waited_for() {
-                waiting.push(instance.name.clone());
+                waiting.insert(instance.name.clone(), earlier.unwrap_or_default());
             }
             if planned.insert(instance.name.clone()) {
                 plan.steps.push(step);
@@ -69,45 +80,84 @@ pub fn plan(snapshot: &Snapshot, state: &State, started: &BTreeSet<String>) -> D
     plan
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Candidate {
-    /// The first pass since the node booted.
-    First,
-    /// An earlier run failed to activate its disks since then.
-    Again,
-}
-
-fn step(instance: &Instance, candidate: Candidate, started: bool) -> Step {
+/// `earlier` is set when a run since the node's boot has left the activation undone.
+fn step(
+    snapshot: &Snapshot,
+    instance: &Instance,
+    earlier: Option<PendingActivation>,
+    started: bool,
+    now: Timestamp,
+) -> Step {
     let note = |kind| Step::Note(Note { instance: instance.name.clone(), kind });
     // A failed activation makes Ganeti mark the disks as not active: that mark is then our own doing, and no reason
-    // to leave the instance without its mirror. An administrator's shutdown shows in the admin state.
-    let ours = candidate == Candidate::Again && instance.admin_state == AdminState::Up;
+    // to leave a running instance without its mirror. One that is down is the instance pass's business.
+    let although_inactive = earlier.is_some_and(|earlier| earlier.failures > 0)
+        && instance.status == InstanceStatus::Running
+        && instance.admin_state == AdminState::Up;
+    let wait = earlier.map_or(0.0, |earlier| earlier.last + wait_after(earlier.failures) - now);
     if started {
         note(NoteKind::StartedInThisRun)
-    } else if !instance.disks_active && !ours {
+    } else if !instance.disks_active && !although_inactive {
         note(NoteKind::DisksNotActive)
     } else if instance.status.is_helpless() {
         note(NoteKind::ActivationHelpless)
+    } else if let Some(job) = snapshot.job_at(&instance.name) {
+        note(NoteKind::Busy(job.clone()))
+    } else if wait > 0.0 {
+        note(NoteKind::ActivationDelayed { failures: earlier.map_or(0, |earlier| earlier.failures), wait })
     } else {
-        Step::Act(Action { instance: instance.name.clone(), kind: ActionKind::ActivateDisks })
+        let kind = ActionKind::ActivateDisks { although_inactive };
+        Step::Act(Action { instance: instance.name.clone(), kind })
+    }
+}
+
+/// Seconds from the last failure to the next try. A clock that was set back must not make the wait endless, but that
+/// is bounded by it too.
+fn wait_after(failures: u64) -> f64 {
+    match u32::try_from(failures).unwrap_or(u32::MAX) {
+        0 | 1 => 0.0,
+        failures => {
+            (FIRST_WAIT * 2.0_f64.powi(i32::try_from(failures - 2).unwrap_or(i32::MAX))).min(LONGEST_WAIT)
+        }
     }
 }
 
 impl Step {
     fn is_waited_for(&self) -> bool {
-        matches!(self, Self::Act(_) | Self::Note(Note { kind: NoteKind::ActivationHelpless, .. }))
+        match self {
+            Self::Act(_) => true,
+            Self::Note(note) => matches!(
+                note.kind,
+                NoteKind::ActivationHelpless | NoteKind::ActivationDelayed { .. } | NoteKind::Busy(_)
+            ),
+        }
     }
 }
 
-/// Stores the boot ids of the nodes for which everything was `activated`, and what is still missing for the others.
-pub fn remember(state: &mut State, rebooted: &[RebootedNode], activated: &BTreeSet<String>) {
+/// Remembers how an activation of the pass ended: what is done is not waited for any more.
+pub fn remember_outcome(rebooted: &mut [RebootedNode], action: &Action, outcome: &Outcome, now: Timestamp) {
     for node in rebooted {
-        let missing: Vec<String> =
-            node.waiting.iter().filter(|instance| !activated.contains(*instance)).cloned().collect();
-        if missing.is_empty() {
+        match outcome {
+            Outcome::Succeeded => {
+                node.waiting.remove(&action.instance);
+            }
+            Outcome::Failed { .. } | Outcome::Unknown(_) => {
+                if let Some(waiting) = node.waiting.get_mut(&action.instance) {
+                    *waiting = PendingActivation { failures: waiting.failures + 1, last: now };
+                }
+            }
+            Outcome::NotSubmitted(_) | Outcome::LeftAlone(_) => {}
+        }
+    }
+}
+
+/// Stores the boot ids of the nodes for which nothing is waited for any more, and what is for the others.
+pub fn remember(state: &mut State, rebooted: &[RebootedNode]) {
+    for node in rebooted {
+        if node.waiting.is_empty() {
             state.set_boot_id(&node.name, &node.boot_id);
         } else {
-            state.set_pending_activations(&node.name, &node.boot_id, &missing);
+            state.set_pending_activations(&node.name, &node.boot_id, &node.waiting);
         }
     }
 }
@@ -115,18 +165,29 @@ pub fn remember(state: &mut State, rebooted: &[RebootedNode], activated: &BTreeS
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::testing::{drbd_instance, node, snapshot};
+    use crate::cluster::testing::{drbd_instance, node, pending_job, snapshot};
+    use crate::cluster::{JobFailure, JobId};
+
+    const NOW: Timestamp = 10_000.0;
 
     fn names(names: &[&str]) -> BTreeSet<String> {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
+    fn activation(instance: &str, although_inactive: bool) -> Action {
+        Action { instance: instance.into(), kind: ActionKind::ActivateDisks { although_inactive } }
+    }
+
     fn activate(instance: &str) -> Step {
-        Step::Act(Action { instance: instance.into(), kind: ActionKind::ActivateDisks })
+        Step::Act(activation(instance, false))
     }
 
     fn note(instance: &str, kind: NoteKind) -> Step {
         Step::Note(Note { instance: instance.into(), kind })
+    }
+
+    fn failed() -> Outcome {
+        Outcome::Failed { job: JobId(1), failure: JobFailure::Canceled }
     }
 
     fn two_nodes() -> Snapshot {
@@ -143,22 +204,38 @@ mod tests {
         state
     }
 
+    fn pending(instances: &[(&str, u64)]) -> BTreeMap<String, PendingActivation> {
+        let entry = |failures| PendingActivation { failures, last: NOW };
+        instances.iter().map(|(name, failures)| ((*name).to_owned(), entry(*failures))).collect()
+    }
+
+    /// Plans, lets the named activations fail and the others succeed, and remembers.
+    fn pass(cluster: &Snapshot, state: &mut State, failing: &[&str], now: Timestamp) -> Vec<Step> {
+        let DiskPlan { steps, mut rebooted, .. } = plan(cluster, state, &names(&[]), now);
+        for step in &steps {
+            if let Step::Act(action) = step {
+                let fails = failing.contains(&action.instance.as_str());
+                let outcome = if fails { failed() } else { Outcome::Succeeded };
+                remember_outcome(&mut rebooted, action, &outcome, now);
+            }
+        }
+        remember(state, &rebooted);
+        steps
+    }
+
     #[test]
     fn without_a_reboot_nothing_is_done() {
-        assert_eq!(plan(&two_nodes(), &all_stored(), &names(&[])), DiskPlan::default());
+        assert_eq!(plan(&two_nodes(), &all_stored(), &names(&[]), NOW), DiskPlan::default());
     }
 
     #[test]
     fn a_new_boot_id_or_none_stored_activates_the_instances_with_that_secondary() {
         let mut state = all_stored();
         state.set_boot_id("n2", "earlier");
-        let reboot = plan(&two_nodes(), &state, &names(&[]));
-        assert_eq!(reboot.steps, [activate("i1")]);
-        assert_eq!(
-            plan(&two_nodes(), &State::default(), &names(&[])).steps,
-            [activate("i2"), activate("i1")]
-        );
-        remember(&mut state, &reboot.rebooted, &names(&["i1"]));
+        assert_eq!(pass(&two_nodes(), &mut state, &[], NOW), [activate("i1")]);
+        assert_eq!(state, all_stored());
+        let mut state = State::default();
+        assert_eq!(pass(&two_nodes(), &mut state, &[], NOW), [activate("i2"), activate("i1")]);
         assert_eq!(state, all_stored());
     }
 
@@ -167,12 +244,12 @@ mod tests {
         let mut cluster = two_nodes();
         cluster.instances[0].disks_active = false;
         let mut state = State::default();
-        let plan = plan(&cluster, &state, &names(&["i2"]));
+        let plan = plan(&cluster, &state, &names(&["i2"]), NOW);
         assert_eq!(
             plan.steps,
             [note("i2", NoteKind::StartedInThisRun), note("i1", NoteKind::DisksNotActive)]
         );
-        remember(&mut state, &plan.rebooted, &names(&[]));
+        remember(&mut state, &plan.rebooted);
         assert_eq!(state, all_stored());
     }
 
@@ -182,15 +259,43 @@ mod tests {
         cluster.instances.push(drbd_instance("i3", "running", "n2"));
         let mut state = all_stored();
         state.set_boot_id("n2", "earlier");
-        let first = plan(&cluster, &state, &names(&[]));
-        assert_eq!(first.steps, [activate("i1"), activate("i3")]);
-        remember(&mut state, &first.rebooted, &names(&["i3"]));
+        assert_eq!(pass(&cluster, &mut state, &["i1"], NOW), [activate("i1"), activate("i3")]);
         assert_eq!(state.boot_id("n2"), Some("earlier"));
 
         cluster.instances[0].disks_active = false;
-        let second = plan(&cluster, &state, &names(&[]));
-        assert_eq!(second.steps, [activate("i1")]);
-        remember(&mut state, &second.rebooted, &names(&["i1"]));
+        assert_eq!(pass(&cluster, &mut state, &[], NOW), [Step::Act(activation("i1", true))]);
+        assert_eq!(state, all_stored());
+    }
+
+    #[test]
+    fn a_disk_that_stays_broken_is_tried_ever_more_rarely() {
+        let mut state = all_stored();
+        state.set_boot_id("n2", "earlier");
+        let mut tried_at = Vec::new();
+        for run in 0..60_u32 {
+            let now = NOW + f64::from(run) * 300.0;
+            let steps = pass(&two_nodes(), &mut state, &["i1"], now);
+            if steps.iter().any(|step| matches!(step, Step::Act(_))) {
+                tried_at.push(run);
+            } else {
+                assert!(matches!(
+                    &steps[..],
+                    [Step::Note(Note { kind: NoteKind::ActivationDelayed { .. }, .. })]
+                ));
+            }
+        }
+        assert_eq!(tried_at, [0, 1, 2, 4, 8, 16, 28, 40, 52]);
+        assert_eq!(state.boot_id("n2"), Some("earlier"));
+    }
+
+    #[test]
+    fn a_failed_activation_of_an_instance_that_is_down_is_left_to_its_restart() {
+        let mut cluster = two_nodes();
+        let mut state = all_stored();
+        state.set_pending_activations("n2", "b2", &pending(&[("i1", 1)]));
+        cluster.instances[0].disks_active = false;
+        cluster.instances[0].status = InstanceStatus::ErrorDown;
+        assert_eq!(pass(&cluster, &mut state, &[], NOW), [note("i1", NoteKind::DisksNotActive)]);
         assert_eq!(state, all_stored());
     }
 
@@ -198,36 +303,62 @@ mod tests {
     fn an_instance_that_was_shut_down_meanwhile_is_not_activated_again() {
         let mut cluster = two_nodes();
         let mut state = all_stored();
-        state.set_pending_activations("n2", "b2", &["i1".to_owned(), "removed".to_owned()]);
+        state.set_pending_activations("n2", "b2", &pending(&[("i1", 1), ("removed", 1)]));
         cluster.instances[0].disks_active = false;
         cluster.instances[0].admin_state = AdminState::Down;
-        let plan = plan(&cluster, &state, &names(&[]));
-        assert_eq!(plan.steps, [note("i1", NoteKind::DisksNotActive)]);
-        remember(&mut state, &plan.rebooted, &names(&[]));
+        assert_eq!(pass(&cluster, &mut state, &[], NOW), [note("i1", NoteKind::DisksNotActive)]);
         assert_eq!(state, all_stored());
     }
 
     #[test]
-    fn an_instance_whose_primary_is_away_waits_for_it() {
-        let cluster = snapshot(
-            [drbd_instance("i1", "ERROR_nodedown", "n2")],
+    fn an_instance_whose_primary_is_away_or_that_a_job_is_at_waits() {
+        let mut cluster = snapshot(
+            [drbd_instance("i1", "ERROR_nodedown", "n2"), drbd_instance("i2", "running", "n2")],
             [node("n1", None), node("n2", Some("b2"))],
         );
+        let job = pending_job(7, "INSTANCE_ACTIVATE_DISKS(i2)");
+        cluster.pending_jobs.push(job.clone());
         let mut state = State::default();
-        let plan = plan(&cluster, &state, &names(&[]));
-        assert_eq!(plan.steps, [note("i1", NoteKind::ActivationHelpless)]);
+        let plan = plan(&cluster, &state, &names(&[]), NOW);
+        assert_eq!(plan.steps, [note("i1", NoteKind::ActivationHelpless), note("i2", NoteKind::Busy(job))]);
         assert_eq!(plan.without_boot_id, ["n1"]);
-        remember(&mut state, &plan.rebooted, &names(&[]));
+        remember(&mut state, &plan.rebooted);
         assert_eq!(state.boot_id("n2"), None);
-        assert_eq!(state.pending_activations("n2", "b2"), Some(vec!["i1"]));
+        let waiting = state.pending_activations("n2", "b2").unwrap();
+        assert_eq!(waiting.keys().collect::<Vec<_>>(), ["i1", "i2"]);
+    }
+
+    #[test]
+    fn what_was_not_reached_is_still_to_be_done() {
+        let mut state = all_stored();
+        state.set_boot_id("n2", "earlier");
+        let plan = plan(&two_nodes(), &state, &names(&[]), NOW);
+        remember(&mut state, &plan.rebooted);
+        assert_eq!(pass(&two_nodes(), &mut state, &[], NOW), [activate("i1")]);
+        assert_eq!(state, all_stored());
+    }
+
+    #[test]
+    fn an_instance_that_cannot_be_read_holds_the_boot_id_back_until_it_can() {
+        let mut cluster = two_nodes();
+        let unread = cluster.instances.remove(0);
+        cluster.unreadable_instances.push(unread.name.clone());
+        let mut state = all_stored();
+        state.set_boot_id("n2", "earlier");
+        assert_eq!(pass(&cluster, &mut state, &[], NOW), []);
+        assert_eq!(state.boot_id("n2"), Some("earlier"));
+        cluster.unreadable_instances.clear();
+        cluster.instances.push(unread);
+        assert_eq!(pass(&cluster, &mut state, &[], NOW), [activate("i1")]);
+        assert_eq!(state, all_stored());
     }
 
     #[test]
     fn another_reboot_begins_anew() {
         let mut state = State::default();
-        state.set_pending_activations("n2", "b-old", &["other".to_owned()]);
+        state.set_pending_activations("n2", "b-old", &pending(&[("other", 9)]));
         state.set_boot_id("n1", "b1");
-        assert_eq!(plan(&two_nodes(), &state, &names(&[])).steps, [activate("i1")]);
+        assert_eq!(plan(&two_nodes(), &state, &names(&[]), NOW).steps, [activate("i1")]);
     }
 
     #[test]
@@ -235,7 +366,6 @@ mod tests {
         let mut cluster = two_nodes();
         cluster.nodes[0].boot_id = None;
         cluster.nodes[0].offline = true;
-        let plan = plan(&cluster, &all_stored(), &names(&[]));
-        assert_eq!(plan, DiskPlan::default());
+        assert_eq!(plan(&cluster, &all_stored(), &names(&[]), NOW), DiskPlan::default());
     }
 }

@@ -7,14 +7,22 @@ use std::collections::HashSet;
 use super::{Action, ActionKind, Note, NoteKind, Outcome, Step};
 use crate::cluster::{Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::State;
-use crate::memory::state::MAX_TRIES;
+
+/// How many times an instance is started, or cleaned up, before it is given up (`watcher/__init__.py: MAXTRIES`).
+pub const MAX_TRIES: u64 = 5;
+/// Records older than this, in seconds, are dropped (`state.py: RETRY_EXPIRATION`).
+pub const RETRY_EXPIRATION: f64 = 8.0 * 3600.0;
 
 /// Drops the records of instances that are gone, or that were last started more than eight hours ago. Returns their
-/// names. Nothing is taken for gone when a row of luxid's answer could not be read.
+/// names. Nothing is taken for gone when luxid described an instance in a way that cannot be read.
 pub fn drop_stale_records(snapshot: &Snapshot, state: &mut State, now: Timestamp) -> Vec<String> {
     let names: HashSet<&str> = snapshot.instances.iter().map(|instance| instance.name.as_str()).collect();
-    let exists = |name: &str| !snapshot.is_complete || names.contains(name);
-    let stale = state.stale_instances(exists, now);
+    let exists = |name: &str| !snapshot.unreadable_instances.is_empty() || names.contains(name);
+    let stale: Vec<String> = state
+        .instances()
+        .filter(|(name, started)| !exists(name) || *started < now - RETRY_EXPIRATION)
+        .map(|(name, _)| name.to_owned())
+        .collect();
     for instance in &stale {
         state.forget_instance(instance);
     }
@@ -24,16 +32,18 @@ pub fn drop_stale_records(snapshot: &Snapshot, state: &mut State, now: Timestamp
 /// What to do about every instance, in the snapshot's order.
 #[must_use]
 pub fn plan(snapshot: &Snapshot, state: &State) -> Vec<Step> {
-    let locked = |instance: &Instance| snapshot.locked_instances.contains(&instance.name);
-    snapshot.instances.iter().filter_map(|instance| step(instance, locked(instance), state)).collect()
+    snapshot.instances.iter().filter_map(|instance| step(snapshot, instance, state)).collect()
 }
 
-fn step(instance: &Instance, locked: bool, state: &State) -> Option<Step> {
-    let act = |kind| Some(Step::Act(Action { instance: instance.name.clone(), kind }));
+fn step(snapshot: &Snapshot, instance: &Instance, state: &State) -> Option<Step> {
     let note = |kind| Some(Step::Note(Note { instance: instance.name.clone(), kind }));
+    let act = |kind| match snapshot.job_at(&instance.name) {
+        Some(job) => note(NoteKind::Busy(job.clone())),
+        None => Some(Step::Act(Action { instance: instance.name.clone(), kind })),
+    };
     if instance.needs_clean_up() {
         return match state.clean_up_attempts(&instance.name) {
-            _ if locked => note(NoteKind::CleanUpLocked),
+            _ if snapshot.locked_instances.contains(&instance.name) => note(NoteKind::CleanUpLocked),
             failed if failed > MAX_TRIES => note(NoteKind::CleanUpRetriesExhausted),
             _ => act(ActionKind::CleanUp),
         };
@@ -56,21 +66,23 @@ pub fn remember_note(state: &mut State, note: &Note, now: Timestamp) {
         NoteKind::GivenUp => state.record_restart_attempt(&note.instance, now),
         NoteKind::Recovered | NoteKind::Helpless => state.forget_instance(&note.instance),
         NoteKind::RestartRetriesExhausted
+        | NoteKind::Busy(_)
         | NoteKind::CleanUpLocked
         | NoteKind::CleanUpRetriesExhausted
         | NoteKind::DisksNotActive
         | NoteKind::StartedInThisRun
         | NoteKind::ActivationHelpless
+        | NoteKind::ActivationDelayed { .. }
         | NoteKind::Unknown
         | NoteKind::VerifyHelpless => {}
     }
 }
 
 /// Remembers how an action of the pass ended. A start counts as a try whether it succeeded or not, because only a
-/// later run can see whether the instance stays up. An action that never became a job counts as nothing.
+/// later run can see whether the instance stays up. An action that surely never became a job counts as nothing.
 pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
     match (&action.kind, outcome) {
-        (ActionKind::Restart { .. }, Outcome::Succeeded | Outcome::Failed(_)) => {
+        (ActionKind::Restart { .. }, Outcome::Succeeded | Outcome::Failed { .. } | Outcome::Unknown(_)) => {
             state.record_restart_attempt(&action.instance, now);
         }
         (ActionKind::CleanUp, Outcome::Succeeded) => {
@@ -78,8 +90,10 @@ pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, n
                 state.forget_instance(&action.instance);
             }
         }
-        (ActionKind::CleanUp, Outcome::Failed(_)) => state.record_clean_up_attempt(&action.instance, now),
-        (ActionKind::ActivateDisks, _) | (_, Outcome::NotSubmitted(_) | Outcome::LeftAlone(_)) => {}
+        (ActionKind::CleanUp, Outcome::Failed { .. } | Outcome::Unknown(_)) => {
+            state.record_clean_up_attempt(&action.instance, now);
+        }
+        (ActionKind::ActivateDisks { .. }, _) | (_, Outcome::NotSubmitted(_) | Outcome::LeftAlone(_)) => {}
     }
 }
 
@@ -87,7 +101,8 @@ pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, n
 mod tests {
     use super::*;
     use crate::cluster::AdminState;
-    use crate::cluster::testing::{instance, snapshot};
+    use crate::cluster::testing::{instance, pending_job, snapshot};
+    use crate::cluster::{JobFailure, JobId};
 
     fn state_with(name: &str, attempts: u64) -> State {
         let mut state = State::default();
@@ -100,6 +115,10 @@ mod tests {
     fn decided(status: &str, attempts: u64) -> Option<Step> {
         let snapshot = snapshot([instance("i", status)], []);
         plan(&snapshot, &state_with("i", attempts)).pop()
+    }
+
+    fn failed() -> Outcome {
+        Outcome::Failed { job: JobId(7), failure: JobFailure::Text("no reason".into()) }
     }
 
     fn act(kind: ActionKind) -> Option<Step> {
@@ -153,7 +172,8 @@ mod tests {
         let restart = Action { instance: "i".into(), kind: ActionKind::Restart { attempt: 1 } };
         for (outcome, counted) in [
             (Outcome::Succeeded, 1),
-            (Outcome::Failed("job 7: no memory".into()), 1),
+            (failed(), 1),
+            (Outcome::Unknown("connection lost".into()), 1),
             (Outcome::NotSubmitted("queue full".into()), 0),
         ] {
             let mut state = State::default();
@@ -168,7 +188,7 @@ mod tests {
         let mut state = State::default();
         remember_outcome(&mut state, &clean_up, &Outcome::Succeeded, 5.0);
         assert_eq!(state, State::default());
-        remember_outcome(&mut state, &clean_up, &Outcome::Failed(String::new()), 5.0);
+        remember_outcome(&mut state, &clean_up, &failed(), 5.0);
         assert_eq!(state.clean_up_attempts("i"), 1);
         remember_outcome(&mut state, &clean_up, &Outcome::Succeeded, 5.0);
         assert_eq!(state, State::default());
@@ -184,12 +204,39 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_that_a_job_is_at_is_left_to_it() {
+        let mut cluster = snapshot([instance("i", "ERROR_down"), instance("j", "USER_down")], []);
+        let jobs = [pending_job(7, "INSTANCE_STARTUP(i)"), pending_job(8, "INSTANCE_REBOOT(j)")];
+        cluster.pending_jobs = jobs.to_vec();
+        let [start, reboot] = jobs;
+        let note = |instance: &str, kind| Step::Note(Note { instance: instance.into(), kind });
+        assert_eq!(
+            plan(&cluster, &State::default()),
+            [note("i", NoteKind::Busy(start)), note("j", NoteKind::Busy(reboot))]
+        );
+        assert_eq!(plan(&cluster, &state_with("i", 5))[0], note("i", NoteKind::GivenUp));
+    }
+
+    #[test]
+    fn records_go_with_their_instance_and_after_eight_hours() {
+        let mut state = State::default();
+        let now = 100_000.0;
+        state.record_restart_attempt("fresh", now - RETRY_EXPIRATION);
+        state.record_restart_attempt("old", now - RETRY_EXPIRATION - 1.0);
+        state.record_restart_attempt("gone", now);
+        state.record_clean_up_attempt("cleaned", now);
+        let cluster = snapshot(["fresh", "old", "cleaned"].map(|name| instance(name, "ERROR_down")), []);
+        assert_eq!(drop_stale_records(&cluster, &mut state, now), ["old", "gone", "cleaned"]);
+        assert_eq!(state.instances().count(), 1);
+    }
+
+    #[test]
     fn records_of_unseen_instances_stay_when_a_row_could_not_be_read() {
         let mut partial = snapshot([instance("i", "running")], []);
-        partial.is_complete = false;
+        partial.unreadable_instances.push("unread".into());
         let mut state = state_with("unread", 2);
         assert_eq!(drop_stale_records(&partial, &mut state, 1000.0), Vec::<String>::new());
-        partial.is_complete = true;
+        partial.unreadable_instances.clear();
         assert_eq!(drop_stale_records(&partial, &mut state, 1000.0), ["unread"]);
         assert_eq!(state, State::default());
     }

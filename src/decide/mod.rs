@@ -11,8 +11,10 @@ pub mod verify;
 
 pub use report::{LogLine, Severity};
 
+use crate::cluster::{JobFailure, JobId, PendingJob};
+
 /// One entry of a plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Step {
     /// Something to do.
     Act(Action),
@@ -40,11 +42,14 @@ pub enum ActionKind {
     /// It was shut down by its user, and is marked and cleaned up as such.
     CleanUp,
     /// Its disks are assembled again on all its nodes.
-    ActivateDisks,
+    ActivateDisks {
+        /// Although Ganeti marks them as not active: that mark comes from an activation of ours that failed.
+        although_inactive: bool,
+    },
 }
 
 /// Something about one instance that needs no job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Note {
     /// Name of the instance.
     pub instance: String,
@@ -53,8 +58,10 @@ pub struct Note {
 }
 
 /// What there is to say about an instance for which nothing is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum NoteKind {
+    /// Something should be done for it, but a job that has not ended is about it.
+    Busy(PendingJob),
     /// It is down, and was given up earlier.
     RestartRetriesExhausted,
     /// It is down after the last try, and is given up now.
@@ -73,6 +80,13 @@ pub enum NoteKind {
     StartedInThisRun,
     /// Its secondary node rebooted, but its primary node is away; it is tried again when that is back.
     ActivationHelpless,
+    /// Its secondary node rebooted, and the activation of its disks failed; it is too early to try again.
+    ActivationDelayed {
+        /// How often it failed.
+        failures: u64,
+        /// In how many seconds it is tried again.
+        wait: f64,
+    },
     /// verify-disks names it, but it is unknown or was ignored.
     Unknown,
     /// verify-disks names it, but its primary node is away or a secondary is offline.
@@ -84,8 +98,15 @@ pub enum NoteKind {
 pub enum Outcome {
     /// The job succeeded.
     Succeeded,
-    /// The job failed; the text says why and names the job.
-    Failed(String),
+    /// The job failed.
+    Failed {
+        /// The job.
+        job: JobId,
+        /// Why.
+        failure: JobFailure,
+    },
+    /// There is, or may be, a job, but how it ended could not be learnt; the text says why.
+    Unknown(String),
     /// There is no job, because luxid did not take it; the text says why.
     NotSubmitted(String),
     /// It was left alone, because meanwhile it had changed.

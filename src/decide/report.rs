@@ -1,8 +1,8 @@
 //! The log lines of decisions and outcomes. Where the original has a line for the same event, its greppable words are
 //! kept.
 
+use super::instances::MAX_TRIES;
 use super::{Action, ActionKind, Note, NoteKind, Outcome};
-use crate::memory::state::MAX_TRIES;
 
 /// How much a line matters, in Python's levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    fn new(severity: Severity, text: String) -> Self {
+    pub(super) fn new(severity: Severity, text: String) -> Self {
         Self { severity, text }
     }
 }
@@ -38,7 +38,8 @@ impl Note {
     pub fn log_line(&self) -> Option<LogLine> {
         use Severity::{Debug, Error, Info, Warning};
         let name = &self.instance;
-        let (severity, text) = match self.kind {
+        let (severity, text) = match &self.kind {
+            NoteKind::Busy(job) => (Info, format!("Leaving instance '{name}' alone, {job} is at it")),
             NoteKind::RestartRetriesExhausted => {
                 (Warning, format!("Not restarting instance '{name}', retries exhausted"))
             }
@@ -63,6 +64,13 @@ impl Note {
                 Info,
                 format!("Skipping disk activation for instance '{name}' until its primary node is back"),
             ),
+            NoteKind::ActivationDelayed { failures, wait } => (
+                Warning,
+                format!(
+                    "Disks of instance '{name}' could not be activated {failures} times, next try in {:.0} min",
+                    (wait / 60.0).ceil()
+                ),
+            ),
             NoteKind::Unknown => (Info, format!("Can't find instance '{name}', maybe it was ignored")),
             NoteKind::VerifyHelpless => (
                 Info,
@@ -85,7 +93,7 @@ impl Action {
             ActionKind::CleanUp => {
                 format!("Instance '{name}' was shutdown by the user, cleaning up instance")
             }
-            ActionKind::ActivateDisks => format!("Activating disks for instance '{name}'"),
+            ActionKind::ActivateDisks { .. } => format!("Activating disks for instance '{name}'"),
         };
         LogLine::new(Severity::Info, text)
     }
@@ -96,16 +104,21 @@ impl Action {
         let doing = match self.kind {
             ActionKind::Restart { .. } => "restarting",
             ActionKind::CleanUp => "cleaning up",
-            ActionKind::ActivateDisks => "activating disks for",
+            ActionKind::ActivateDisks { .. } => "activating disks for",
         };
         let name = &self.instance;
         match outcome {
             Outcome::Succeeded => {
                 LogLine::new(Severity::Debug, format!("Finished {doing} instance '{name}'"))
             }
-            Outcome::Failed(why) => {
-                LogLine::new(Severity::Error, format!("Error while {doing} instance '{name}': {why}"))
-            }
+            Outcome::Failed { job, failure } => LogLine::new(
+                Severity::Error,
+                format!("Error while {doing} instance '{name}': job {job}: {failure}"),
+            ),
+            Outcome::Unknown(why) => LogLine::new(
+                Severity::Error,
+                format!("Error while {doing} instance '{name}': how its job ended is unknown: {why}"),
+            ),
             Outcome::NotSubmitted(why) => LogLine::new(
                 Severity::Error,
                 format!("Error while {doing} instance '{name}': no job, not counted as a try: {why}"),

@@ -2,43 +2,86 @@
 //!
 //! Source: `watcher/__init__.py: _VerifyDisks, _GroupWatcher`; the rule about pending jobs is that of 3.1.
 
+use super::report::{LogLine, Severity};
 use super::{Action, ActionKind, Note, NoteKind, Step};
-use crate::cluster::Snapshot;
+use crate::cluster::{PendingJob, Snapshot};
 
 const EXT: &str = "ext";
 
-/// Whether there is anything to verify: not in a group without instances, nor in one whose disks all come from
-/// external storage, which Ganeti cannot verify.
-#[must_use]
-pub fn is_worthwhile(snapshot: &Snapshot) -> bool {
-    snapshot.instances.iter().any(|instance| instance.disk_template != EXT)
+/// Whether the group's disks are verified now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verification {
+    /// They are.
+    Wanted,
+    /// The group has no instances, or all its disks come from external storage, which Ganeti cannot verify.
+    NothingToVerify,
+    /// A job that has not ended already does it.
+    Pending(PendingJob),
 }
 
-/// Whether one of a pending job's opcodes already verifies the group. `summaries` has one entry an opcode: a job may
-/// have several.
+/// Decides whether to verify. `summary` is the summary of the opcode that would do it.
 #[must_use]
-pub fn is_pending_in(summaries: &[String], verify_summary: &str) -> bool {
-    summaries.iter().any(|summary| summary == verify_summary)
+pub fn decide(snapshot: &Snapshot, summary: &str) -> Verification {
+    if snapshot.instances.iter().all(|instance| instance.disk_template == EXT) {
+        return Verification::NothingToVerify;
+    }
+    match snapshot.pending_jobs.iter().find(|job| job.does(summary)) {
+        Some(job) => Verification::Pending(job.clone()),
+        None => Verification::Wanted,
+    }
+}
+
+impl Verification {
+    /// The line for a verification that is left out; `None` for one that is wanted.
+    #[must_use]
+    pub fn log_line(&self, group: &str) -> Option<LogLine> {
+        match self {
+            Self::Wanted => None,
+            Self::NothingToVerify => Some(LogLine::new(
+                Severity::Debug,
+                format!("Group '{group}' has no disks that Ganeti can verify"),
+            )),
+            Self::Pending(job) => Some(LogLine::new(
+                Severity::Info,
+                format!("There are verify disks jobs already pending, not verifying group '{group}': {job}"),
+            )),
+        }
+    }
 }
 
 /// What verify-disks found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Findings {
-    /// Nodes that could not be asked, and why; by UUID.
-    pub node_errors: Vec<(String, String)>,
     /// Instances with a disk that is not assembled, or whose link is broken.
     pub need_activation: Vec<String>,
-    /// Instances with a volume that does not exist on its node.
-    pub missing_volumes: Vec<MissingVolumes>,
+    /// Nodes that could not be asked, and why; by UUID.
+    pub node_errors: Vec<(String, String)>,
+    /// Instances with volumes that do not exist on their node, each as `vg/volume on NODE_UUID`.
+    pub missing_volumes: Vec<(String, Vec<String>)>,
 }
 
-/// Volumes that should exist and do not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MissingVolumes {
-    /// Name of the instance.
-    pub instance: String,
-    /// `(UUID of the node, volume group/logical volume)`.
-    pub volumes: Vec<(String, String)>,
+impl Findings {
+    /// The lines for the findings. Without strictness the volumes of nodes that were busy are listed as missing too, so
+    /// nothing is said of them.
+    #[must_use]
+    pub fn log_lines(&self, strict: bool) -> Vec<LogLine> {
+        let node_errors = self
+            .node_errors
+            .iter()
+            .map(|(node, error)| format!("Disks on node {node} could not be verified: {error}"));
+        let missing = self.missing_volumes.iter().filter(|_| strict);
+        let missing = missing.map(|(instance, volumes)| {
+            format!("Instance '{instance}' has volumes that do not exist: {}", volumes.join(", "))
+        });
+        let mut lines: Vec<LogLine> =
+            node_errors.chain(missing).map(|text| LogLine::new(Severity::Warning, text)).collect();
+        let activation = match self.need_activation.as_slice() {
+            [] => "Verify-disks reported no offline disks, nothing to do".to_owned(),
+            names => format!("Will activate disks for instance(s) {}", names.join(", ")),
+        };
+        lines.push(LogLine::new(Severity::Debug, activation));
+        lines
+    }
 }
 
 /// What to do about the findings: an activation for every instance that needs one and can have one.
@@ -51,7 +94,13 @@ pub fn plan(snapshot: &Snapshot, findings: &Findings) -> Vec<Step> {
             Some(instance) if instance.status.is_helpless() || snapshot.has_offline_secondary(instance) => {
                 note(NoteKind::VerifyHelpless)
             }
-            Some(_) => Step::Act(Action { instance: name.clone(), kind: ActionKind::ActivateDisks }),
+            Some(_) => match snapshot.job_at(name) {
+                Some(job) => note(NoteKind::Busy(job.clone())),
+                None => {
+                    let kind = ActionKind::ActivateDisks { although_inactive: false };
+                    Step::Act(Action { instance: name.clone(), kind })
+                }
+            },
         }
     };
     findings.need_activation.iter().map(step).collect()
@@ -60,51 +109,71 @@ pub fn plan(snapshot: &Snapshot, findings: &Findings) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::testing::{drbd_instance, instance, node, snapshot};
+    use crate::cluster::testing::{drbd_instance, instance, node, pending_job, snapshot};
+
+    const SUMMARY: &str = "GROUP_VERIFY_DISKS(u)";
 
     #[test]
     fn empty_and_external_groups_are_not_verified() {
         let mut ext = instance("i", "running");
         ext.disk_template = "ext".into();
-        assert!(!is_worthwhile(&snapshot([], [])));
-        assert!(!is_worthwhile(&snapshot([ext.clone()], [])));
-        assert!(is_worthwhile(&snapshot([ext, instance("j", "running")], [])));
+        assert_eq!(decide(&snapshot([], []), SUMMARY), Verification::NothingToVerify);
+        assert_eq!(decide(&snapshot([ext.clone()], []), SUMMARY), Verification::NothingToVerify);
+        assert_eq!(decide(&snapshot([ext, instance("j", "running")], []), SUMMARY), Verification::Wanted);
     }
 
     #[test]
     fn a_pending_verification_is_found_in_any_opcode_of_a_job() {
-        let summary = "GROUP_VERIFY_DISKS(u)";
-        let pending = |summaries: &[&str]| {
-            let summaries: Vec<String> = summaries.iter().map(|op| (*op).to_owned()).collect();
-            is_pending_in(&summaries, summary)
+        let mut cluster = snapshot([instance("i", "running")], []);
+        cluster.pending_jobs.push(pending_job(6, "GROUP_VERIFY_DISKS(other)"));
+        assert_eq!(decide(&cluster, SUMMARY), Verification::Wanted);
+        let mut job = pending_job(7, "CLUSTER_VERIFY");
+        job.summaries.push(SUMMARY.into());
+        cluster.pending_jobs.push(job.clone());
+        assert_eq!(decide(&cluster, SUMMARY), Verification::Pending(job));
+    }
+
+    #[test]
+    fn missing_volumes_are_told_only_when_all_nodes_were_asked() {
+        let findings = Findings {
+            node_errors: vec![("n1".into(), "down".into())],
+            missing_volumes: vec![("i".into(), vec!["vg/lv on n1".into()])],
+            ..Findings::default()
         };
-        assert!(pending(&[summary]));
-        assert!(pending(&["CLUSTER_VERIFY", summary]));
-        assert!(!pending(&["GROUP_VERIFY_DISKS(other)", "X"]));
-        assert!(!pending(&[]));
+        let warnings = |strict| {
+            findings.log_lines(strict).iter().filter(|line| line.severity == Severity::Warning).count()
+        };
+        assert_eq!((warnings(true), warnings(false)), (2, 1));
     }
 
     #[test]
     fn findings_are_acted_on_unless_nothing_can_be_done() {
         let mut offline = node("n3", None);
         offline.offline = true;
-        let cluster = snapshot(
+        let mut cluster = snapshot(
             [
+                drbd_instance("busy", "running", "n1"),
                 drbd_instance("broken", "running", "n2"),
                 drbd_instance("alone", "running", "n3"),
                 drbd_instance("away", "ERROR_nodedown", "n1"),
             ],
             [node("n1", Some("b")), node("n2", None), offline],
         );
+        let job = pending_job(7, "INSTANCE_REPLACE_DISKS(busy)");
+        cluster.pending_jobs.push(job.clone());
         let findings = Findings {
-            need_activation: ["broken", "alone", "away", "split"].map(str::to_owned).to_vec(),
+            need_activation: ["broken", "busy", "alone", "away", "split"].map(str::to_owned).to_vec(),
             ..Findings::default()
         };
         let note = |instance: &str, kind| Step::Note(Note { instance: instance.into(), kind });
         assert_eq!(
             plan(&cluster, &findings),
             [
-                Step::Act(Action { instance: "broken".into(), kind: ActionKind::ActivateDisks }),
+                Step::Act(Action {
+                    instance: "broken".into(),
+                    kind: ActionKind::ActivateDisks { although_inactive: false }
+                }),
+                note("busy", NoteKind::Busy(job)),
                 note("alone", NoteKind::VerifyHelpless),
                 note("away", NoteKind::VerifyHelpless),
                 note("split", NoteKind::Unknown),

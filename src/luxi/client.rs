@@ -25,10 +25,13 @@ use super::wire::{FRAME_LIMIT, FrameDecoder, encode};
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(180);
 /// How long a lost or refused connection is tried again (`luxiDefCtmo`).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long luxid may be away, restarting for example, before a call fails.
+pub const AWAY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause between two attempts to connect.
 pub const CONNECT_INTERVAL: Duration = Duration::from_secs(1);
 
 const READ_SIZE: usize = 64 << 10;
+const NO_NAMES: [&str; 0] = [];
 
 /// A future that need not be sent to another thread: the program has only one.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -97,37 +100,32 @@ impl<'a> Client<'a> {
         Ok(Connection { stream, decoder: FrameDecoder::new(FRAME_LIMIT) })
     }
 
-    /// Calls a method that changes nothing, so that it may be sent again when the connection is lost.
-    ///
-    /// # Errors
-    /// See [`LuxiError`]; a connection that stays lost for [`CONNECT_TIMEOUT`] is one.
-    pub async fn call<T: DeserializeOwned>(
+    /// Calls a method that may be carried out twice without harm. While luxid is away it is tried again, for
+    /// [`AWAY_TIMEOUT`].
+    pub(super) async fn call<T: DeserializeOwned>(
         &mut self,
         method: &'static str,
         args: &impl Serialize,
     ) -> Result<T, LuxiError> {
-        match self.call_once(method, args).await {
-            Err(error) if error.is_connection_loss() => {
-                debug!("{error}, connecting again");
-                self.reconnect().await?;
-                self.call_once(method, args).await
+        let deadline = Instant::now() + AWAY_TIMEOUT;
+        loop {
+            match self.call_once(method, args).await {
+                Err(error) if error.is_connection_loss() && Instant::now() < deadline => {
+                    debug!("{error}, trying again");
+                    sleep(CONNECT_INTERVAL).await;
+                }
+                answer => return answer,
             }
-            answer => answer,
         }
     }
 
     /// Calls a method and never sends it twice.
-    ///
-    /// # Errors
-    /// As [`Client::call`]; after [`LuxiError::ConnectionLost`] nobody knows whether luxid carried it out.
-    pub async fn call_once<T: DeserializeOwned>(
+    pub(super) async fn call_once<T: DeserializeOwned>(
         &mut self,
         method: &'static str,
         args: &impl Serialize,
     ) -> Result<T, LuxiError> {
-        if self.connection.is_none() {
-            self.reconnect().await?;
-        }
+        self.ensure_connected().await?;
         let request = encode(&Request { method, args })
             .map_err(|error| LuxiError::Malformed { method, reason: format!("request: {error}") })?;
         let started = Instant::now();
@@ -166,16 +164,12 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Opens the connection again, trying for [`CONNECT_TIMEOUT`].
-    pub(super) async fn reconnect(&mut self) -> Result<(), LuxiError> {
-        self.connection = None;
+    /// Opens the connection when there is none, trying for [`CONNECT_TIMEOUT`].
+    pub(super) async fn ensure_connected(&mut self) -> Result<(), LuxiError> {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
-        loop {
+        while self.connection.is_none() {
             match Self::open(self.connector).await {
-                Ok(connection) => {
-                    self.connection = Some(connection);
-                    return Ok(());
-                }
+                Ok(connection) => self.connection = Some(connection),
                 Err(error) if may_pass(&error) && Instant::now() < deadline => {
                     sleep(CONNECT_INTERVAL).await;
                 }
@@ -184,12 +178,38 @@ impl<'a> Client<'a> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// `QueryConfigValues`: what luxid holds under these names.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub async fn query_config_values<T: DeserializeOwned>(&mut self, names: &[&str]) -> Result<T, LuxiError> {
+        self.call("QueryConfigValues", &(names,)).await
+    }
+
+    /// `QueryClusterInfo`.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub async fn query_cluster_info<T: DeserializeOwned>(&mut self) -> Result<T, LuxiError> {
+        self.call("QueryClusterInfo", &NO_NAMES).await
+    }
+
+    /// `QueryGroups`: these fields of all node groups.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub async fn query_groups<T: DeserializeOwned>(&mut self, fields: &[&str]) -> Result<T, LuxiError> {
+        self.call("QueryGroups", &(NO_NAMES, fields, false)).await
     }
 
     /// `Query`: rows of `what` with the given fields. Cells of unknown fields have no value.
     ///
     /// # Errors
-    /// As [`Client::call`]; a row of the wrong shape is an error of its own within the answer.
+    /// See [`LuxiError`]; a connection that stays lost for [`AWAY_TIMEOUT`] is one. A row of the wrong shape is an error
+    /// of its own within the answer.
     pub async fn query<R: DeserializeOwned>(
         &mut self,
         what: &'static str,

@@ -2,86 +2,66 @@
 //!
 //! Source: `cli.py: GenericPollJob, SubmitJob`, `JQueue.hs`.
 
-use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use thiserror::Error;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::client::Client;
-use super::messages::{Cell, GanetiError, LuxiError, Rows};
+use super::client::{CALL_TIMEOUT, Client};
+use super::messages::{Cell, LuxiError, Rows};
 use super::opcodes::OpCode;
 use crate::armed::Armed;
-use crate::cluster::GanetiVersion;
-
-/// Number of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct JobId(pub u64);
-
-impl fmt::Display for JobId {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
-    }
-}
+use crate::cluster::{GanetiError, GanetiVersion};
+pub use crate::cluster::{JobFailure, JobId};
 
 /// What became of a job: the results of its opcodes, or why there are none.
 pub type JobResult = Result<Vec<Value>, JobFailure>;
 
-/// Why a job did not succeed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JobFailure {
-    /// Somebody, or a job filter, canceled it.
-    Canceled,
-    /// luxid does not know it any more.
-    Lost,
-    /// An opcode failed with an error of Ganeti's.
-    Error(GanetiError),
-    /// It ended without an encoded error: its process died, for example.
-    Text(String),
-}
-
-impl fmt::Display for JobFailure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Canceled => formatter.write_str("it was canceled"),
-            Self::Lost => formatter.write_str("luxid does not know it any more"),
-            Self::Error(error) => error.fmt(formatter),
-            Self::Text(text) => formatter.write_str(text),
-        }
-    }
+/// Why a submission did not give the number of a job.
+#[derive(Debug, Error)]
+pub enum SubmitError {
+    /// There is no job.
+    #[error(transparent)]
+    NoJob(LuxiError),
+    /// There may be a job, but its number could not be learnt.
+    #[error("the job may exist all the same: {0}")]
+    Unknown(LuxiError),
 }
 
 /// Submits one job with one opcode. `epoch_ns` is the time of the job's reason; together with the reason's text it
 /// tells this submission from all others.
 ///
-/// When the connection breaks before the answer, nobody knows whether the job exists. It is then looked for by its
-/// reason, and submitted again only when it is not there.
+/// Without a proper answer nobody knows whether the job exists. It is then looked for by its reason, and submitted
+/// again only when it is not there.
 ///
 /// # Errors
-/// As [`Client::call`]. After an error the job may exist, but only when the connection was lost twice.
+/// See [`SubmitError`].
 pub async fn submit(
     client: &mut Client<'_>,
     _armed: &Armed,
     opcode: &OpCode,
     version: Option<GanetiVersion>,
     epoch_ns: u64,
-) -> Result<JobId, LuxiError> {
+) -> Result<JobId, SubmitError> {
+    // A connection that cannot even be opened carries no job.
+    client.ensure_connected().await.map_err(SubmitError::NoJob)?;
     let args = ([opcode.encode(version, epoch_ns)],);
-    match client.call_once("SubmitJob", &args).await {
-        Err(error) if error.is_connection_loss() => {
-            warn!("{error}; looking whether the job '{}' was submitted", opcode.reason());
-            client.reconnect().await?;
-            // A thread of luxid's may still be writing the job that it was asked for.
-            sleep(Duration::from_secs(1)).await;
-            match find_by_reason(client, opcode, epoch_ns).await? {
-                Some(job) => Ok(job),
-                None => client.call_once("SubmitJob", &args).await,
-            }
-        }
-        answer => answer,
+    let error = match client.call_once("SubmitJob", &args).await {
+        Ok(job) => return Ok(job),
+        Err(error) if error.is_answer() => return Err(SubmitError::NoJob(error)),
+        Err(error) => error,
+    };
+    warn!("{error}; looking whether the job '{}' was submitted", opcode.reason());
+    // A thread of luxid's may still be writing the job that it was asked for.
+    sleep(Duration::from_secs(1)).await;
+    match find_by_reason(client, opcode, epoch_ns).await.map_err(SubmitError::Unknown)? {
+        Some(job) => Ok(job),
+        None => client.call_once("SubmitJob", &args).await.map_err(|error| match error.is_answer() {
+            true => SubmitError::NoJob(error),
+            false => SubmitError::Unknown(error),
+        }),
     }
 }
 
@@ -100,8 +80,14 @@ async fn find_by_reason(
         reasons
             .is_some_and(|reasons| reasons.iter().any(|reason| reason[1] == wanted && reason[2] == epoch_ns))
     };
-    let found = rows.into_iter().flatten().find(|(_, ops)| ops.1.iter().flatten().any(carries_reason));
-    Ok(found.and_then(|(id, _)| id.value()))
+    for row in rows {
+        // A row that cannot be read may be the one.
+        let (id, ops) = row.map_err(|row| LuxiError::Malformed { method: "Query", reason: row.problem })?;
+        if ops.value().iter().flatten().any(carries_reason) {
+            return Ok(id.value());
+        }
+    }
+    Ok(None)
 }
 
 type JobStatusRow = (Option<String>, Option<Vec<String>>, Option<Vec<Value>>);
@@ -109,7 +95,7 @@ type JobStatusRow = (Option<String>, Option<Vec<String>>, Option<Vec<Value>>);
 /// The jobs of `jobs` that have ended, each with its result, by one `QueryJobs` for all of them.
 ///
 /// # Errors
-/// As [`Client::call`].
+/// As [`Client::query`].
 pub async fn finished(client: &mut Client<'_>, jobs: &[JobId]) -> Result<Vec<(JobId, JobResult)>, LuxiError> {
     // luxid reads an empty list as "all jobs".
     if jobs.is_empty() {
@@ -184,18 +170,18 @@ impl Default for PollPace {
     }
 }
 
-/// Waits for one job, however long it takes.
+/// Archives the jobs that ended more than `age` seconds ago: `(archived, not looked at)`.
 ///
 /// # Errors
-/// As [`Client::call`]; the job goes on in that case.
-pub async fn wait(client: &mut Client<'_>, job: JobId) -> Result<JobResult, LuxiError> {
-    let mut pace = PollPace::new();
-    loop {
-        if let Some((_, result)) = finished(client, &[job]).await?.pop() {
-            return Ok(result);
-        }
-        pace.pause().await;
-    }
+/// As [`Client::query`].
+pub async fn auto_archive(
+    client: &mut Client<'_>,
+    _armed: &Armed,
+    age: i64,
+) -> Result<(u64, u64), LuxiError> {
+    // luxid's own limit for the call, as the original has it.
+    let time_limit = (CALL_TIMEOUT.as_secs() - 1) / 2;
+    client.call("AutoArchiveJobs", &(age, time_limit)).await
 }
 
 /// Moves an ended job to the archive. A failure is only worth a debug line: Ganeti archives old jobs by itself.

@@ -10,6 +10,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+pub use crate::cluster::GanetiError;
+
 /// Why luxid's answer to a call cannot be used.
 #[derive(Debug, Error)]
 pub enum LuxiError {
@@ -66,10 +68,16 @@ pub enum LuxiError {
 }
 
 impl LuxiError {
-    /// Whether the connection is of no more use, so that another one may help.
+    /// Whether another connection may help: this one broke, or there was none.
     #[must_use]
     pub fn is_connection_loss(&self) -> bool {
-        matches!(self, Self::ConnectionLost { .. })
+        matches!(self, Self::ConnectionLost { .. } | Self::Connect { .. })
+    }
+
+    /// Whether luxid itself says that the call was not carried out. After any other error nobody knows.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Ganeti { .. } | Self::Refused { .. })
     }
 
     /// Whether the job queue is drained: luxid's own answer to a submission, in every version that is known, is a
@@ -82,50 +90,6 @@ impl LuxiError {
                     || (error.class == "GenericError" && error.message == "Queue drained")
             }
             _ => false,
-        }
-    }
-}
-
-/// An exception of Ganeti's as it crosses the wire: `["Class", [argument, …]]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GanetiError {
-    /// Name of the class in `errors.py`.
-    pub class: String,
-    /// The first argument as text, or all of them when it is none.
-    pub message: String,
-    /// The error code that `OpPrereqError` carries, such as `insufficient_resources`.
-    pub code: Option<String>,
-}
-
-impl GanetiError {
-    /// Reads the encoded form; `None` when the value has another shape.
-    #[must_use]
-    pub fn decode(value: &Value) -> Option<Self> {
-        let [Value::String(class), Value::Array(arguments)] = value.as_array()?.as_slice() else {
-            return None;
-        };
-        let message = match arguments.first() {
-            Some(Value::String(text)) => text.clone(),
-            Some(_) => Value::Array(arguments.clone()).to_string(),
-            None => String::new(),
-        };
-        let code = match (class.as_str(), arguments.get(1)) {
-            ("OpPrereqError", Some(Value::String(code))) => Some(code.clone()),
-            _ => None,
-        };
-        Some(Self { class: class.clone(), message, code })
-    }
-}
-
-impl std::fmt::Display for GanetiError {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(&self.class)?;
-        if !self.message.is_empty() {
-            write!(formatter, ": {}", self.message)?;
-        }
-        match &self.code {
-            Some(code) => write!(formatter, " ({code})"),
-            None => Ok(()),
         }
     }
 }
@@ -185,7 +149,16 @@ impl<T> Cell<T> {
 /// The answer to a `Query`: one entry a row. A row that has not the expected shape is an error of its own, so that
 /// one strange object does not hide the others.
 #[derive(Debug)]
-pub struct Rows<R>(pub Vec<Result<R, String>>);
+pub struct Rows<R>(pub Vec<Result<R, UnreadableRow>>);
+
+/// A row of another shape than expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableRow {
+    /// The value of its first cell, if that is a text: the name of the object, mostly.
+    pub name: Option<String>,
+    /// What is wrong, with the row and the field.
+    pub problem: String,
+}
 
 #[derive(Deserialize)]
 pub(crate) struct RawRows {
@@ -196,7 +169,7 @@ impl RawRows {
     /// Gives the rows their type. Errors name the row and the field.
     pub(crate) fn typed<R: DeserializeOwned>(self, what: &str, fields: &[&str]) -> Rows<R> {
         let rows = self.data.iter().enumerate().map(|(index, row)| {
-            parse_shape(row.get(), "").map_err(|error| {
+            let problem = |error: String| {
                 let place = error
                     .strip_prefix('[')
                     .and_then(|rest| rest.split_once(']'))
@@ -205,10 +178,16 @@ impl RawRows {
                     Some((field, rest)) => format!("{what} row {index}, field {field}{rest}"),
                     None => format!("{what} row {index}{error}"),
                 }
-            })
+            };
+            parse_shape(row.get(), "")
+                .map_err(|error| UnreadableRow { name: first_text(row.get()), problem: problem(error) })
         });
         Rows(rows.collect())
     }
+}
+
+fn first_text(row: &str) -> Option<String> {
+    serde_json::from_str::<Value>(row).ok()?.get(0)?.get(1)?.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -278,8 +257,10 @@ mod tests {
         assert_eq!(rows.len(), 4);
         assert_eq!(rows[0].as_ref().unwrap().0.clone().value().as_deref(), Some("i1"));
         let error = rows[1].as_ref().unwrap_err();
-        assert!(error.starts_with("instance row 1, field disks_active[1]: invalid type"), "{error}");
-        assert!(rows[2].as_ref().unwrap_err().starts_with("instance row 2: invalid length 1"));
+        assert_eq!(error.name.as_deref(), Some("i2"));
+        let problem = &error.problem;
+        assert!(problem.starts_with("instance row 1, field disks_active[1]: invalid type"), "{problem}");
+        assert!(rows[2].as_ref().unwrap_err().problem.starts_with("instance row 2: invalid length 1"));
         assert_eq!(rows[3].as_ref().unwrap().0, Cell(2, None));
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Source: `watcher/__init__.py: Main`, `cli.py: RunWhileDaemonsStopped`, `utils/filelock.py`.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use thiserror::Error;
+
+use crate::armed::Armed;
 
 /// Why a lock was not taken.
 #[derive(Debug, Error)]
@@ -34,15 +36,39 @@ pub enum LockError {
 ///
 /// # Errors
 /// When somebody holds it exclusively, or the file cannot be opened.
-pub fn share(path: &Path) -> Result<File, LockError> {
+pub fn share(_armed: &Armed, path: &Path) -> Result<File, LockError> {
     let io = |source| LockError::Io { path: path.display().to_string(), source };
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o664);
-    let file = options.open(path).map_err(io)?;
+    share_file(options.open(path).map_err(io)?, path)
+}
+
+/// As [`share`], for a dry run: a lock file that does not exist is not made, and nobody can hold it.
+///
+/// # Errors
+/// As [`share`].
+pub fn share_existing(path: &Path) -> Result<Option<File>, LockError> {
+    match File::open(path) {
+        Ok(file) => share_file(file, path).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(LockError::Io { path: path.display().to_string(), source }),
+    }
+}
+
+fn share_file(file: File, path: &Path) -> Result<File, LockError> {
     match file.try_lock_shared() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LockError::Busy { path: path.display().to_string() }),
-        Err(TryLockError::Error(source)) => Err(io(source)),
+        Err(TryLockError::Error(source)) => Err(LockError::Io { path: path.display().to_string(), source }),
+    }
+}
+
+/// Whether the path still leads to this file. Files that are replaced by a rename can be locked a moment too late.
+#[must_use]
+pub fn is_still_named(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
+        _ => false,
     }
 }
 
@@ -54,19 +80,22 @@ mod tests {
     fn runs_share_it_but_not_with_maintenance() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
-        let first = share(&path).unwrap();
-        let second = share(&path).unwrap();
+        let first = share(&Armed::for_test(), &path).unwrap();
+        let second = share(&Armed::for_test(), &path).unwrap();
         drop((first, second));
+        assert!(share_existing(&path).unwrap().is_some());
+        assert!(share_existing(&directory.path().join("other")).unwrap().is_none());
         let maintenance = File::open(&path).unwrap();
         maintenance.lock().unwrap();
-        assert!(matches!(share(&path), Err(LockError::Busy { .. })));
+        assert!(matches!(share_existing(&path), Err(LockError::Busy { .. })));
+        assert!(matches!(share(&Armed::for_test(), &path), Err(LockError::Busy { .. })));
     }
 
     #[test]
-    fn a_copy_in_a_child_keeps_it_locked() {
+    fn a_copy_of_the_descriptor_keeps_it_locked() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
-        let lock = share(&path).unwrap();
+        let lock = share(&Armed::for_test(), &path).unwrap();
         let copy = lock.try_clone().unwrap();
         drop(lock);
         let maintenance = File::open(&path).unwrap();

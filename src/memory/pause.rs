@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use tracing::{debug, warn};
 
 use super::files::read_text;
+use crate::armed::Armed;
 use crate::cluster::Timestamp;
 
 /// An expired pause file is removed when it is older than this.
@@ -32,11 +33,11 @@ enum Content {
     Active(Timestamp),
 }
 
-/// Reads the pause file, and removes it when it is garbage or expired more than an hour ago.
+/// Reads the pause file, and, when that is permitted, removes it if it is garbage or expired more than an hour ago.
 ///
 /// # Errors
 /// When it exists and cannot be read: whether the cluster is paused is then unknown.
-pub fn check(path: &Path, now: Timestamp) -> Result<Pause> {
+pub fn check(path: &Path, now: Timestamp, armed: Option<&Armed>) -> Result<Pause> {
     let content = match read_text(path, LONGEST_FILE) {
         Ok(text) => judge(&text, now),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Pause::Off),
@@ -50,17 +51,17 @@ pub fn check(path: &Path, now: Timestamp) -> Result<Pause> {
         Content::Expired => {}
         Content::LongExpired => {
             debug!("The pause in '{}' ended more than an hour ago, removing it", path.display());
-            remove(path)?;
+            armed.map_or(Ok(()), |armed| remove(armed, path))?;
         }
         Content::Garbage => {
             warn!("Watcher pause file ({}) contains invalid value, removing it", path.display());
-            remove(path)?;
+            armed.map_or(Ok(()), |armed| remove(armed, path))?;
         }
     }
     Ok(Pause::Off)
 }
 
-fn remove(path: &Path) -> Result<()> {
+fn remove(_armed: &Armed, path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove the pause file '{}'", path.display()))
@@ -129,7 +130,7 @@ mod tests {
     fn garbage_and_old_files_are_removed_and_others_kept() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("watcher.pause");
-        assert_eq!(check(&path, 0.0).unwrap(), Pause::Off);
+        assert_eq!(check(&path, 0.0, None).unwrap(), Pause::Off);
         for (content, now, pause, kept) in [
             (&b"100\n"[..], 50.0, Pause::Until(100.0), true),
             (b"100\n", 200.0, Pause::Off, true),
@@ -138,7 +139,9 @@ mod tests {
             (b"\xff\xfe", 50.0, Pause::Off, false),
         ] {
             super::super::files::replace(&path, content, |_| Ok(())).unwrap();
-            assert_eq!(check(&path, now).unwrap(), pause);
+            assert_eq!(check(&path, now, None).unwrap(), pause);
+            assert!(path.exists(), "a dry run removes nothing");
+            assert_eq!(check(&path, now, Some(&Armed::for_test())).unwrap(), pause);
             assert_eq!(path.exists(), kept);
         }
     }
@@ -146,6 +149,11 @@ mod tests {
     #[test]
     fn an_unreadable_file_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(check(directory.path(), 0.0).unwrap_err().to_string().contains("cannot read the pause file"));
+        assert!(
+            check(directory.path(), 0.0, None)
+                .unwrap_err()
+                .to_string()
+                .contains("cannot read the pause file")
+        );
     }
 }

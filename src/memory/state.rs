@@ -2,15 +2,12 @@
 //!
 //! Source: `watcher/state.py: WatcherState`. Keys that this program does not know are kept.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::python_json;
 use crate::cluster::Timestamp;
-
-/// How many times an instance is started, or cleaned up, before it is given up (`MAXTRIES`).
-pub const MAX_TRIES: u64 = 5;
-/// Records older than this, in seconds, are dropped (`state.py: RETRY_EXPIRATION`).
-pub const RETRY_EXPIRATION: f64 = 8.0 * 3600.0;
 
 const INSTANCE: &str = "instance";
 const NODE: &str = "node";
@@ -22,6 +19,28 @@ const BOOT_ID: &str = "bootid";
 /// Ours; the original keeps and ignores them.
 const PENDING_BOOT_ID: &str = "pending_bootid";
 const PENDING_ACTIVATIONS: &str = "pending_activations";
+const FAILURES: &str = "failures";
+const LAST: &str = "last";
+
+/// An activation that a node's reboot called for and that is still to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct PendingActivation {
+    /// How often it failed.
+    pub failures: u64,
+    /// When it failed last.
+    pub last: Timestamp,
+}
+
+impl PendingActivation {
+    fn read(entry: &Value) -> Self {
+        let failures = entry.get(FAILURES).and_then(Value::as_u64).unwrap_or(0);
+        Self { failures, last: entry.get(LAST).and_then(Value::as_f64).unwrap_or(0.0) }
+    }
+
+    fn write(self) -> Value {
+        json!({FAILURES: self.failures, LAST: self.last})
+    }
+}
 
 /// Counters of instances and boot ids of nodes.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,8 +82,7 @@ impl State {
     /// Checks the shape of everything that the accessors read, so that they cannot fail.
     fn check(&self) -> Result<(), String> {
         let is_boot_id = Value::is_string;
-        let is_names =
-            |value: &Value| value.as_array().is_some_and(|names| names.iter().all(Value::is_string));
+        let is_object = Value::is_object;
         let is_count = Value::is_u64;
         let is_time = Value::is_number;
         type Check<'a> = (&'a str, &'a str, &'a dyn Fn(&Value) -> bool);
@@ -77,7 +95,7 @@ impl State {
         let node: [Check<'_>; 3] = [
             (BOOT_ID, "a text", &is_boot_id),
             (PENDING_BOOT_ID, "a text", &is_boot_id),
-            (PENDING_ACTIVATIONS, "a list of names", &is_names),
+            (PENDING_ACTIVATIONS, "an object", &is_object),
         ];
         for (section, checks) in [(INSTANCE, &instance[..]), (NODE, &node[..])] {
             let records = &self.document[section];
@@ -135,15 +153,13 @@ impl State {
         self.section_mut(INSTANCE).shift_remove(instance);
     }
 
-    /// Names of the instances on record that are not among `existing`, or whose last start is more than eight hours
-    /// before `now` (`MaintainInstanceList`). A record without the time of a start counts as old, as it does for the
-    /// original.
-    #[must_use]
-    pub fn stale_instances(&self, exists: impl Fn(&str) -> bool, now: Timestamp) -> Vec<String> {
+    /// Every instance on record with the time of its last start; without one that is 0, as it is for the original.
+    pub fn instances(&self) -> impl Iterator<Item = (&str, Timestamp)> {
         let started = |record: &Value| record.get(RESTART_WHEN).and_then(Value::as_f64).unwrap_or(0.0);
-        let stale =
-            |(name, record): &(&String, &Value)| !exists(name) || started(record) < now - RETRY_EXPIRATION;
-        self.section(INSTANCE).into_iter().flatten().filter(stale).map(|(name, _)| name.clone()).collect()
+        self.section(INSTANCE)
+            .into_iter()
+            .flatten()
+            .map(move |(name, record)| (name.as_str(), started(record)))
     }
 
     /// The boot id for which all activations were done.
@@ -160,22 +176,34 @@ impl State {
         record.shift_remove(PENDING_ACTIVATIONS);
     }
 
-    /// The instances whose activation for this boot of the node is still to be done; `None` when no pass over the
-    /// node's instances has been made since it booted.
+    /// The activations that this boot of the node called for and that are still to be done; `None` when no pass over
+    /// the node's instances has been made since it booted.
     #[must_use]
-    pub fn pending_activations(&self, node: &str, boot_id: &str) -> Option<Vec<&str>> {
+    pub fn pending_activations(
+        &self,
+        node: &str,
+        boot_id: &str,
+    ) -> Option<BTreeMap<String, PendingActivation>> {
         let record = self.node(node)?;
         if record.get(PENDING_BOOT_ID)?.as_str()? != boot_id {
             return None;
         }
-        Some(record.get(PENDING_ACTIVATIONS)?.as_array()?.iter().filter_map(Value::as_str).collect())
+        let pending = record.get(PENDING_ACTIVATIONS)?.as_object()?.iter();
+        Some(pending.map(|(name, entry)| (name.clone(), PendingActivation::read(entry))).collect())
     }
 
-    /// Stores which instances still wait for an activation because of this boot of the node.
-    pub fn set_pending_activations(&mut self, node: &str, boot_id: &str, instances: &[String]) {
+    /// Stores which activations this boot of the node still calls for.
+    pub fn set_pending_activations(
+        &mut self,
+        node: &str,
+        boot_id: &str,
+        pending: &BTreeMap<String, PendingActivation>,
+    ) {
+        let entries: Map<String, Value> =
+            pending.iter().map(|(name, entry)| (name.clone(), entry.write())).collect();
         let record = self.record_mut(NODE, node);
         record.insert(PENDING_BOOT_ID.to_owned(), json!(boot_id));
-        record.insert(PENDING_ACTIVATIONS.to_owned(), json!(instances));
+        record.insert(PENDING_ACTIVATIONS.to_owned(), Value::Object(entries));
     }
 
     fn section(&self, section: &str) -> Option<&Map<String, Value>> {
@@ -275,7 +303,7 @@ mod tests {
             (r#"{"instance": {"i": {"restart_count": -1}}}"#, "expected a count, found another number"),
             (r#"{"instance": {"i": {"cleanup_when": null}}}"#, "expected a time, found null"),
             (r#"{"node": {"n": {"bootid": 1}}}"#, "'bootid': expected a text"),
-            (r#"{"node": {"n": {"pending_activations": [1]}}}"#, "expected a list of names"),
+            (r#"{"node": {"n": {"pending_activations": [1]}}}"#, "expected an object, found a list"),
         ] {
             let error = State::parse(text).unwrap_err();
             assert!(error.contains(words), "{text}: {error}");
@@ -283,22 +311,20 @@ mod tests {
     }
 
     #[test]
-    fn records_go_with_their_instance_and_after_eight_hours() {
+    fn a_record_without_the_time_of_a_start_counts_as_very_old() {
         let mut state = State::default();
-        let now = 100_000.0;
-        state.record_restart_attempt("fresh", now - RETRY_EXPIRATION);
-        state.record_restart_attempt("old", now - RETRY_EXPIRATION - 1.0);
-        state.record_restart_attempt("gone", now);
-        state.record_clean_up_attempt("cleaned", now);
-        assert_eq!(state.stale_instances(|name| name != "gone", now), ["old", "gone", "cleaned"]);
+        state.record_restart_attempt("started", 5.5);
+        state.record_clean_up_attempt("cleaned", 5.5);
+        assert_eq!(state.instances().collect::<Vec<_>>(), [("started", 5.5), ("cleaned", 0.0)]);
     }
 
     #[test]
     fn pending_activations_belong_to_one_boot() {
         let mut state = State::default();
         assert_eq!(state.pending_activations("n", "b1"), None);
-        state.set_pending_activations("n", "b1", &["i1".to_owned()]);
-        assert_eq!(state.pending_activations("n", "b1"), Some(vec!["i1"]));
+        let pending = BTreeMap::from([("i1".to_owned(), PendingActivation { failures: 2, last: 7.5 })]);
+        state.set_pending_activations("n", "b1", &pending);
+        assert_eq!(state.pending_activations("n", "b1"), Some(pending));
         assert_eq!(state.pending_activations("n", "b2"), None);
         assert_eq!(state.boot_id("n"), None);
         state.set_boot_id("n", "b1");

@@ -3,18 +3,27 @@
 //! Source: `watcher/state.py: OpenStateFile, WatcherState.__init__, WatcherState.Save`.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use thiserror::Error;
 use tracing::{debug, info, warn};
 
 use super::files::{read_text_from, replace};
+use super::locks;
 use super::state::State;
+use crate::armed::Armed;
 
 /// Far more than the records of 100,000 instances need.
 const LONGEST_FILE: u64 = 256 << 20;
+
+/// Another run works on the group.
+#[derive(Debug, Error)]
+#[error("Can't acquire lock on state file {}: File already locked", .0.display())]
+pub struct StateBusy(PathBuf);
 
 /// A state file that this process holds the lock of.
 #[derive(Debug)]
@@ -31,8 +40,8 @@ impl StateFile {
     /// content that cannot be read is set aside.
     ///
     /// # Errors
-    /// When another run holds the lock, or nothing can be written there.
-    pub fn open(path: &Path, stamp: &str) -> Result<(Self, State)> {
+    /// [`StateBusy`] when another run holds the lock; otherwise why nothing can be written there.
+    pub fn open(_armed: &Armed, path: &Path, stamp: &str) -> Result<(Self, State)> {
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             let aside = set_aside_name(path, stamp);
             fs::rename(path, &aside).with_context(|| format!("cannot set '{}' aside", path.display()))?;
@@ -50,9 +59,44 @@ impl StateFile {
             Ok(text) => accept(path, State::parse(&text), stamp)?,
             Err(error) => accept(path, Err(error.to_string()), stamp)?,
         };
-        // Content that was not understood is replaced by the first save, even when nothing else changes.
-        let saved = state.as_ref().map_or_else(String::new, State::to_text);
-        Ok((Self { path: path.to_owned(), locked, saved }, state.unwrap_or_default()))
+        let mut file = Self { path: path.to_owned(), locked, saved: String::new() };
+        match state {
+            Some(state) => {
+                file.saved = state.to_text();
+                Ok((file, state))
+            }
+            // At once: otherwise every run that fails before it saves would set the same content aside again.
+            None => {
+                let state = State::default();
+                file.save(&state)?;
+                Ok((file, state))
+            }
+        }
+    }
+
+    /// Reads the state and changes nothing: no file is created, none is set aside, and no lock is taken. Content that
+    /// cannot be read is told and counts as none.
+    ///
+    /// # Errors
+    /// When the file exists and cannot be opened.
+    pub fn peek(path: &Path) -> Result<State> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("cannot open the state file '{}'", path.display()));
+            }
+        };
+        let state = match read_text_from(&file, LONGEST_FILE) {
+            Ok(text) if text.is_empty() => return Ok(State::default()),
+            Ok(text) => State::parse(&text),
+            Err(error) => Err(error.to_string()),
+        };
+        Ok(state.unwrap_or_else(|problem| {
+            warn!("Invalid state file '{}': {problem}. Using defaults", path.display());
+            State::default()
+        }))
     }
 
     /// Writes the state, or only touches the file when nothing changed: Ganeti's cleaner removes state files that
@@ -95,10 +139,9 @@ fn open_and_lock(path: &Path) -> Result<File> {
     let file =
         options.open(path).with_context(|| format!("cannot open the state file '{}'", path.display()))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            bail!("Can't acquire lock on state file {}: File already locked", path.display())
-        }
+        // A lock on a file that another run replaced a moment ago keeps nobody out.
+        Ok(()) if locks::is_still_named(&file, path) => Ok(file),
+        Ok(()) | Err(TryLockError::WouldBlock) => Err(StateBusy(path.to_owned()).into()),
         Err(TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("cannot lock the state file '{}'", path.display()))
         }
@@ -113,7 +156,8 @@ fn accept(path: &Path, state: Result<State, String>, stamp: &str) -> Result<Opti
         Err(problem) => problem,
     };
     let aside = set_aside_name(path, stamp);
-    fs::hard_link(path, &aside).with_context(|| {
+    let kept = fs::hard_link(path, &aside).or_else(|_| fs::copy(path, &aside).map(drop));
+    kept.with_context(|| {
         format!("Invalid state file '{}' ({problem}) cannot be kept as '{}'", path.display(), aside.display())
     })?;
     report_invalid(path, &problem, &aside);
@@ -157,15 +201,29 @@ mod tests {
     #[test]
     fn a_second_run_is_kept_out_until_the_first_ends_also_after_a_save() {
         let Fixture { directory: _directory, path } = fixture();
-        let (mut file, mut state) = StateFile::open(&path, "1").unwrap();
-        let refused = StateFile::open(&path, "1").unwrap_err().to_string();
+        let (mut file, mut state) = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
+        let refused = StateFile::open(&Armed::for_test(), &path, "1").unwrap_err().to_string();
         assert!(refused.starts_with("Can't acquire lock on state file "), "{refused}");
         state.set_boot_id("n", "b");
         file.save(&state).unwrap();
-        assert!(StateFile::open(&path, "1").is_err());
+        assert!(StateFile::open(&Armed::for_test(), &path, "1").is_err());
         drop(file);
-        let (_file, loaded) = StateFile::open(&path, "1").unwrap();
+        let (_file, loaded) = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
         assert_eq!(loaded.boot_id("n"), Some("b"));
+    }
+
+    #[test]
+    fn a_peek_changes_nothing_whatever_it_finds() {
+        let Fixture { directory, path } = fixture();
+        assert_eq!(StateFile::peek(&path).unwrap(), State::default());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        replace(&path, b"nonsense", |_| Ok(())).unwrap();
+        assert_eq!(StateFile::peek(&path).unwrap(), State::default());
+        replace(&path, br#"{"node":{"n":{"bootid":"b"}}}"#, |_| Ok(())).unwrap();
+        let holder = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
+        assert_eq!(StateFile::peek(&path).unwrap().boot_id("n"), Some("b"), "locked or not");
+        drop(holder);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]
@@ -175,7 +233,7 @@ mod tests {
         replace(&path, text.as_bytes(), |_| Ok(())).unwrap();
         let long_ago = SystemTime::UNIX_EPOCH;
         File::options().write(true).open(&path).unwrap().set_modified(long_ago).unwrap();
-        let (mut file, state) = StateFile::open(&path, "1").unwrap();
+        let (mut file, state) = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
         file.save(&state).unwrap();
         assert_eq!(content(&path), text, "the original text is kept to the byte");
         assert!(fs::metadata(&path).unwrap().modified().unwrap() > long_ago);
@@ -186,7 +244,7 @@ mod tests {
         for bad in [&b"{\"instance\": {"[..], b"nonsense", b"[]", b"\xff\xfe", b"{\"node\": {\"n\": 1}}"] {
             let Fixture { directory: _directory, path } = fixture();
             replace(&path, bad, |_| Ok(())).unwrap();
-            let (mut file, state) = StateFile::open(&path, "20261122-101632").unwrap();
+            let (mut file, state) = StateFile::open(&Armed::for_test(), &path, "20261122-101632").unwrap();
             assert_eq!(state, State::default());
             file.save(&state).unwrap();
             let aside = path.with_file_name("watcher.u.data.bad-20261122-101632");
@@ -199,7 +257,7 @@ mod tests {
     fn a_directory_in_its_place_is_set_aside() {
         let Fixture { directory, path } = fixture();
         fs::create_dir(&path).unwrap();
-        let (mut file, state) = StateFile::open(&path, "1").unwrap();
+        let (mut file, state) = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
         file.save(&state).unwrap();
         assert!(directory.path().join("watcher.u.data.bad-1").is_dir());
         assert!(path.is_file());
@@ -209,7 +267,7 @@ mod tests {
     fn an_empty_file_is_an_empty_state_and_nothing_is_set_aside() {
         let Fixture { directory, path } = fixture();
         replace(&path, b"", |_| Ok(())).unwrap();
-        let (_file, state) = StateFile::open(&path, "1").unwrap();
+        let (_file, state) = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
         assert_eq!(state, State::default());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }

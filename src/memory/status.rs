@@ -3,17 +3,19 @@
 //! Source: `watcher/__init__.py: _WriteInstanceStatus, _ReadInstanceStatus, _MergeInstanceStatus`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use tokio::time::{Instant, sleep};
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use super::files::{read_text_from, replace};
+use super::locks;
+use crate::armed::Armed;
 use crate::cluster::Instance;
 
 /// How long the lock of the cluster's file is waited for.
@@ -26,7 +28,7 @@ const LONGEST_FILE: u64 = 256 << 20;
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_group(path: &Path, instances: &[Instance]) -> Result<()> {
+pub fn write_group(_armed: &Armed, path: &Path, instances: &[Instance]) -> Result<()> {
     write(
         path,
         instances.iter().map(|instance| (instance.name.as_str(), instance.status.as_word())).collect(),
@@ -46,7 +48,7 @@ fn write(path: &Path, mut entries: Vec<(&str, &str)>) -> Result<()> {
 ///
 /// # Errors
 /// When the cluster's file cannot be opened or written.
-pub async fn merge(cluster_file: &Path, group_files: &[PathBuf]) -> Result<()> {
+pub async fn merge(_armed: &Armed, cluster_file: &Path, group_files: &[PathBuf]) -> Result<()> {
     let Some(lock) = lock(cluster_file).await? else {
         error!(
             "Can't acquire lock on instance status file '{}', not updating: still locked after {} s",
@@ -84,7 +86,8 @@ fn read_group(path: &Path) -> Option<(SystemTime, String)> {
     match read() {
         Ok(content) => Some(content),
         Err(problem) if io::Error::kind(&problem) == io::ErrorKind::NotFound => {
-            error!("Can't read '{}', does not exist (yet)", path.display());
+            // Nothing wrong in the first run on a cluster, when no group has been looked at yet.
+            info!("Can't read '{}', does not exist (yet)", path.display());
             None
         }
         Err(problem) => {
@@ -103,7 +106,7 @@ async fn lock(path: &Path) -> Result<Option<File>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(path).with_context(|| format!("cannot open '{}'", path.display()))?;
-        if file.try_lock().is_ok() && is_still_named(&file, path) {
+        if file.try_lock().is_ok() && locks::is_still_named(&file, path) {
             return Ok(Some(file));
         }
         if Instant::now() >= deadline {
@@ -111,13 +114,6 @@ async fn lock(path: &Path) -> Result<Option<File>> {
         }
         sleep(delay).await;
         delay = delay.mul_f64(1.2).min(LOCK_LAST_DELAY);
-    }
-}
-
-fn is_still_named(file: &File, path: &Path) -> bool {
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(open), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
-        _ => false,
     }
 }
 
@@ -152,9 +148,9 @@ mod tests {
             ("a", InstanceStatus::UserDown),
         ];
         let instances = instances.map(|(name, status)| instance(name, status));
-        write_group(&path, &instances).unwrap();
+        write_group(&Armed::for_test(), &path, &instances).unwrap();
         assert_eq!(content(&path), "a USER_down\ni10 ERROR_down\ni2 running");
-        write_group(&path, &[]).unwrap();
+        write_group(&Armed::for_test(), &path, &[]).unwrap();
         assert_eq!(content(&path), "");
     }
 
@@ -163,8 +159,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let paths = ["a", "b", "c"].map(|name| directory.path().join(name));
         let cluster = directory.path().join("cluster");
-        write_group(&paths[0], &[instance("moved", InstanceStatus::ErrorDown)]).unwrap();
+        write_group(&Armed::for_test(), &paths[0], &[instance("moved", InstanceStatus::ErrorDown)]).unwrap();
         write_group(
+            &Armed::for_test(),
             &paths[1],
             &[instance("moved", InstanceStatus::Running), instance("x", InstanceStatus::ErrorUp)],
         )
@@ -175,10 +172,10 @@ mod tests {
         };
         age(&paths[0], 10);
         age(&paths[1], 20);
-        merge(&cluster, &paths).await.unwrap();
+        merge(&Armed::for_test(), &cluster, &paths).await.unwrap();
         assert_eq!(content(&cluster), "moved running\nx ERROR_up");
         age(&paths[0], 30);
-        merge(&cluster, &paths).await.unwrap();
+        merge(&Armed::for_test(), &cluster, &paths).await.unwrap();
         assert_eq!(content(&cluster), "moved ERROR_down\nx ERROR_up");
     }
 
@@ -189,7 +186,7 @@ mod tests {
         replace(&cluster, b"kept", |_| Ok(())).unwrap();
         let holder = File::open(&cluster).unwrap();
         holder.lock().unwrap();
-        merge(&cluster, &[]).await.unwrap();
+        merge(&Armed::for_test(), &cluster, &[]).await.unwrap();
         assert_eq!(content(&cluster), "kept");
     }
 }

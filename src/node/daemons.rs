@@ -1,27 +1,37 @@
-//! Ganeti's daemons on this node, by way of `daemon-util`.
+//! Ganeti's daemons on this node: started when they do not run, restarted when they do not answer.
 //!
-//! Source: `utils/__init__.py: EnsureDaemon`, `utils/process.py: RunCmd`.
+//! Source: `utils/__init__.py: EnsureDaemon, StopDaemon`, `watcher/__init__.py: StartNodeDaemons`. Where systemd looks
+//! after the daemons, systemd is asked and told, and `daemon-util` is not used: see [`super::systemd`].
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{Read, Seek};
-use std::process::Stdio;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-use tokio::process::Command;
-use tokio::time::timeout;
-use tracing::info;
+use tracing::{debug, error, info, warn};
 
+use super::process::{Finished, Program};
+use super::systemd::{self, Verdict};
 use crate::armed::Armed;
 use crate::layout::Layout;
 use crate::luxi::client::LocalFuture;
+use crate::memory::files::{read_text, replace};
 
-/// `daemon-util` waits up to 60 s for a daemon that it stops, and starting one takes seconds.
+/// The master daemon's successor: queries and jobs.
+pub const LUXID: &str = "ganeti-luxid";
+/// The remote API.
+pub const RAPI: &str = "ganeti-rapi";
+/// The configuration daemon.
+pub const WCONFD: &str = "ganeti-wconfd";
+const MOND: &str = "ganeti-mond";
+/// In this order.
+const ON_EVERY_NODE: [&str; 4] = ["ganeti-noded", "ganeti-confd", MOND, "ganeti-kvmd"];
+
+/// `daemon-util` waits up to 60 s for a daemon that it stops, systemd 90 s, and starting one takes seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(180);
-const LONGEST_OUTPUT: u64 = 4096;
+const LONGEST_FILE: u64 = 64 << 10;
 
 /// How this node's daemons are reached. The simulator brings its own.
 pub trait Daemons: fmt::Debug {
@@ -30,104 +40,227 @@ pub trait Daemons: fmt::Debug {
     /// # Errors
     /// When it could not be started.
     fn check_and_start<'a>(&'a self, armed: &'a Armed, daemon: &'a str) -> LocalFuture<'a, Result<()>>;
-}
 
-/// Ganeti's script `daemon-util`. When it takes too long, it and its children are killed.
-#[derive(Debug)]
-pub struct DaemonUtil<'a>(pub &'a Layout);
+    /// What a run does on every node before it looks for the master: daemons, hooks, node maintenance. Without
+    /// permission it only tells.
+    fn on_every_node<'a>(&'a self, _armed: Option<&'a Armed>) -> LocalFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
+    }
 
-impl Daemons for DaemonUtil<'_> {
-    fn check_and_start<'a>(&'a self, _armed: &'a Armed, daemon: &'a str) -> LocalFuture<'a, Result<()>> {
-        Box::pin(async move {
-            let result = run(self.0, "check-and-start", daemon).await;
-            result.with_context(|| format!("Can't start daemon '{daemon}'"))
-        })
+    /// What a run does on the master before it asks luxid for anything: RAPI and WConfD run and answer. Without
+    /// permission it only tells.
+    fn on_master<'a>(&'a self, _armed: Option<&'a Armed>) -> LocalFuture<'a, ()> {
+        Box::pin(std::future::ready(()))
     }
 }
 
-async fn run(layout: &Layout, action: &str, daemon: &str) -> Result<()> {
-    info!("RunCmd {} {action} {daemon}", layout.daemon_util().display());
-    // A file and not a pipe: a daemon that keeps its output open would make a reader of a pipe wait for ever.
-    let mut output = tempfile::tempfile().context("cannot make a temporary file for its output")?;
-    let mut child = Command::new(layout.daemon_util())
-        .args([action, daemon])
-        .current_dir("/")
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output.try_clone()?)
-        // A group of its own: a Ctrl-C at the terminal is meant for the watcher, not for a daemon.
-        .process_group(0)
-        .spawn()
-        .with_context(|| format!("cannot run '{}'", layout.daemon_util().display()))?;
-    let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-    let Ok(status) = timeout(TIME_LIMIT, child.wait()).await else {
-        if let Some(group) = group {
-            // It may have ended in this very moment, which is just as well.
-            let _gone = killpg(group, Signal::SIGKILL);
+/// The daemons of this node, for the time of a run.
+#[derive(Debug)]
+pub struct NodeDaemons<'a> {
+    layout: &'a Layout,
+    armed: Option<&'a Armed>,
+    under_systemd: bool,
+    /// By daemon: the last state that was told, for those that do not run and are left alone.
+    told: BTreeMap<String, String>,
+}
+
+/// Whether a daemon that did not answer was restarted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Restarted {
+    /// It was, or at least it was tried.
+    Yes,
+    /// It was not, and why.
+    No(String),
+}
+
+impl<'a> NodeDaemons<'a> {
+    /// Finds out who looks after the daemons.
+    pub async fn new(layout: &'a Layout, armed: Option<&'a Armed>) -> Self {
+        let under_systemd = systemd::supervises(layout).await;
+        let told = read_text(&layout.daemon_states(), LONGEST_FILE)
+            .ok()
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .unwrap_or_default();
+        Self { layout, armed, under_systemd, told }
+    }
+
+    /// Whether nothing is started or stopped.
+    #[must_use]
+    pub fn is_dry_run(&self) -> bool {
+        self.armed.is_none()
+    }
+
+    /// Starts what should run on every node and does not. What goes wrong is logged.
+    pub async fn ensure_on_every_node(&mut self) {
+        for daemon in ON_EVERY_NODE {
+            if daemon == MOND && !self.under_systemd && !self.is_built(daemon).await {
+                debug!("Ganeti was built without {daemon}");
+                continue;
+            }
+            self.ensure(daemon).await;
         }
-        bail!("'{action}' took longer than {} s and was killed", TIME_LIMIT.as_secs());
-    };
-    let status = status?;
-    if !status.success() {
-        bail!("'{action}' failed ({status}): {}", text_of(&mut output));
+    }
+
+    /// Starts a daemon unless it runs; whether it now does, as far as can be seen. What goes wrong is logged.
+    pub async fn ensure(&mut self, daemon: &str) -> bool {
+        let result = match (self.under_systemd, self.armed) {
+            (true, _) => self.ensure_unit(daemon).await,
+            (false, Some(armed)) => self.check_and_start(armed, daemon).await.map(|()| true),
+            (false, None) => self.tell_if_down(daemon).await,
+        };
+        result.unwrap_or_else(|error| {
+            error!("Can't start daemon '{daemon}', {error:#}");
+            false
+        })
+    }
+
+    /// Stops a daemon that does not answer, and starts it again; unless that might leave it stopped.
+    pub async fn restart(&self, daemon: &str) -> Restarted {
+        let Some(armed) = self.armed else {
+            return Restarted::No("this is a dry run, which would have restarted it".to_owned());
+        };
+        let result = if self.under_systemd {
+            self.restart_unit(armed, daemon).await
+        } else {
+            self.stop_and_start(armed, daemon).await
+        };
+        match result {
+            Ok(()) => Restarted::Yes,
+            Err(error) => Restarted::No(format!("{error:#}")),
+        }
+    }
+
+    async fn daemon_util(&self, action: &str, daemon: &str) -> Result<Finished> {
+        self.daemon_util_program(action, daemon).run().await
+    }
+
+    fn daemon_util_program(&self, action: &str, daemon: &str) -> Program {
+        Program::new(self.layout.daemon_util(), TIME_LIMIT).leaves_daemons().args([action, daemon])
+    }
+
+    async fn is_built(&self, daemon: &str) -> bool {
+        let known = self.daemon_util_program("is-daemon-name", daemon).run_quietly().await;
+        // When in doubt it is, and the attempt to start it will say what is wrong.
+        known.is_ok_and(|finished| finished.succeeded() || !finished.stderr.contains("Unknown daemon"))
+    }
+
+    async fn check_and_start(&self, _armed: &Armed, daemon: &str) -> Result<()> {
+        failure(&self.daemon_util("check-and-start", daemon).await?)
+    }
+
+    async fn tell_if_down(&self, daemon: &str) -> Result<bool> {
+        let runs = self.daemon_util_program("check", daemon).run_quietly().await?.succeeded();
+        if !runs {
+            info!("Would start daemon '{daemon}': it does not run");
+        }
+        Ok(runs)
+    }
+
+    async fn stop_and_start(&self, armed: &Armed, daemon: &str) -> Result<()> {
+        let asked = self.daemon_util_program("daemon-executable", daemon).run_quietly().await?;
+        let executable = Path::new(asked.stdout.trim_end());
+        let is_there = executable.metadata().is_ok_and(|file| file.permissions().mode() & 0o111 != 0);
+        if !is_there {
+            bail!("it could not be started again: there is no program '{}'", executable.display());
+        }
+        if let Err(error) = failure(&self.daemon_util("stop", daemon).await?) {
+            error!("Can't stop daemon '{daemon}', {error:#}");
+        }
+        self.check_and_start(armed, daemon).await.inspect_err(|error| {
+            error!("Can't start daemon '{daemon}', {error:#}");
+        })
+    }
+
+    async fn ensure_unit(&mut self, daemon: &str) -> Result<bool> {
+        let unit = systemd::unit(self.layout, daemon).await?;
+        match (unit.verdict(), self.armed) {
+            (Verdict::Runs, _) => {
+                if self.told.contains_key(daemon) {
+                    info!("Daemon '{daemon}' runs again");
+                    self.remember(daemon, None);
+                }
+                Ok(true)
+            }
+            (Verdict::Start, Some(armed)) => {
+                let failed = self.systemctl(armed, "start", daemon).await;
+                let Err(error) = failed else { return Ok(true) };
+                let state = format!("failed, {}", unit.result());
+                if self.told.get(daemon) == Some(&state) {
+                    debug!("Still can't start daemon '{daemon}', {error:#}");
+                } else {
+                    error!("Can't start daemon '{daemon}', {error:#}");
+                    self.remember(daemon, Some(state));
+                }
+                Ok(false)
+            }
+            (Verdict::Start, None) => {
+                info!("Would start daemon '{daemon}': its unit failed ({})", unit.result());
+                Ok(false)
+            }
+            (Verdict::Leave { state, unwanted }, _) => {
+                self.tell_left_alone(daemon, state, unwanted);
+                Ok(false)
+            }
+        }
+    }
+
+    fn tell_left_alone(&mut self, daemon: &str, state: String, unwanted: bool) {
+        if self.told.get(daemon) == Some(&state) {
+            debug!("Daemon '{daemon}' is still not running ({state})");
+            return;
+        }
+        let words = "supervised by systemd but not running, will not restart";
+        if unwanted {
+            info!("Daemon '{daemon}' {words}: its unit is not wanted ({state})");
+        } else {
+            let unit = systemd::service(daemon);
+            warn!("Daemon '{daemon}' {words} ({state}). To start it: systemctl start {unit}");
+        }
+        self.remember(daemon, Some(state));
+    }
+
+    async fn restart_unit(&self, armed: &Armed, daemon: &str) -> Result<()> {
+        let unit = systemd::unit(self.layout, daemon).await?;
+        match unit.verdict() {
+            Verdict::Runs if unit.can_be_restarted() => self.systemctl(armed, "restart", daemon).await,
+            Verdict::Runs => bail!("systemd would stop its unit, and could not start it again"),
+            Verdict::Start => self.systemctl(armed, "start", daemon).await,
+            Verdict::Leave { state, .. } => bail!("its unit is left alone ({state})"),
+        }
+    }
+
+    async fn systemctl(&self, _armed: &Armed, verb: &str, daemon: &str) -> Result<()> {
+        let program = systemd::systemctl(self.layout, verb, TIME_LIMIT).args([systemd::service(daemon)]);
+        failure(&program.run().await?)
+    }
+
+    /// Remembers what was told about a daemon, for the next run; without permission only for this one.
+    fn remember(&mut self, daemon: &str, state: Option<String>) {
+        match state {
+            Some(state) => self.told.insert(daemon.to_owned(), state),
+            None => self.told.remove(daemon),
+        };
+        if let Some(armed) = self.armed
+            && let Err(error) = self.save(armed)
+        {
+            debug!("{error:#}; the state of '{daemon}' will be told again");
+        }
+    }
+
+    fn save(&self, _armed: &Armed) -> Result<()> {
+        let text = serde_json::to_string(&self.told).context("cannot write the states of the daemons")?;
+        replace(&self.layout.daemon_states(), text.as_bytes(), |_| Ok(())).map(drop)
+    }
+}
+
+/// In the original's words.
+fn failure(finished: &Finished) -> Result<()> {
+    if !finished.succeeded() {
+        bail!("failure {}, output: {}", finished.ending, finished.output());
     }
     Ok(())
 }
 
-fn text_of(output: &mut File) -> String {
-    let mut text = Vec::new();
-    let read = output.rewind().and_then(|()| output.take(LONGEST_OUTPUT).read_to_end(&mut text));
-    match read {
-        Ok(_) => String::from_utf8_lossy(&text).trim().to_owned(),
-        Err(error) => format!("(its output cannot be read: {error})"),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    fn fixture(script: &str) -> (tempfile::TempDir, Layout) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("daemon-util");
-        crate::memory::files::replace(&path, script.as_bytes(), |_| Ok(())).map(drop).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
-        let layout = Layout::new(None, None).unwrap().with_daemon_util(path);
-        (directory, layout)
-    }
-
-    #[tokio::test]
-    async fn a_failure_is_told_with_its_output() {
-        let (_directory, layout) = fixture("#!/bin/sh\necho \"$1 $2 $LC_ALL\"; echo oops >&2; exit 3\n");
-        let armed = Armed::unless(false).unwrap();
-        let error = DaemonUtil(&layout).check_and_start(&armed, "ganeti-luxid").await.unwrap_err();
-        let text = format!("{error:#}");
-        assert!(text.starts_with("Can't start daemon 'ganeti-luxid': 'check-and-start' failed"), "{text}");
-        assert!(
-            text.contains("exit status: 3") && text.contains("check-and-start ganeti-luxid C\noops"),
-            "{text}"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_daemon_that_keeps_its_output_open_is_not_waited_for() {
-        let (_directory, layout) = fixture("#!/bin/sh\nexec 3>&1; sleep 60 & echo $! > \"$0.pid\"; exit 0\n");
-        let armed = Armed::unless(false).unwrap();
-        DaemonUtil(&layout).check_and_start(&armed, "ganeti-luxid").await.unwrap();
-        let pid = fs::read_to_string(layout.daemon_util().with_extension("pid")).unwrap();
-        let pid = Pid::from_raw(pid.trim().parse().unwrap());
-        nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_missing_daemon_util_is_an_error() {
-        let layout = Layout::new(None, None).unwrap().with_daemon_util("/nonexistent/daemon-util".into());
-        let armed = Armed::unless(false).unwrap();
-        let error = DaemonUtil(&layout).check_and_start(&armed, "ganeti-luxid").await.unwrap_err();
-        assert!(format!("{error:#}").contains("cannot run '/nonexistent/daemon-util'"));
-    }
-}
+#[path = "daemons_tests.rs"]
+mod tests;

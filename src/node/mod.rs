@@ -1,5 +1,65 @@
-//! This node: what Ganeti wrote on it, who it is, and its daemons.
+//! This node: what Ganeti wrote on it, who it is, and what every run does for it.
+//!
+//! - [`daemons`]: Ganeti's daemons run. [`systemd`]: unless systemd looks after them, and somebody wants them stopped.
+//! - [`hooks`]: the site's own programs.
+//! - [`maintenance`]: a node that the master candidates call offline ([`confd`]) runs nothing any more.
+//! - [`probes`]: on the master, RAPI and WConfD answer.
+//! - [`process`]: how programs are run. [`own_name`], [`ssconf`]: who and where this node is.
+//!
+//! Nothing here ends a run: what goes wrong is logged, and the run goes on.
 
+pub mod confd;
 pub mod daemons;
+pub mod hooks;
+pub mod maintenance;
 pub mod own_name;
+pub mod probes;
+pub mod process;
 pub mod ssconf;
+pub mod systemd;
+
+use anyhow::{Result, bail};
+
+use crate::armed::Armed;
+use crate::clock::Clock;
+use crate::layout::Layout;
+use crate::luxi::client::LocalFuture;
+use daemons::{Daemons, NodeDaemons};
+use probes::Pace;
+
+/// The duties on the machine that this program runs on.
+#[derive(Debug, Clone, Copy)]
+pub struct Duties<'d> {
+    /// Where things are.
+    pub layout: &'d Layout,
+    /// What time it is.
+    pub clock: &'d dyn Clock,
+    /// Where RAPI listens, unless its own command line says otherwise.
+    pub rapi_ip: &'d str,
+}
+
+impl Daemons for Duties<'_> {
+    fn check_and_start<'a>(&'a self, armed: &'a Armed, daemon: &'a str) -> LocalFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if !NodeDaemons::new(self.layout, Some(armed)).await.ensure(daemon).await {
+                bail!("'{daemon}' does not run");
+            }
+            Ok(())
+        })
+    }
+
+    fn on_every_node<'a>(&'a self, armed: Option<&'a Armed>) -> LocalFuture<'a, ()> {
+        Box::pin(async move {
+            NodeDaemons::new(self.layout, armed).await.ensure_on_every_node().await;
+            hooks::run(armed, &self.layout.watcher_hooks(), hooks::TIME_LIMIT).await;
+            maintenance::run(armed, self.layout, self.clock).await;
+        })
+    }
+
+    fn on_master<'a>(&'a self, armed: Option<&'a Armed>) -> LocalFuture<'a, ()> {
+        Box::pin(async move {
+            let mut daemons = NodeDaemons::new(self.layout, armed).await;
+            probes::ensure(&mut daemons, self.layout, self.clock, self.rapi_ip, Pace::default()).await;
+        })
+    }
+}

@@ -25,6 +25,20 @@ pub async fn is_own(layout: &Layout, node_name: &str) -> bool {
     host_name == node_name || normalize(&fully_qualified(&host_name).await) == node_name
 }
 
+/// What this node is called in the cluster: the kernel's host name when ssconf has a node of that name, and what it
+/// resolves to otherwise.
+pub async fn find(layout: &Layout) -> String {
+    let host_name = match layout.virtual_host() {
+        Some(name) => return normalize(name),
+        None => kernel_host_name(),
+    };
+    let nodes = super::ssconf::read(layout, "node_list").unwrap_or_default();
+    if nodes.lines().any(|node| node == host_name) {
+        return host_name;
+    }
+    normalize(&fully_qualified(&host_name).await)
+}
+
 fn kernel_host_name() -> String {
     nix::unistd::gethostname().map(|name| normalize(&name.to_string_lossy())).unwrap_or_default()
 }
@@ -42,10 +56,15 @@ async fn fully_qualified(host_name: &str) -> String {
     let names = async {
         let addresses = getent("ahosts", host_name).await?;
         let address = addresses.split_whitespace().next()?;
-        let names = getent("hosts", address).await?;
-        names.split_whitespace().skip(1).find(|name| name.contains('.')).map(str::to_owned)
+        getent("hosts", address).await
     };
-    names.await.unwrap_or_else(|| host_name.to_owned())
+    choose(host_name, &names.await.unwrap_or_default())
+}
+
+/// `hosts` is a line of `getent hosts`: an address, then names.
+fn choose(host_name: &str, hosts: &str) -> String {
+    let mut names = hosts.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    names.find(|name| name.contains('.')).unwrap_or(host_name).to_owned()
 }
 
 async fn getent(database: &str, key: &str) -> Option<String> {
@@ -84,10 +103,22 @@ mod tests {
         assert!(!is_own(&layout, "node2.x").await);
     }
 
+    #[test]
+    fn the_first_name_with_a_dot_counts_else_the_host_name() {
+        assert_eq!(
+            choose("node1", "192.0.2.1  node1 node1.example.com n1.example.com\n"),
+            "node1.example.com"
+        );
+        assert_eq!(choose("node1", "192.0.2.1  other.example.com node1\n"), "other.example.com");
+        assert_eq!(choose("node1", "192.0.2.1  node1\n"), "node1");
+        assert_eq!(choose("node1", ""), "node1");
+    }
+
     #[tokio::test]
     async fn a_real_node_is_called_as_the_kernel_says() {
+        // Nothing is resolved when the kernel's name is the one that is asked for.
         let layout = Layout::new(None, None).unwrap();
-        assert!(is_own(&layout, &kernel_host_name()).await);
-        assert!(!is_own(&layout, "no-such-node.invalid").await);
+        let name = nix::unistd::gethostname().unwrap().into_string().unwrap();
+        assert!(is_own(&layout, &normalize(&name)).await);
     }
 }

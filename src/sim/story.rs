@@ -175,14 +175,14 @@ impl Watcher for InProcess {
             let _log = logging::scoped(&layout.log_dir(), options.debug, clock, PID)
                 .context("cannot open the log file")?;
             let on_node = OnNode { cluster: &stage.cluster, node };
-            let armed = Armed::unless(false).context("only a dry run goes without permission")?;
+            let armed = Armed::unless(options.dry_run);
             let context = Context {
                 options: &options,
                 layout: &layout,
                 clock: &clock,
                 luxid: &on_node,
                 daemons: &on_node,
-                armed: &armed,
+                armed: armed.as_ref(),
             };
             Ok(match watch::run(&context).await {
                 Ended::Done => 0,

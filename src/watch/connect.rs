@@ -6,7 +6,7 @@
 use std::io;
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result};
+use anyhow::{Context as _, Error, Result, bail};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
@@ -27,9 +27,14 @@ pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client
     match connect(context, START_GRACE).await {
         Err(Unconnected::Down(error)) => {
             warn!("Luxi daemon seems to be down ({error}), trying to restart");
+            let Some(armed) = context.armed else {
+                bail!(
+                    "luxid is down; a run would start ganeti-luxid, and only then could it see the cluster"
+                );
+            };
             context
                 .daemons
-                .check_and_start(context.armed, "ganeti-luxid")
+                .check_and_start(armed, "ganeti-luxid")
                 .await
                 .context("Can't start the master daemon")?;
         }

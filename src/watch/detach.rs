@@ -1,35 +1,43 @@
 //! `--no-wait-children`: every group part becomes a process of its own, and the run ends without waiting.
 
-use std::env;
 use std::fs::File;
+use std::io;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context as _, Result};
-use tracing::debug;
+use tracing::{debug, error};
 
 use super::{Context, Ended, Options};
+use crate::armed::Armed;
 use crate::observe::Group;
 
-/// Starts this program once for each group.
-///
-/// # Errors
-/// When the program cannot be started again.
-pub(super) fn start(context: &Context<'_>, groups: &[Group], lock: &File) -> Result<Ended> {
-    let program = env::current_exe().context("cannot find the path of this program")?;
+/// Starts this program once for each group. A group for which that fails is logged and makes the run fail.
+pub(super) fn start(_armed: &Armed, context: &Context<'_>, groups: &[Group], lock: &File) -> Ended {
+    let mut ended = Ended::Done;
     for Group { name, uuid } in groups {
-        let child = Command::new(&program)
-            .arg0("ganeti-watcher")
-            .args(arguments(context.options, uuid))
-            // As its standard input the child keeps the watcher lock from before this process ends, so that
-            // maintenance which waits for all watchers waits for it too.
-            .stdin(Stdio::from(lock.try_clone()?))
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot start the watcher for node group '{name}' ({uuid})"))?;
-        debug!("Started the watcher for node group '{name}' ({uuid}) with PID {}", child.id());
+        match start_one(context, uuid, lock) {
+            Ok(child) => {
+                debug!("Started the watcher for node group '{name}' ({uuid}) with PID {}", child.id());
+            }
+            Err(error) => {
+                error!("Cannot start the watcher for node group '{name}' ({uuid}): {error}");
+                ended = Ended::Failed;
+            }
+        }
     }
-    Ok(Ended::Done)
+    ended
+}
+
+fn start_one(context: &Context<'_>, uuid: &str, lock: &File) -> io::Result<Child> {
+    // This very program, even when a package manager has meanwhile put another one in its place.
+    Command::new("/proc/self/exe")
+        .arg0("ganeti-watcher")
+        .args(arguments(context.options, uuid))
+        // As its standard input the child keeps the watcher lock from before this process ends, so that
+        // maintenance which waits for all watchers waits for it too.
+        .stdin(Stdio::from(lock.try_clone()?))
+        .process_group(0)
+        .spawn()
 }
 
 fn arguments(options: &Options, group: &str) -> Vec<String> {
@@ -41,6 +49,8 @@ fn arguments(options: &Options, group: &str) -> Vec<String> {
         no_verify_disks,
         no_strict,
         debug,
+        rapi_ip: _,
+        dry_run: _,
     } = options;
     let mut arguments = vec![format!("--node-group={group}")];
     let flags = [

@@ -3,61 +3,85 @@
 //! Source: `watcher/__init__.py: _GlobalWatcher, _StartGroupChildren, _ArchiveJobs`.
 
 use std::fs::File;
+use std::panic::AssertUnwindSafe;
 
 use anyhow::{Context as _, Result};
+use futures_util::FutureExt;
 use futures_util::future::join_all;
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use super::{Context, Ended, NotMaster, connect, detach, group};
-use crate::luxi::Client;
-use crate::luxi::client::CALL_TIMEOUT;
+use crate::luxi::{Client, jobs};
+use crate::memory::state_file::StateBusy;
 use crate::observe::{self, Group};
 
 /// Runs the global part. `lock` is the watcher lock, which detached group parts keep.
 ///
-/// Not here yet: the daemons of this node, the site's hooks and node maintenance come before the connection; the RAPI
-/// and WConfD probes come after it.
+/// What this node owes its cluster comes first, and nothing of it ends the run: in the original a failure of node
+/// maintenance does, and then the instances of the whole cluster stay down.
 ///
 /// # Errors
 /// When luxid cannot be used. A group that fails is logged and makes the run [`Ended::Failed`].
-pub(super) async fn run(context: &Context<'_>, lock: &File) -> Result<Ended> {
+pub(super) async fn run(context: &Context<'_>, lock: Option<&File>) -> Result<Ended> {
+    context.daemons.on_every_node(context.armed).await;
     let mut client = match connect::connect_or_start(context).await {
         Err(error) if error.is::<NotMaster>() => {
+            if context.armed.is_none() {
+                info!("{error}: a run would do nothing more here");
+            }
             debug!("{error}, nothing more to do here");
             return Ok(Ended::Done);
         }
         client => client?,
     };
-    connect::check_master(context, &mut client).await?;
-    archive_jobs(&mut client, context).await?;
+    context.daemons.on_master(context.armed).await;
+    let facts = connect::check_master(context, &mut client).await?;
+    if !facts.queue_is_drained {
+        archive_jobs(context, &mut client).await?;
+    }
     let groups = observe::groups(&mut client).await?;
     drop(client);
-    if !context.options.wait_children {
-        return detach::start(context, &groups, lock);
+    if let (false, Some(armed), Some(lock)) = (context.options.wait_children, context.armed, lock) {
+        return Ok(detach::start(armed, context, &groups, lock));
     }
     let results = join_all(groups.iter().map(|group| watch(context, group))).await;
     Ok(if results.into_iter().all(|succeeded| succeeded) { Ended::Done } else { Ended::Failed })
 }
 
-/// One group; whether it went well.
+/// One group; whether it went well. Whatever happens in it, the other groups go on.
 async fn watch(context: &Context<'_>, group: &Group) -> bool {
-    match group::run(context, &group.uuid).await {
+    let Group { name, uuid } = group;
+    let watched = AssertUnwindSafe(group::run(context, uuid)).catch_unwind();
+    let Ok(result) = watched.await else {
+        // The panic hook has logged the place.
+        error!("Watcher for node group '{name}' ({uuid}) failed by an internal error");
+        return false;
+    };
+    match result {
         Ok(()) => true,
+        Err(error) if error.is::<NotMaster>() => {
+            debug!("Not master any more: {error}");
+            true
+        }
+        Err(error) if error.is::<StateBusy>() => {
+            error!("{error}");
+            true
+        }
         Err(error) => {
-            error!("Watcher for node group '{}' ({}) failed: {error:#}", group.name, group.uuid);
+            error!("Watcher for node group '{name}' ({uuid}) failed: {error:#}");
             false
         }
     }
 }
 
 /// Old jobs are archived before new ones are submitted: a full queue must not keep the watcher from emptying it.
-async fn archive_jobs(client: &mut Client<'_>, context: &Context<'_>) -> Result<()> {
-    // luxid's own limit for the call, as the original has it.
-    let time_limit = (CALL_TIMEOUT.as_secs() - 1) / 2;
-    let (archived, left): (u64, u64) = client
-        .call("AutoArchiveJobs", &(context.options.job_age, time_limit))
-        .await
-        .context("cannot archive old jobs")?;
+async fn archive_jobs(context: &Context<'_>, client: &mut Client<'_>) -> Result<()> {
+    let age = context.options.job_age;
+    let Some(armed) = context.armed else {
+        info!("Would archive jobs that ended more than {age} s ago");
+        return Ok(());
+    };
+    let (archived, left) = jobs::auto_archive(client, armed, age).await.context("cannot archive old jobs")?;
     debug!("Archived {archived} jobs, left {left}");
     Ok(())
 }

@@ -5,20 +5,20 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result, bail};
-use tokio::time::Instant;
 use tracing::{debug, error, info};
 
-use super::{Context, LogWitness, connect, verify};
-use crate::act::{Jobs, Stopped, Witness};
+use super::{Context, LogWitness, connect, dry_run, verify};
+use crate::act::{Runner, Stopped, View, Witness};
+use crate::armed::Armed;
 use crate::clock;
 use crate::cluster::{Snapshot, Timestamp};
-use crate::decide::{Action, Note, Outcome, disks, instances};
-use crate::luxi::Client;
+use crate::decide::disks::{DiskPlan, RebootedNode};
+use crate::decide::{Action, ActionKind, Note, Outcome, disks, instances};
 use crate::luxi::client::CONNECT_TIMEOUT;
 use crate::memory::state_file::StateFile;
 use crate::memory::{State, status};
 use crate::node::ssconf;
-use crate::observe;
+use crate::observe::{self, ClusterFacts};
 
 /// One job at a time.
 const JOBS_AT_ONCE: usize = 1;
@@ -40,56 +40,56 @@ pub(super) async fn run(context: &Context<'_>, group: &str) -> Result<()> {
     }
     let state_path = context.layout.group_state(&group);
     debug!("Using state file {}", state_path.display());
+    let Some(armed) = context.armed else {
+        return dry_run::group(context, &group, &state_path).await;
+    };
     let stamp = clock::file_stamp(context.clock.since_epoch());
-    let (file, state) = StateFile::open(&state_path, &stamp)?;
-    let mut ledger = Ledger { file, state, succeeded: BTreeSet::new() };
+    let (file, state) = StateFile::open(armed, &state_path, &stamp)?;
+    let mut ledger = Ledger { file, state, started: BTreeSet::new(), rebooted: Vec::new() };
 
-    let seen = observe_group(context, &group, &known_groups).await;
-    let Observed { mut client, snapshot, looked_at, queue_is_drained } =
+    let seen = look(context, &group).await;
+    let (facts, mut view) =
         seen.inspect_err(|error| info!("Not updating status file due to failure: {error:#}"))?;
-    if queue_is_drained {
+    // Before anything is repaired: the files say what was found. When they cannot be written, repairs come first.
+    let reported = report_status(context, armed, &view.snapshot, &known_groups).await;
+    if facts.queue_is_drained {
         error!("Job queue is drained, can't maintain cluster state");
-        return ledger.save();
+        return ledger.save().and(reported);
     }
-    let version = observe::version(&mut client).await?;
-    let mut jobs = Jobs {
-        client: &mut client,
-        armed: context.armed,
+    let version = observe::version(&mut view.client).await;
+    let mut runner = Runner {
+        view,
+        armed,
         version,
         clock: context.clock,
         is_paused: &|| context.is_paused(),
         limit: JOBS_AT_ONCE,
-        looked_at,
     };
-    let repaired = repair(&mut jobs, &snapshot, &mut ledger, context.clock.now()).await;
-    if !went_on(repaired)? {
-        return Ok(());
-    }
+    let repaired = repair(&mut runner, &mut ledger).await;
+    let saved = ledger.save();
     // Verifying may take long, and needs no state: other runs may go on meanwhile.
     drop(ledger);
-    if context.options.no_verify_disks {
-        return Ok(());
-    }
-    went_on(verify::run(context, &mut jobs, &snapshot).await).map(drop)
+    let result = match may_go_on(repaired) {
+        Ok(true) if !context.options.no_verify_disks => {
+            may_go_on(verify::run(context, &mut runner).await).map(drop)
+        }
+        repaired => repaired.map(drop),
+    };
+    let mut failures = [result, saved, reported].into_iter().filter_map(Result::err);
+    let first = failures.next();
+    failures.for_each(|error| error!("{error:#}"));
+    first.map_or(Ok(()), Err)
 }
 
-struct Observed<'a> {
-    client: Client<'a>,
-    snapshot: Snapshot,
-    looked_at: Instant,
-    queue_is_drained: bool,
-}
-
-async fn observe_group<'a>(
-    context: &Context<'a>,
-    group: &str,
-    known_groups: &[String],
-) -> Result<Observed<'a>> {
+/// Connects to luxid and looks at the group.
+///
+/// # Errors
+/// When luxid cannot be used, or this is not the master.
+pub(super) async fn look<'a>(context: &Context<'a>, group: &str) -> Result<(ClusterFacts, View<'a>)> {
     let mut client = connect::connect_within(context, CONNECT_TIMEOUT).await?;
     let facts = connect::check_master(context, &mut client).await?;
-    let looked_at = Instant::now();
-    let snapshot = observe::group(&mut client, group).await.context("cannot query the group")?;
-    for split in &snapshot.split {
+    let view = View::take(client, group).await.context("cannot query the group")?;
+    for split in &view.snapshot.split {
         error!(
             "Ignoring split instance '{}', primary group {}, secondary groups {}",
             split.name,
@@ -97,20 +97,29 @@ async fn observe_group<'a>(
             split.secondary_groups.join(", ")
         );
     }
-    // Before anything is repaired: the files say what was found.
-    status::write_group(&context.layout.group_instance_status(group), &snapshot.instances)?;
-    let group_files: Vec<_> =
+    Ok((facts, view))
+}
+
+async fn report_status(
+    context: &Context<'_>,
+    armed: &Armed,
+    snapshot: &Snapshot,
+    known_groups: &[String],
+) -> Result<()> {
+    status::write_group(armed, &context.layout.group_instance_status(&snapshot.group), &snapshot.instances)?;
+    let files: Vec<_> =
         known_groups.iter().map(|group| context.layout.group_instance_status(group)).collect();
-    status::merge(&context.layout.instance_status(), &group_files).await?;
-    Ok(Observed { client, snapshot, looked_at, queue_is_drained: facts.queue_is_drained })
+    status::merge(armed, &context.layout.instance_status(), &files).await
 }
 
 /// The state file with what is to go into it, and the witness that puts it there.
 struct Ledger {
     file: StateFile,
     state: State,
-    /// Instances whose action succeeded in the present pass.
-    succeeded: BTreeSet<String>,
+    /// Instances that were started in this run.
+    started: BTreeSet<String>,
+    /// What the boot-id pass is still waiting for.
+    rebooted: Vec<RebootedNode>,
 }
 
 impl Ledger {
@@ -129,42 +138,45 @@ impl Witness for Ledger {
         LogWitness.begins(action);
     }
 
-    fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) -> Result<()> {
-        LogWitness.ended(action, outcome, now)?;
+    fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
+        LogWitness.ended(action, outcome, now);
         instances::remember_outcome(&mut self.state, action, outcome, now);
-        if *outcome == Outcome::Succeeded {
-            self.succeeded.insert(action.instance.clone());
+        disks::remember_outcome(&mut self.rebooted, action, outcome, now);
+        disks::remember(&mut self.state, &self.rebooted);
+        if let (ActionKind::Restart { .. }, Outcome::Succeeded) = (&action.kind, outcome) {
+            self.started.insert(action.instance.clone());
         }
-        // At once, so that a run that is killed has not forgotten what it did.
-        self.file.save_change(&self.state)
+        // At once, so that a run that is killed has not forgotten what it did. A full disk is no reason to leave the
+        // other instances down; the save at the end of the pass reports it.
+        if let Err(error) = self.file.save_change(&self.state) {
+            debug!("{error:#}, going on");
+        }
     }
 }
 
 /// The instance pass and the boot-id pass.
-async fn repair(
-    jobs: &mut Jobs<'_, '_>,
-    snapshot: &Snapshot,
-    ledger: &mut Ledger,
-    now: Timestamp,
-) -> Result<(), Stopped> {
-    for instance in instances::drop_stale_records(snapshot, &mut ledger.state, now) {
+async fn repair(runner: &mut Runner<'_, '_>, ledger: &mut Ledger) -> Result<(), Stopped> {
+    let now = runner.clock.now();
+    for instance in instances::drop_stale_records(&runner.view.snapshot, &mut ledger.state, now) {
         debug!("Forgetting the record of instance {instance}: it is gone, or its last start is long ago");
     }
-    jobs.carry_out(instances::plan(snapshot, &ledger.state), ledger).await?;
-    let started = std::mem::take(&mut ledger.succeeded);
+    let steps = instances::plan(&runner.view.snapshot, &ledger.state);
+    runner.carry_out(steps, ledger).await?;
 
-    let plan = disks::plan(snapshot, &ledger.state, &started);
-    for node in &plan.without_boot_id {
+    runner.view.renew().await?;
+    let now = runner.clock.now();
+    let DiskPlan { steps, rebooted, without_boot_id } =
+        disks::plan(&runner.view.snapshot, &ledger.state, &ledger.started, now);
+    for node in without_boot_id {
         debug!("Node '{node}' missing boot ID, skipping secondary checks");
     }
-    let result = jobs.carry_out(plan.steps, ledger).await;
-    disks::remember(&mut ledger.state, &plan.rebooted, &ledger.succeeded);
-    ledger.save().map_err(Stopped::Failed)?;
-    result
+    ledger.rebooted = rebooted;
+    disks::remember(&mut ledger.state, &ledger.rebooted);
+    runner.carry_out(steps, ledger).await
 }
 
-/// Whether the run goes on; it does not when it was stopped by an administrator, which is no failure.
-fn went_on(result: Result<(), Stopped>) -> Result<bool> {
+/// Whether the run may go on; not when an administrator stopped it, which is no failure.
+fn may_go_on(result: Result<(), Stopped>) -> Result<bool> {
     match result {
         Ok(()) => Ok(true),
         Err(Stopped::Paused) => {

@@ -2,12 +2,13 @@
 
 mod connect;
 mod detach;
+mod dry_run;
 mod global;
 mod group;
 mod verify;
 
 use anyhow::{Error, Result};
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use crate::act::Witness;
 use crate::armed::Armed;
@@ -17,7 +18,7 @@ use crate::decide::{Action, Note, Outcome};
 use crate::layout::Layout;
 use crate::logging;
 use crate::luxi::Connector;
-use crate::memory::locks;
+use crate::memory::locks::{self, LockError};
 use crate::memory::pause::{self, Pause};
 use crate::node::daemons::Daemons;
 
@@ -38,6 +39,10 @@ pub struct Options {
     pub no_strict: bool,
     /// Log more, and to stderr too. Handed on to detached group parts.
     pub debug: bool,
+    /// Where RAPI listens, unless its own command line says otherwise.
+    pub rapi_ip: String,
+    /// Everything is looked at and decided, and nothing is done.
+    pub dry_run: bool,
 }
 
 /// What a run works with.
@@ -53,15 +58,15 @@ pub struct Context<'a> {
     pub luxid: &'a dyn Connector,
     /// How this node's daemons are checked and started.
     pub daemons: &'a dyn Daemons,
-    /// Permission to change something.
-    pub armed: &'a Armed,
+    /// Permission to change something; a dry run has none.
+    pub armed: Option<&'a Armed>,
 }
 
 impl Context<'_> {
     /// Whether an administrator wants the watcher to do nothing now.
     fn is_paused(&self) -> Result<bool> {
         // Read before the option is minded: an expired or broken pause file is removed either way.
-        let pause = pause::check(&self.layout.pause_file(), self.clock.now())?;
+        let pause = pause::check(&self.layout.pause_file(), self.clock.now(), self.armed)?;
         Ok(pause != Pause::Off && !self.options.ignore_pause)
     }
 }
@@ -94,32 +99,48 @@ impl Witness for LogWitness {
         logging::log(&action.log_line());
     }
 
-    fn ended(&mut self, action: &Action, outcome: &Outcome, _now: Timestamp) -> Result<()> {
+    fn ended(&mut self, action: &Action, outcome: &Outcome, _now: Timestamp) {
         logging::log(&action.outcome_line(outcome));
-        Ok(())
     }
 }
 
 /// Makes one run (`watcher/__init__.py: Main`). Whatever goes wrong is in the log when it returns.
 pub async fn run(context: &Context<'_>) -> Ended {
+    if context.armed.is_none() {
+        info!("Dry run: looking and deciding, and changing nothing");
+    }
     match context.is_paused() {
         Ok(false) => {}
+        Ok(true) if context.armed.is_none() => {
+            info!(
+                "Pause has been set: a run would do nothing at all (--ignore-pause shows what it would do)"
+            );
+            return Ended::Done;
+        }
         Ok(true) => {
             debug!("Pause has been set, exiting");
             return Ended::Done;
         }
         Err(error) => return failed(&error),
     }
-    let lock = match locks::share(&context.layout.watcher_lock()) {
+    let path = context.layout.watcher_lock();
+    let lock = match context.armed {
+        Some(armed) => locks::share(armed, &path).map(Some),
+        None => locks::share_existing(&path),
+    };
+    let lock = match lock {
         Ok(lock) => lock,
         Err(error) => {
-            error!("Can't acquire lock on {}: {error}", context.layout.watcher_lock().display());
-            return Ended::Done;
+            error!("Can't acquire lock on {}: {error}", path.display());
+            return match error {
+                LockError::Busy { .. } => Ended::Done,
+                LockError::Io { .. } => Ended::Failed,
+            };
         }
     };
     let result = match &context.options.node_group {
         Some(group) => group::run(context, group).await.map(|()| Ended::Done),
-        None => global::run(context, &lock).await,
+        None => global::run(context, lock.as_ref()).await,
     };
     result.unwrap_or_else(|error| failed(&error))
 }

@@ -6,67 +6,63 @@
 use std::collections::BTreeMap;
 
 use anyhow::anyhow;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tracing::{debug, info, warn};
 
 use super::{Context, LogWitness};
-use crate::act::{Jobs, Stopped};
+use crate::act::{Runner, Stopped};
 use crate::cluster::{GanetiVersion, Snapshot};
-use crate::decide::verify::{self, Findings, MissingVolumes};
+use crate::decide::verify::{self, Findings, Verification};
 use crate::luxi::jobs::{self, JobFailure, JobResult};
 use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
-use crate::observe;
+use crate::{logging, observe};
 
 /// Verifies the group's disks, unless that is useless or already under way, and activates what needs it.
 ///
 /// # Errors
 /// See [`Stopped`].
-pub(super) async fn run(
-    context: &Context<'_>,
-    work: &mut Jobs<'_, '_>,
-    snapshot: &Snapshot,
-) -> Result<(), Stopped> {
-    if !verify::is_worthwhile(snapshot) {
-        debug!("Group '{}' has no disks that Ganeti can verify", snapshot.group);
+pub(super) async fn run(context: &Context<'_>, runner: &mut Runner<'_, '_>) -> Result<(), Stopped> {
+    let strict = is_strict(context.options.no_strict, runner.version);
+    let view = &mut runner.view;
+    view.snapshot.pending_jobs = observe::pending_jobs(&mut view.client).await?;
+    let Some(opcode) = wanted(&view.snapshot, strict) else {
+        return Ok(());
+    };
+    let group = view.snapshot.group.clone();
+    let failed = |problem: &dyn std::fmt::Display| {
+        Stopped::Failed(anyhow!("cannot verify disks of group '{group}': {problem}"))
+    };
+    let job = runner.submit(&opcode).await?.map_err(|error| failed(&error))?;
+    let result = runner.wait(job).await?;
+    if let Err(failure) = &result
+        && !strict
+        && is_busy_node(failure)
+    {
+        info!("Disks of group '{group}' not verified this time: a node is busy (job {job})");
         return Ok(());
     }
-    let strict = is_strict(context.options.no_strict, work.version);
+    let findings = findings(result).map_err(|problem| failed(&format!("job {job}: {problem}")))?;
+    // One that failed stays in the queue, where an administrator can look at it.
+    jobs::archive(&mut runner.view.client, runner.armed, job).await;
+    findings.log_lines(strict).iter().for_each(logging::log);
+    // The job may have waited for locks for a long time.
+    runner.view.renew().await?;
+    let steps = verify::plan(&runner.view.snapshot, &findings);
+    runner.carry_out(steps, &mut LogWitness).await
+}
+
+/// The verification that the group needs now; when it needs none, that is logged.
+pub(super) fn wanted(snapshot: &Snapshot, strict: bool) -> Option<OpCode> {
     let opcode = OpCode::GroupVerifyDisks { group: snapshot.group.clone(), strict };
-    let pending = observe::pending_jobs(work.client).await?;
-    let summary = opcode.summary();
-    if let Some(job) = pending.iter().find(|job| verify::is_pending_in(&job.summaries, &summary)) {
-        let group = &snapshot.group;
-        info!("There are verify disks jobs already pending (job {}), not verifying group '{group}'", job.id);
-        return Ok(());
-    }
-    if (work.is_paused)().map_err(Stopped::Failed)? {
-        return Err(Stopped::Paused);
-    }
-    let submitted = jobs::submit(work.client, work.armed, &opcode, work.version, work.clock.now_ns()).await;
-    let job = match submitted {
-        Err(error) if error.is_queue_drained() => return Err(Stopped::Drained),
-        job => job?,
-    };
-    let result = jobs::wait(work.client, job).await?;
-    jobs::archive(work.client, work.armed, job).await;
-    let findings = match result {
-        Err(failure) if !strict && is_busy_node(&failure) => {
-            info!("Disks of group '{}' not verified this time: a node is busy (job {job})", snapshot.group);
-            return Ok(());
-        }
-        result => findings(result).map_err(|problem| {
-            Stopped::Failed(anyhow!(
-                "cannot verify disks of group '{}': job {job}: {problem}",
-                snapshot.group
-            ))
-        })?,
-    };
-    report(&findings, strict);
-    work.carry_out(verify::plan(snapshot, &findings), &mut LogWitness).await
+    let verification = verify::decide(snapshot, &opcode.summary());
+    verification.log_line(&snapshot.group).iter().for_each(logging::log);
+    (verification == Verification::Wanted).then_some(opcode)
 }
 
 /// Versions before 3.1 always verify strictly.
-fn is_strict(no_strict: bool, version: Option<GanetiVersion>) -> bool {
+pub(super) fn is_strict(no_strict: bool, version: Option<GanetiVersion>) -> bool {
     if no_strict && !version.is_some_and(GanetiVersion::knows_is_strict) {
         warn!("--no-strict needs Ganeti 3.1 or later; verifying disks strictly");
         return true;
@@ -79,36 +75,31 @@ fn is_busy_node(failure: &JobFailure) -> bool {
     matches!(failure, JobFailure::Error(error) if error.message.contains("nodes changed while we kept the lock"))
 }
 
+/// Reads `[{node: error}, [instance, …], {instance: [[node, volume], …]}]`. Only the second part leads to repairs, so
+/// a strange first or third one costs a debug line and no more.
 fn findings(result: JobResult) -> Result<Findings, String> {
-    type Volumes = BTreeMap<String, Vec<(String, String)>>;
     let results = result.map_err(|failure| failure.to_string())?;
     let [result] = results.as_slice() else {
         return Err(format!("expected one result, found {}", results.len()));
     };
-    let (node_errors, need_activation, missing): (BTreeMap<String, String>, Vec<String>, Volumes) =
+    let (node_errors, need_activation, missing): (Value, Vec<String>, Value) =
         parse_shape(&result.to_string(), "result")?;
-    let missing_volumes =
-        missing.into_iter().map(|(instance, volumes)| MissingVolumes { instance, volumes }).collect();
-    Ok(Findings { node_errors: node_errors.into_iter().collect(), need_activation, missing_volumes })
+    let missing: BTreeMap<String, Vec<(String, String)>> = lenient("missing volumes", missing);
+    let volumes = |volumes: Vec<(String, String)>| {
+        volumes.into_iter().map(|(node, volume)| format!("{volume} on {node}")).collect()
+    };
+    Ok(Findings {
+        need_activation,
+        node_errors: lenient::<BTreeMap<_, _>>("node errors", node_errors).into_iter().collect(),
+        missing_volumes: missing.into_iter().map(|(instance, list)| (instance, volumes(list))).collect(),
+    })
 }
 
-fn report(findings: &Findings, strict: bool) {
-    for (node, error) in &findings.node_errors {
-        warn!("Disks on node {node} could not be verified: {error}");
-    }
-    for MissingVolumes { instance, volumes } in &findings.missing_volumes {
-        let volumes: Vec<String> =
-            volumes.iter().map(|(node, volume)| format!("{volume} on {node}")).collect();
-        // Without strictness the volumes of nodes that were busy are listed too.
-        if strict {
-            warn!("Instance '{instance}' misses volumes: {}", volumes.join(", "));
-        }
-    }
-    if findings.need_activation.is_empty() {
-        debug!("Verify-disks reported no offline disks, nothing to do");
-    } else {
-        debug!("Will activate disks for instance(s) {}", findings.need_activation.join(", "));
-    }
+fn lenient<T: DeserializeOwned + Default>(what: &str, value: Value) -> T {
+    serde_json::from_value(value).unwrap_or_else(|error| {
+        debug!("verify-disks reported {what} in a form that cannot be read: {error}");
+        T::default()
+    })
 }
 
 #[cfg(test)]
@@ -123,7 +114,13 @@ mod tests {
         let found = findings(Ok(vec![result])).unwrap();
         assert_eq!(found.node_errors, [("n1".to_owned(), "down".to_owned())]);
         assert_eq!(found.need_activation, ["i1"]);
-        assert_eq!(found.missing_volumes[0].volumes, [("n1".to_owned(), "vg/lv".to_owned())]);
+        assert_eq!(found.missing_volumes, [("i2".to_owned(), vec!["vg/lv on n1".to_owned()])]);
+    }
+
+    #[test]
+    fn a_strange_side_of_a_result_does_not_hide_what_needs_repair() {
+        let found = findings(Ok(vec![json!([[], ["i1"], null])])).unwrap();
+        assert_eq!(found, Findings { need_activation: vec!["i1".into()], ..Findings::default() });
     }
 
     #[test]

@@ -131,7 +131,7 @@ fn date(value: &mut Value, record: &Record) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                match value.as_f64().filter(|_| key.ends_with("_when")) {
+                match value.as_f64().filter(|_| key.ends_with("_when") || key == "last") {
                     Some(when) => *value = json!(moment(when, record)),
                     None => date(value, record),
                 }

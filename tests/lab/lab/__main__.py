@@ -28,9 +28,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--suite", default="bookworm", help="Debian suite that Ganeti comes from (default bookworm)")
     parser.add_argument(
         "--watcher",
-        default="build",
+        default="this repository",
         metavar="PATH",
-        help="the program under test, or 'original' for Debian's own (default: build this repository's)",
+        help="the program under test, or 'original' for Debian's own (default: this repository's, built)",
     )
     parser.add_argument("--figures", action="store_true", help="measure ours beside the original instead")
     parser.add_argument("--list", action="store_true", help="say which cases there are")
@@ -40,7 +40,10 @@ def parse() -> argparse.Namespace:
 
 def shell(node: str, command: list[str]) -> None:
     """Replaces this process by a command on a node of the running lab."""
-    pid = (scratch() / node / "pid").read_text().strip()
+    try:
+        pid = Lab.node_directory(scratch(), node).joinpath("pid").read_text().strip()
+    except OSError:
+        raise LabError(f"the running lab has no node called {node} (or not yet)") from None
     enter = ["nsenter", "-t", pid, "-m", "-u", "-i", "-n", "-p", "-r", "-w", "env", "-i", "TERM=linux", *ENVIRONMENT]
     os.execvp(enter[0], [*enter, *(command or ["bash", "-l"])])
 
@@ -73,7 +76,7 @@ def main() -> int:
     root = roots.root(cache(), options.suite)
     program = watcher.program(options.watcher, scratch())
     network.enter()
-    settings = Settings(options.suite, options.nodes, options.instances, program)
+    settings = Settings(options.suite, options.nodes, options.instances, program, options.watcher)
     built = image(cache(), root, scratch() / "build", options.nodes, options.instances)
     lab = Lab(settings, built, scratch())
     if only_boot:

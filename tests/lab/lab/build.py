@@ -65,9 +65,7 @@ def image(cache: Cache, root: Path, scratch: Path, nodes: int, instances: int) -
 
 def _build(place: Path, root: Path, scratch: Path, node_count: int, instance_count: int) -> None:
     names = [f"inst{i}.{network.DOMAIN}" for i in range(1, instance_count + 1)]
-    nodes = [
-        Node(name, index, scratch / name, layers=[root]) for index, name in enumerate(node_names(node_count), 1)
-    ]
+    nodes = [Node(name, index, scratch / name, layers=[root]) for index, name in enumerate(node_names(node_count), 1)]
     storage = Storage({node.name: node.directory / "storage" for node in nodes})
     cluster = Cluster(nodes, storage)
     for node in nodes:

@@ -16,6 +16,7 @@ LUXI_SOCKET = "/run/ganeti/socket/ganeti-query"
 FAKE_INSTANCES = "/run/ganeti/fake-hypervisor"
 SERIAL = "/var/lib/ganeti/queue/serial"
 START_HOOK = "/etc/ganeti/hooks/instance-start-pre.d/lab"
+RELEASED = "/run/lab/released"
 READY_SECONDS = 120
 JOB_SECONDS = 300
 
@@ -86,9 +87,7 @@ class Cluster:
     def instances(self) -> dict[str, Instance]:
         fields = ["name", "status", "admin_state", "disks_active", "pnode", "snodes", "pnode.group"]
         rows = self.query("instance", fields)
-        return {
-            row[0]: Instance(row[0], row[1], row[2], row[3], row[4], tuple(row[5]), row[6]) for row in rows
-        }
+        return {row[0]: Instance(row[0], row[1], row[2], row[3], row[4], tuple(row[5]), row[6]) for row in rows}
 
     def groups(self) -> dict[str, str]:
         """Name to UUID."""
@@ -144,6 +143,14 @@ class Cluster:
         """Has this shell script run on the nodes before an instance is started."""
         for node in self.nodes.values():
             drop_in(node.path(START_HOOK), f"#!/bin/sh\n{script}\n", 0o755)
+
+    def hold_starts(self) -> None:
+        """From now on every start of an instance waits, until `release_starts`."""
+        self.start_hook(f"while [ ! -e {RELEASED} ]; do sleep 0.1; done")
+
+    def release_starts(self) -> None:
+        for node in self.nodes.values():
+            node.path(RELEASED).touch()
 
     def remove_start_hook(self) -> None:
         for node in self.nodes.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 
 class LabError(Exception):
@@ -20,15 +20,17 @@ def run(*command: str, text: str | None = None) -> str:
     return done.stdout
 
 
-def wait_until(what: str, condition: Callable[[], bool], seconds: float, failures: Sequence[type] = ()) -> None:
-    """Polls until the condition holds; exceptions of the kinds in `failures` mean "not yet"."""
+def wait_until(
+    what: str, condition: Callable[[], bool], seconds: float, not_yet: Sequence[type[Exception]] = ()
+) -> None:
+    """Polls until the condition holds; exceptions of the kinds in `not_yet` mean just that."""
     deadline = time.monotonic() + seconds
     last = ""
     while True:
         try:
             if condition():
                 return
-        except tuple(failures) as error:
+        except tuple(not_yet) as error:
             last = f" ({error!r})"
         if time.monotonic() > deadline:
             raise LabError(f"not within {seconds:.0f} s: {what}{last}")

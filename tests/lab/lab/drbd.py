@@ -12,8 +12,9 @@ The minors die with the power of their node; the metadata survives it.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Iterator
+from typing import Any
 
 RESYNC_SECONDS = 1.0
 
@@ -145,8 +146,9 @@ class Drbd:
         if force and metadata and not metadata.consistent:
             metadata.consistent = True
             metadata.new_generation()
-            for side in (minor, peer[1] if peer else minor):
-                side.agreed = False
+            minor.agreed = False
+            if peer:
+                peer[1].agreed = False
         if not (metadata and metadata.consistent) and not (peer and self._consistent(*peer)):
             raise ToolError(f"{number}: State change failed: (-2) Need access to UpToDate data")
         minor.primary = True

@@ -10,7 +10,7 @@ from typing import Any
 
 from lab import luxi
 from lab.build import Image, node_names
-from lab.cluster import Cluster
+from lab.cluster import RELEASED, Cluster
 from lab.commands import LabError
 from lab.node import Node
 from lab.storage import Storage
@@ -26,6 +26,7 @@ class Settings:
     nodes: int
     instances: int
     watcher: Path | None
+    watcher_source: str
 
     @property
     def original(self) -> bool:
@@ -38,12 +39,16 @@ class Lab:
         self.settings = settings
         self._image = image
         self._running = image.running
-        self._directory = scratch / "nodes"
+        self._scratch = scratch
         self._cluster: Cluster | None = None
         self._configuration: list[Any] | None = None
         self.failures: list[str] = []
         self.facts: list[str] = []
         self.last_run: Run | None = None
+
+    @staticmethod
+    def node_directory(scratch: Path, node: str) -> Path:
+        return scratch / "nodes" / node
 
     @property
     def cluster(self) -> Cluster:
@@ -74,7 +79,13 @@ class Lab:
         self.drop()
         names = node_names(self.settings.nodes)
         nodes = [
-            Node(name, index, self._directory / name, self._image.layers(name), self.settings.watcher)
+            Node(
+                name,
+                index,
+                self.node_directory(self._scratch, name),
+                self._image.layers(name),
+                self.settings.watcher,
+            )
             for index, name in enumerate(names, 1)
         ]
         storage = Storage({node.name: node.directory / "storage" for node in nodes})
@@ -90,11 +101,14 @@ class Lab:
             return
         self.cluster.power_cut()
         self.cluster.storage.close()
+        for node in self.cluster.nodes.values():
+            shutil.rmtree(node.directory)
         self._cluster = None
-        shutil.rmtree(self._directory)
 
     def _put_back(self) -> bool:
         cluster = self.cluster
+        if cluster.configuration() != self._configuration:
+            return False
         off = [node for node in cluster.nodes.values() if not node.is_on]
         if off:
             cluster.power_on(*off)
@@ -107,6 +121,7 @@ class Lab:
                 shutil.rmtree(file) if file.is_dir() else file.unlink()
             shutil.rmtree(node.path(HOOKS), ignore_errors=True)
             node.path(LOG).unlink(missing_ok=True)
+            node.path(RELEASED).unlink(missing_ok=True)
         self.write_state({"instance": {}, "node": self.boot_ids()})
         return cluster.configuration() == self._configuration
 

@@ -16,9 +16,7 @@ PACKAGES = (
 ).split()
 
 # What the storage stand-in answers for. /usr/local/sbin comes before the real tools.
-STAND_INS = (
-    "lvs vgs pvs lvcreate lvremove lvchange lvrename lvextend drbdsetup drbdmeta blockdev dd"
-).split()
+STAND_INS = ("lvs vgs pvs lvcreate lvremove lvchange lvrename lvextend drbdsetup drbdmeta blockdev dd").split()
 
 INSIDE = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive"]
 APT = ["apt-get", "-q", "-o", "APT::Sandbox::User=root"]
@@ -98,7 +96,5 @@ def _substitute(directory: Path, name: str, old: str, new: str) -> None:
 def _divert_watcher(directory: Path) -> None:
     """Makes room for the watcher under test; the original stays beside it."""
     original = "/usr/sbin/ganeti-watcher.distrib"
-    _inside(
-        directory, "dpkg-divert", "--local", "--rename", "--divert", original, "--add", "/usr/sbin/ganeti-watcher"
-    )
+    _inside(directory, "dpkg-divert", "--local", "--rename", "--divert", original, "--add", "/usr/sbin/ganeti-watcher")
     (directory / "usr/sbin/ganeti-watcher").symlink_to("ganeti-watcher.distrib")

@@ -7,8 +7,8 @@ import inspect
 import pkgutil
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import cases
 from lab.commands import LabError
@@ -80,6 +80,9 @@ def select(names: list[str], figures: bool) -> list[Case]:
 
 def run_all(lab: Lab, selected: list[Case], keep: bool) -> int:
     """Runs the cases; gives the number of failed ones."""
+    who = "Debian's original watcher" if lab.settings.original else f"the watcher of {lab.settings.watcher_source}"
+    size = f"{lab.settings.nodes} nodes with {lab.settings.instances} DRBD instances"
+    print(f"{who} on {lab.settings.suite}'s Ganeti, {size}", flush=True)
     passed = failed = skipped = 0
     began = time.monotonic()
     for each in selected:

@@ -13,9 +13,10 @@ import selectors
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from lab.drbd import Drbd, Minor, Status, ToolError
 

@@ -84,7 +84,7 @@ def program(wanted: str, scratch: Path) -> Path | None:
     """A private copy of the watcher under test; None stands for the original."""
     if wanted == "original":
         return None
-    source = _build() if wanted == "build" else Path(wanted)
+    source = _build() if wanted == "this repository" else Path(wanted)
     if not os.access(source, os.X_OK):
         raise LabError(f"no such program: {source}")
     return Path(shutil.copy(source, scratch / "ganeti-watcher"))
@@ -110,6 +110,10 @@ class Started:
         self._jobs_begin = cluster.last_job()
         self._began = time.monotonic()
         self._process = node.start(program_path, *arguments, seconds=RUN_SECONDS)
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
 
     @property
     def log_text(self) -> str:

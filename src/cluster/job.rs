@@ -1,0 +1,139 @@
+//! Jobs as values: their numbers, and why one did not succeed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Number of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(pub u64);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// A job that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingJob {
+    /// Its number.
+    pub id: JobId,
+    /// What its opcodes do, one entry each, such as `INSTANCE_STARTUP(name)`.
+    pub summaries: Vec<String>,
+}
+
+impl PendingJob {
+    /// Whether one of its opcodes has this summary.
+    #[must_use]
+    pub fn does(&self, summary: &str) -> bool {
+        self.summaries.iter().any(|own| own == summary)
+    }
+
+    /// Whether one of its opcodes is about this instance.
+    #[must_use]
+    pub fn touches(&self, instance: &str) -> bool {
+        self.summaries.iter().any(|summary| {
+            summary
+                .strip_prefix("INSTANCE_")
+                .and_then(|rest| rest.split_once('('))
+                .is_some_and(|(_, object)| object.strip_suffix(')') == Some(instance))
+        })
+    }
+}
+
+impl fmt::Display for PendingJob {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "job {} ({})", self.id, self.summaries.join(", "))
+    }
+}
+
+/// Why a job did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobFailure {
+    /// Somebody, or a job filter, canceled it.
+    Canceled,
+    /// luxid does not know it any more.
+    Lost,
+    /// An opcode failed with an error of Ganeti's.
+    Error(GanetiError),
+    /// It ended without an encoded error: its process died, for example.
+    Text(String),
+}
+
+impl fmt::Display for JobFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Canceled => formatter.write_str("it was canceled"),
+            Self::Lost => formatter.write_str("luxid does not know it any more"),
+            Self::Error(error) => error.fmt(formatter),
+            Self::Text(text) => formatter.write_str(text),
+        }
+    }
+}
+
+/// An exception of Ganeti's as it crosses the wire: `["Class", [argument, …]]` (`errors.py: GetEncodedError`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GanetiError {
+    /// Name of the class in `errors.py`.
+    pub class: String,
+    /// The first argument as text, or all of them when it is none.
+    pub message: String,
+    /// The error code that `OpPrereqError` carries, such as `insufficient_resources`.
+    pub code: Option<String>,
+}
+
+impl GanetiError {
+    /// Reads the encoded form; `None` when the value has another shape.
+    #[must_use]
+    pub fn decode(value: &Value) -> Option<Self> {
+        let [Value::String(class), Value::Array(arguments)] = value.as_array()?.as_slice() else {
+            return None;
+        };
+        let message = match arguments.first() {
+            Some(Value::String(text)) => text.clone(),
+            Some(_) => Value::Array(arguments.clone()).to_string(),
+            None => String::new(),
+        };
+        let code = match (class.as_str(), arguments.get(1)) {
+            ("OpPrereqError", Some(Value::String(code))) => Some(code.clone()),
+            _ => None,
+        };
+        Some(Self { class: class.clone(), message, code })
+    }
+}
+
+impl fmt::Display for GanetiError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.class)?;
+        if !self.message.is_empty() {
+            write!(formatter, ": {}", self.message)?;
+        }
+        match &self.code {
+            Some(code) => write!(formatter, " ({code})"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_touches_the_instances_that_its_opcodes_name() {
+        let job = PendingJob {
+            id: JobId(7),
+            summaries: ["CLUSTER_VERIFY", "INSTANCE_MIGRATE(i1)", "GROUP_VERIFY_DISKS(u)"]
+                .map(Into::into)
+                .into(),
+        };
+        assert!(job.touches("i1") && job.does("GROUP_VERIFY_DISKS(u)"));
+        for other in ["i", "i11", "u", "", "INSTANCE_MIGRATE(i1)"] {
+            assert!(!job.touches(other), "{other}");
+        }
+        assert_eq!(job.to_string(), "job 7 (CLUSTER_VERIFY, INSTANCE_MIGRATE(i1), GROUP_VERIFY_DISKS(u))");
+    }
+}

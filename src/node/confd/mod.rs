@@ -1,0 +1,33 @@
+//! confd, which knows what the master candidates know: asked over UDP, believed only by signature.
+//!
+//! [`packet`] is the datagrams, [`consensus`] what several answers mean, both without I/O; [`client`] asks.
+//!
+//! Source: `confd/__init__.py`, `confd/client.py`, `Confd/Server.hs`.
+
+pub mod client;
+pub mod consensus;
+pub mod packet;
+
+/// What confd says that a node is (`Confd/Types.hs: ConfdNodeRole`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The master node.
+    Master,
+    /// A master candidate.
+    Candidate,
+    /// Marked offline: nothing must run there.
+    Offline,
+    /// Marked drained.
+    Drained,
+    /// A node like any other.
+    Regular,
+}
+
+impl Role {
+    /// The role of an answer; `None` for a number without a meaning.
+    #[must_use]
+    pub fn from_number(number: i64) -> Option<Self> {
+        let roles = [Self::Master, Self::Candidate, Self::Offline, Self::Drained, Self::Regular];
+        usize::try_from(number).ok().and_then(|index| roles.get(index).copied())
+    }
+}

@@ -1,0 +1,172 @@
+//! A daemon-util and a systemctl that write down what they are asked, below a temporary directory.
+
+use std::fs;
+
+use super::*;
+use crate::node::process::testing::script;
+
+struct Fixture {
+    directory: tempfile::TempDir,
+    layout: Layout,
+}
+
+impl Fixture {
+    /// `daemon_util` is a shell script that is run after its arguments have been written down.
+    fn new(daemon_util: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("node1.example.com");
+        fs::create_dir_all(root.join("var/lib/ganeti")).unwrap();
+        fs::create_dir(directory.path().join("bin")).unwrap();
+        let calls = directory.path().join("calls");
+        let note = format!("echo \"$@\" >> {}\n", calls.display());
+        script(&directory.path().join("daemon-util"), &(note.clone() + daemon_util));
+        script(&directory.path().join("ganeti-rapi"), "exit 1");
+        let layout = Layout::new(Some(root.into()), Some("node1.example.com".into()))
+            .unwrap()
+            .with_machine(directory.path());
+        Self { directory, layout }
+    }
+
+    /// Units answer as `units` (a shell `case` body on the unit's name) says.
+    fn with_systemd(units: &str) -> Self {
+        let fixture = Self::new("exit 1");
+        fs::create_dir(fixture.layout.systemd_marker()).unwrap();
+        fixture.set_units(units);
+        fixture
+    }
+
+    fn set_units(&self, units: &str) {
+        let calls = self.directory.path().join("calls");
+        let text = format!(
+            "case \"$1 $3\" in 'show ganeti.target') echo LoadState=loaded; exit;; esac\n\
+             [ \"$1\" = show ] || echo \"systemctl $@\" >> {}\n\
+             [ \"$1\" = show ] || exit 0\ncase \"$3\" in\n{units}\nesac",
+            calls.display()
+        );
+        script(&self.layout.program("systemctl"), &text);
+    }
+
+    fn calls(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.directory.path().join("calls")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn told(&self) -> String {
+        fs::read_to_string(self.layout.daemon_states()).unwrap_or_default()
+    }
+}
+
+const RUNNING: &str =
+    "*) printf 'LoadState=loaded\\nActiveState=active\\nUnitFileState=enabled\\nCanStart=yes\\n';;";
+
+#[tokio::test]
+async fn the_node_daemons_are_ensured_in_the_original_s_order() {
+    let fixture = Fixture::new("exit 0");
+    let armed = Armed::for_test();
+    NodeDaemons::new(&fixture.layout, Some(&armed)).await.ensure_on_every_node().await;
+    assert_eq!(
+        fixture.calls(),
+        [
+            "check-and-start ganeti-noded",
+            "check-and-start ganeti-confd",
+            "is-daemon-name ganeti-mond",
+            "check-and-start ganeti-mond",
+            "check-and-start ganeti-kvmd"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_ganeti_without_mond_is_not_asked_to_start_it_and_one_failure_stops_nothing() {
+    let fixture = Fixture::new(
+        "case $1 in is-daemon-name) echo \"Unknown daemon name '$2'\" >&2;; *) echo broken;; esac; exit 1",
+    );
+    let armed = Armed::for_test();
+    let mut daemons = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
+    daemons.ensure_on_every_node().await;
+    assert_eq!(fixture.calls().len(), 4, "{:?}", fixture.calls());
+    assert!(!daemons.ensure("ganeti-noded").await);
+}
+
+#[tokio::test]
+async fn a_dry_run_only_checks() {
+    let fixture = Fixture::new("[ \"$1\" = is-daemon-name ]");
+    let mut daemons = NodeDaemons::new(&fixture.layout, None).await;
+    daemons.ensure_on_every_node().await;
+    assert!(matches!(daemons.restart(RAPI).await, Restarted::No(_)));
+    for call in fixture.calls() {
+        assert!(call.starts_with("check ") || call.starts_with("is-daemon-name "), "{call}");
+    }
+}
+
+#[tokio::test]
+async fn without_systemd_a_restart_is_stop_and_start() {
+    let fixture =
+        Fixture::new("[ $1 = daemon-executable ] && echo \"$(dirname \"$0\")/ganeti-rapi\"; exit 0");
+    let armed = Armed::for_test();
+    let restarted = NodeDaemons::new(&fixture.layout, Some(&armed)).await.restart(RAPI).await;
+    assert_eq!(restarted, Restarted::Yes);
+    let expected = ["daemon-executable ganeti-rapi", "stop ganeti-rapi", "check-and-start ganeti-rapi"];
+    assert_eq!(fixture.calls(), expected);
+}
+
+#[tokio::test]
+async fn what_could_not_be_started_again_is_not_stopped() {
+    let fixture = Fixture::new("echo /nonexistent/ganeti-rapi");
+    let armed = Armed::for_test();
+    let restarted = NodeDaemons::new(&fixture.layout, Some(&armed)).await.restart(RAPI).await;
+    assert!(matches!(restarted, Restarted::No(why) if why.contains("could not be started again")));
+    assert_eq!(fixture.calls(), ["daemon-executable ganeti-rapi"]);
+}
+
+#[tokio::test]
+async fn under_systemd_units_that_run_are_left_alone_and_restarted_by_systemd() {
+    let fixture = Fixture::with_systemd(RUNNING);
+    let armed = Armed::for_test();
+    let mut daemons = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
+    daemons.ensure_on_every_node().await;
+    assert_eq!(fixture.calls(), [""; 0]);
+    assert_eq!(daemons.restart(WCONFD).await, Restarted::Yes);
+    assert_eq!(fixture.calls(), ["systemctl restart ganeti-wconfd.service"]);
+}
+
+#[tokio::test]
+async fn under_systemd_a_stopped_unit_stays_so_and_is_told_once() {
+    let stopped = "ganeti-kvmd*) printf 'LoadState=loaded\\nActiveState=inactive\\nSubState=dead\\n';;\n";
+    let fixture = Fixture::with_systemd(&format!("{stopped}{RUNNING}"));
+    let armed = Armed::for_test();
+    let mut daemons = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
+    daemons.ensure_on_every_node().await;
+    assert_eq!(fixture.told(), r#"{"ganeti-kvmd":"inactive, dead"}"#);
+    assert!(matches!(daemons.restart("ganeti-kvmd").await, Restarted::No(_)));
+    assert_eq!(fixture.calls(), [""; 0], "neither stopped nor started");
+
+    let next_run = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
+    assert_eq!(next_run.told.get("ganeti-kvmd").map(String::as_str), Some("inactive, dead"));
+    fixture.set_units(RUNNING);
+    let mut third_run = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
+    assert!(third_run.ensure("ganeti-kvmd").await);
+    assert_eq!(fixture.told(), "{}");
+}
+
+#[tokio::test]
+async fn under_systemd_only_a_failed_unit_is_started() {
+    let failed =
+        "ganeti-noded*) printf 'LoadState=loaded\\nActiveState=failed\\nResult=signal\\nCanStart=yes\\n';;\n";
+    let masked = "ganeti-mond*) printf 'LoadState=masked\\nActiveState=failed\\nCanStart=no\\n';;\n";
+    let fixture = Fixture::with_systemd(&format!("{failed}{masked}{RUNNING}"));
+    let armed = Armed::for_test();
+    NodeDaemons::new(&fixture.layout, None).await.ensure_on_every_node().await;
+    assert_eq!(fixture.calls(), [""; 0], "a dry run");
+    assert_eq!(fixture.told(), "", "a dry run");
+    NodeDaemons::new(&fixture.layout, Some(&armed)).await.ensure_on_every_node().await;
+    assert_eq!(fixture.calls(), ["systemctl start ganeti-noded.service"]);
+}
+
+#[tokio::test]
+async fn a_missing_daemon_util_is_an_error_and_no_end() {
+    let fixture = Fixture::new("");
+    let layout = fixture.layout.clone().with_daemon_util("/nonexistent/daemon-util".into());
+    let armed = Armed::for_test();
+    assert!(!NodeDaemons::new(&layout, Some(&armed)).await.ensure(LUXID).await);
+}

@@ -1,0 +1,152 @@
+//! The site's watcher hooks: programs that every run starts on every node.
+//!
+//! Source: `watcher/__init__.py: RunWatcherHooks`, `utils/process.py: RunParts`. Unlike the original, a hook has a time
+//! limit, its output a bound, and its result is logged when it ends and not after all the others.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::unistd::{AccessFlags, access};
+use tracing::{debug, info, warn};
+
+use super::process::Program;
+use crate::armed::Armed;
+
+/// How long one hook may take, before it is killed with its process group: two intervals of the usual cron job.
+pub const TIME_LIMIT: Duration = Duration::from_secs(600);
+
+/// Runs all hooks of a directory, one after the other; without permission only tells which. What goes wrong is logged.
+pub async fn run(armed: Option<&Armed>, directory: &Path, time_limit: Duration) {
+    let names = match visible(directory) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => {
+            warn!("RunParts: skipping {} (cannot list: {error})", directory.display());
+            return;
+        }
+    };
+    for name in names {
+        let path = directory.join(&name);
+        let shown = name.to_string_lossy();
+        if !is_hook(&name, &path) {
+            debug!("Watcher hook {shown}: skipped");
+            continue;
+        }
+        match armed {
+            Some(armed) => run_one(armed, &shown, &path, time_limit).await,
+            None => info!("Would run watcher hook {shown}"),
+        }
+    }
+}
+
+async fn run_one(_armed: &Armed, name: &str, path: &Path, time_limit: Duration) {
+    match Program::new(path, time_limit).run().await {
+        Ok(finished) if finished.succeeded() => {
+            debug!("Watcher hook {name}: success (output: {})", finished.output());
+        }
+        Ok(finished) => {
+            warn!("Watcher hook {name}: failed ({}) (output: {})", finished.ending, finished.output());
+        }
+        Err(error) => warn!("Watcher hook {name}: error ({error:#})"),
+    }
+}
+
+/// The names of what is not hidden, in the order of their bytes, which is that of Python's code points.
+fn visible(directory: &Path) -> io::Result<Vec<OsString>> {
+    let names: io::Result<Vec<OsString>> =
+        fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect();
+    let mut names = names?;
+    names.retain(|name| !name.as_bytes().starts_with(b"."));
+    names.sort();
+    Ok(names)
+}
+
+/// A good name (`constants.EXT_PLUGIN_MASK`) of a file that may be executed.
+fn is_hook(name: &OsStr, path: &Path) -> bool {
+    let is_good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    name.as_bytes().iter().all(is_good) && path.is_file() && access(path, AccessFlags::X_OK).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+    use crate::logging::testing::logged;
+    use crate::node::process::testing::script;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn log_of(directory: &Path, time_limit: Duration, armed: Option<&Armed>) -> String {
+        logged(async { run(armed, directory, time_limit).await })
+    }
+
+    #[test]
+    fn hooks_of_every_kind() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name| directory.path().join(name);
+        script(&path("10-good"), "echo $# $LC_ALL; pwd; cat; echo err >&2");
+        script(&path("20-fails"), "echo reason; exit 4");
+        script(&path("30-killed"), "kill -9 $$");
+        script(&path("40-much"), "yes | head -c 100000; exit 1");
+        script(&path("bad.name"), "exit 9");
+        script(&path(".hidden"), "exit 9");
+        script(&path("not-executable"), "exit 9");
+        fs::set_permissions(path("not-executable"), fs::Permissions::from_mode(0o600)).unwrap();
+        symlink("20-fails", path("25-link")).unwrap();
+        symlink("nowhere", path("broken-link")).unwrap();
+        fs::create_dir(path("directory")).unwrap();
+        crate::memory::files::replace(&path("50-no-program"), b"#!/nonexistent\n", |_| Ok(()))
+            .map(drop)
+            .unwrap();
+        fs::set_permissions(path("50-no-program"), fs::Permissions::from_mode(0o700)).unwrap();
+
+        let log = log_of(directory.path(), LONG, Some(&Armed::for_test()));
+        let expected = [
+            "DEBUG Watcher hook 10-good: success (output: 0 C\\n/\\nerr)",
+            "WARNING Watcher hook 20-fails: failed (exit: 4) (output: reason)",
+            "WARNING Watcher hook 25-link: failed (exit: 4) (output: reason)",
+            "WARNING Watcher hook 30-killed: failed (killed by SIGKILL) (output: )",
+            "WARNING Watcher hook 40-much: failed (exit: 1) (output: y\\ny\\n",
+            "WARNING Watcher hook 50-no-program: error (cannot run '",
+            "DEBUG Watcher hook bad.name: skipped",
+            "DEBUG Watcher hook broken-link: skipped",
+            "DEBUG Watcher hook directory: skipped",
+            "DEBUG Watcher hook not-executable: skipped",
+        ];
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains("Watcher hook")).collect();
+        assert_eq!(lines.len(), expected.len(), "{log}");
+        for (line, expected) in lines.iter().zip(expected) {
+            assert!(line.starts_with(expected), "{line}\n{expected}");
+        }
+    }
+
+    #[test]
+    fn a_hook_that_hangs_is_killed_and_the_next_one_runs() {
+        let directory = tempfile::tempdir().unwrap();
+        script(&directory.path().join("1"), "sleep 300");
+        script(&directory.path().join("2"), "exit 5");
+        let log = log_of(directory.path(), Duration::from_millis(50), Some(&Armed::for_test()));
+        let words =
+            "WARNING Watcher hook 1: failed (still running after 0.05 s, killed with its process group)";
+        assert!(log.contains(words), "{log}");
+        assert!(log.contains("WARNING Watcher hook 2: failed ("), "{log}");
+    }
+
+    #[test]
+    fn a_dry_run_runs_none() {
+        let directory = tempfile::tempdir().unwrap();
+        script(&directory.path().join("1"), "touch \"$0-was-run\"");
+        assert_eq!(log_of(directory.path(), LONG, None), "INFO Would run watcher hook 1\n");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn no_directory_means_no_hooks() {
+        assert_eq!(log_of(Path::new("/nonexistent"), LONG, Some(&Armed::for_test())), "");
+    }
+}

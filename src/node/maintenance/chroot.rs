@@ -1,0 +1,131 @@
+//! Instances in a chroot: mounted directories with processes in them.
+//!
+//! Source: `hypervisor/hv_chroot.py: ListInstances, _IsDirLive, StopInstance`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::time::sleep;
+
+use super::{COMMAND_LIMIT, names_in};
+use crate::armed::Armed;
+use crate::layout::Layout;
+use crate::node::process::Program;
+
+/// How long processes may take to end after SIGKILL.
+pub(super) const KILL_GRACE: Duration = Duration::from_secs(2);
+
+/// The names of the instances that are mounted and in use.
+///
+/// # Errors
+/// When the mounts or the processes cannot be seen.
+pub(super) async fn list(layout: &Layout) -> Result<Vec<String>> {
+    let mut live = Vec::new();
+    for name in names_in(&directory(layout))? {
+        if is_live(layout, &directory(layout).join(&name)).await? {
+            live.push(name);
+        }
+    }
+    Ok(live)
+}
+
+/// Kills every process that uses the instance's directory.
+///
+/// # Errors
+/// When some are still there `grace` later.
+pub(super) async fn stop(_armed: &Armed, layout: &Layout, name: &str, grace: Duration) -> Result<()> {
+    let path = directory(layout).join(name);
+    // Of a directory that is not mounted, fuser takes the file system that it is on: it would kill the whole node.
+    // Hence this look, and fuser's own in -M.
+    if !is_mounted(layout, &path)? {
+        return Ok(());
+    }
+    fuser(layout).args(["-k", "-KILL", "-M", "-m"]).args([&path]).run().await?;
+    sleep(grace).await;
+    if is_live(layout, &path).await? {
+        bail!("processes still use '{}'", path.display());
+    }
+    Ok(())
+}
+
+fn directory(layout: &Layout) -> PathBuf {
+    layout.run_dir("chroot-hypervisor")
+}
+
+fn fuser(layout: &Layout) -> Program {
+    Program::new(layout.program("fuser"), COMMAND_LIMIT)
+}
+
+async fn is_live(layout: &Layout, path: &Path) -> Result<bool> {
+    if !is_mounted(layout, path)? {
+        return Ok(false);
+    }
+    Ok(fuser(layout).args(["-M", "-m"]).args([path]).run_quietly().await?.succeeded())
+}
+
+fn is_mounted(layout: &Layout, path: &Path) -> Result<bool> {
+    let mounts = layout.proc().join("self/mounts");
+    let text =
+        fs::read(&mounts).with_context(|| format!("cannot read the mounts in '{}'", mounts.display()))?;
+    // The run directory is usually reached by a symbolic link from /var/run; the kernel tells the real path.
+    let real = fs::canonicalize(path).with_context(|| format!("cannot find '{}'", path.display()))?;
+    Ok(is_mount_point(&String::from_utf8_lossy(&text), &real))
+}
+
+/// Whether the path is a mount point by the text of `/proc/self/mounts`. Instance names have none of the characters
+/// that are escaped there.
+fn is_mount_point(mounts: &str, path: &Path) -> bool {
+    mounts.lines().filter_map(|line| line.split(' ').nth(1)).any(|point| Path::new(point) == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Fixture;
+    use super::*;
+
+    fn fixture() -> Fixture {
+        let fixture = Fixture::new();
+        for name in ["live", "idle", "unmounted"] {
+            fs::create_dir_all(directory(&fixture.layout).join(name)).unwrap();
+        }
+        let point = |name: &str| fs::canonicalize(directory(&fixture.layout).join(name)).unwrap();
+        let mounts = format!(
+            "none / ext4 rw 0 0\n/dev/x {} ext4 rw 0 0\n/dev/y {} ext4 rw 0 0\n",
+            point("live").display(),
+            point("idle").display()
+        );
+        fixture.file(&fixture.layout.proc().join("self/mounts"), &mounts);
+        // The processes are gone when they have been killed.
+        let killed = fixture.layout.proc().join("killed");
+        fixture.program(
+            "fuser",
+            &format!(
+                "case \"$*\" in -k*) touch {0};; */live) [ ! -e {0} ];; *) exit 1;; esac",
+                killed.display()
+            ),
+        );
+        fixture
+    }
+
+    #[tokio::test]
+    async fn what_is_mounted_and_used_is_live_and_killed() {
+        let fixture = fixture();
+        assert_eq!(list(&fixture.layout).await.unwrap(), ["live"]);
+        stop(&Armed::for_test(), &fixture.layout, "live", Duration::ZERO).await.unwrap();
+        assert_eq!(list(&fixture.layout).await.unwrap(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_mounted_is_never_killed() {
+        let fixture = fixture();
+        stop(&Armed::for_test(), &fixture.layout, "unmounted", Duration::ZERO).await.unwrap();
+        assert_eq!(fixture.calls(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn without_the_directory_there_are_none() {
+        assert_eq!(list(&Fixture::new().layout).await.unwrap(), [""; 0]);
+    }
+}

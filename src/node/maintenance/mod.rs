@@ -1,0 +1,251 @@
+//! Node maintenance: a node that the master candidates call offline stops its instances and its DRBD minors.
+//!
+//! Source: `watcher/nodemaint.py`. The original fails here for every real hypervisor: it ends at the first instance of
+//! KVM, Xen or LXC, and without DRBD's module; and with it ends the whole run. Here one failure stops nothing else.
+
+mod chroot;
+pub mod drbd;
+mod fake;
+pub mod kvm;
+mod lxc;
+mod xen;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+use std::{fmt, fs};
+
+use anyhow::{Context, Result, anyhow, bail};
+use futures_util::StreamExt;
+use tracing::{debug, error, info, warn};
+
+use super::confd::client::{self, Patience};
+use super::confd::packet::{Key, ask_for_role};
+use super::confd::{Role, consensus};
+use super::{own_name, ssconf};
+use crate::armed::Armed;
+use crate::clock::Clock;
+use crate::layout::{Layout, Service};
+use crate::memory::files::read_text;
+
+/// How long a command of a hypervisor or of DRBD may take.
+const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+/// So many instances are stopped at once.
+const STOPS_AT_ONCE: usize = 8;
+const LONGEST_KEY: u64 = 4096;
+
+/// The families of hypervisors, by what they are asked with. Both kinds of Xen show the same domains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hypervisor {
+    Kvm,
+    Xen,
+    Lxc,
+    Chroot,
+    Fake,
+}
+
+impl Hypervisor {
+    fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "kvm" => Some(Self::Kvm),
+            "xen-pvm" | "xen-hvm" => Some(Self::Xen),
+            "lxc" => Some(Self::Lxc),
+            "chroot" => Some(Self::Chroot),
+            "fake" => Some(Self::Fake),
+            _ => None,
+        }
+    }
+
+    async fn list(self, layout: &Layout) -> Result<Vec<String>> {
+        match self {
+            Self::Kvm => kvm::list(layout),
+            Self::Xen => xen::list(layout).await,
+            Self::Lxc => lxc::list(layout).await,
+            Self::Chroot => chroot::list(layout).await,
+            Self::Fake => fake::list(layout),
+        }
+    }
+
+    async fn stop(self, armed: &Armed, layout: &Layout, name: &str) -> Result<()> {
+        match self {
+            Self::Kvm => kvm::stop(armed, layout, name, kvm::Patience::default()).await,
+            Self::Xen => xen::stop(armed, layout, name).await,
+            Self::Lxc => lxc::stop(armed, layout, name).await,
+            Self::Chroot => chroot::stop(armed, layout, name, chroot::KILL_GRACE).await,
+            Self::Fake => fake::stop(armed, layout, name),
+        }
+    }
+}
+
+/// Does what is necessary on a node that is offline, and nothing on others. What goes wrong is logged.
+pub async fn run(armed: Option<&Armed>, layout: &Layout, clock: &dyn Clock) {
+    if !is_wanted(layout) {
+        return;
+    }
+    match own_role(layout, clock).await {
+        Ok(Role::Offline) => {
+            warn!("The master candidates say that this node is offline: nothing must run here");
+            stop_everything(armed, layout).await;
+        }
+        Ok(role) => debug!("Not doing anything for role {role:?}"),
+        Err(problem) => warn!("Cannot do maintenance actions: {problem:#}"),
+    }
+}
+
+/// Whether the cluster wants node maintenance.
+fn is_wanted(layout: &Layout) -> bool {
+    match ssconf::read(layout, "maintain_node_health") {
+        Ok(value) => value == "True",
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            debug!("No node maintenance: this machine is not part of a cluster");
+            false
+        }
+        Err(problem) => {
+            error!("Configuration error, not activating node maintenance: {problem}");
+            false
+        }
+    }
+}
+
+/// What the master candidates say that this node is.
+async fn own_role(layout: &Layout, clock: &dyn Clock) -> Result<Role> {
+    let port = layout.port(Service::Confd);
+    let candidates = candidates(layout)?;
+    let candidates: Vec<SocketAddr> =
+        candidates.into_iter().map(|address| SocketAddr::new(address, port)).collect();
+    let path = layout.confd_hmac_key();
+    let key = read_text(&path, LONGEST_KEY).with_context(|| format!("cannot read '{}'", path.display()))?;
+    let key = Key::new(key.as_bytes());
+    let reply_salt = fs::read_to_string("/proc/sys/kernel/random/uuid").context("cannot make a salt")?;
+    let reply_salt = reply_salt.trim();
+    let own_name = own_name::find(layout).await;
+    let question = ask_for_role(&key, &own_name, clock.since_epoch().as_secs(), reply_salt);
+    let answers = client::ask_for_role(&key, &candidates, &question, reply_salt, Patience::default()).await?;
+    for (candidate, answer) in &answers {
+        debug!("confd on {candidate}: role {}, serial {}", answer.value, answer.serial);
+    }
+    let answer = consensus::judge(&answers, candidates.len()).map_err(|problem| match problem {
+        consensus::NoConsensus::TooFew { .. } => anyhow!("Confd query timed out: {problem}"),
+        consensus::NoConsensus::Inconsistent { .. } => {
+            anyhow!("Inconsistent replies, not doing anything: {problem}")
+        }
+    })?;
+    answer.as_i64().and_then(Role::from_number).ok_or_else(|| anyhow!("confd knows no role {answer}"))
+}
+
+fn candidates(layout: &Layout) -> Result<Vec<IpAddr>> {
+    const KEY: &str = "master_candidates_ips";
+    let text = ssconf::read(layout, KEY).with_context(|| format!("cannot read ssconf's {KEY}"))?;
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let address =
+            line.parse().with_context(|| format!("ssconf's {KEY} has the invalid address '{line}'"))?;
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() {
+        bail!("ssconf's {KEY} is empty");
+    }
+    Ok(addresses)
+}
+
+/// First the instances, then the minors that they held. What goes wrong with one is logged and stops no other.
+async fn stop_everything(armed: Option<&Armed>, layout: &Layout) {
+    let running = running(layout).await;
+    if !running.is_empty() {
+        let names: Vec<&str> = running.keys().map(String::as_str).collect();
+        let names = names.join(", ");
+        match armed {
+            Some(armed) => {
+                info!("Following instances should not be running, shutting them down: {names}");
+                stop_all(armed, layout, running).await;
+            }
+            None => info!("Would shut down instances that should not be running: {names}"),
+        }
+    }
+    drbd::shut_down(armed, layout, drbd::TRY_AGAIN_AFTER).await;
+}
+
+/// What runs here, by name: with two kinds of Xen every domain is listed twice.
+async fn running(layout: &Layout) -> BTreeMap<String, Hypervisor> {
+    let mut running = BTreeMap::new();
+    let names = match ssconf::read(layout, "hypervisor_list") {
+        Ok(names) => names,
+        Err(problem) => {
+            error!("Cannot list instances: cannot read ssconf's hypervisor_list: {problem}");
+            return running;
+        }
+    };
+    let mut asked = Vec::new();
+    for name in names.lines().map(str::trim).filter(|name| !name.is_empty()) {
+        let Some(hypervisor) = Hypervisor::from_name(name) else {
+            error!("Error while listing instances for hypervisor {name}: it is not known");
+            continue;
+        };
+        if asked.contains(&hypervisor) {
+            continue;
+        }
+        asked.push(hypervisor);
+        match hypervisor.list(layout).await {
+            Ok(instances) => {
+                running.extend(instances.into_iter().map(|instance| (instance, hypervisor)));
+            }
+            Err(problem) => error!("Error while listing instances for hypervisor {name}: {problem:#}"),
+        }
+    }
+    running
+}
+
+async fn stop_all(armed: &Armed, layout: &Layout, running: BTreeMap<String, Hypervisor>) {
+    let stop_one = |(name, hypervisor): (String, Hypervisor)| async move {
+        match hypervisor.stop(armed, layout, &name).await {
+            Ok(()) => info!("Instance '{name}' was shut down"),
+            Err(problem) => error!("Cannot shut down instance '{name}' ({hypervisor}): {problem:#}"),
+        }
+    };
+    futures_util::stream::iter(running).map(stop_one).buffer_unordered(STOPS_AT_ONCE).collect::<()>().await;
+}
+
+impl fmt::Display for Hypervisor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Kvm => "kvm",
+            Self::Xen => "xen",
+            Self::Lxc => "lxc",
+            Self::Chroot => "chroot",
+            Self::Fake => "fake",
+        })
+    }
+}
+
+/// The names in a directory, sorted; none when there is no such directory.
+fn names_in(directory: &Path) -> Result<Vec<String>> {
+    let read = || -> io::Result<Vec<String>> {
+        let names: io::Result<Vec<_>> = match fs::read_dir(directory) {
+            Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
+        let mut names: Vec<String> = names?.into_iter().filter_map(|name| name.into_string().ok()).collect();
+        names.sort();
+        Ok(names)
+    };
+    read().with_context(|| format!("cannot read '{}'", directory.display()))
+}
+
+fn remove_file(_armed: &Armed, path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove '{}'", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

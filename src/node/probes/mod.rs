@@ -1,0 +1,158 @@
+//! Whether the daemons of the master answer, and their restart when they do not.
+//!
+//! Source: `watcher/__init__.py: _GlobalWatcher, IsRapiResponding, IsWconfdResponding`. Unlike the original, every probe
+//! has a time limit, and a daemon is restarted only after two failures in a row: a loaded machine drops one connection
+//! easily, and a restart ends what the daemon's other clients are doing.
+
+mod endpoint;
+mod http;
+mod rapi;
+mod tls;
+mod wconfd;
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tracing::{debug, error, info, warn};
+
+use super::daemons::{NodeDaemons, RAPI, Restarted, WCONFD};
+use crate::clock::Clock;
+use crate::layout::Layout;
+
+/// What a probe found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// The daemon answers as it should.
+    Alive,
+    /// It does not, and why.
+    Dead(String),
+    /// It is there, but whether it is well cannot be said from here, and why. A restart would not change that.
+    Unclear(String),
+}
+
+/// The time limits of probes.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// For one probe, from the connection to the whole answer.
+    pub probe: Duration,
+    /// Between the first failure and the second probe. All of this is within one run: until the next run a real failure
+    /// would last five minutes more.
+    pub second_look: Duration,
+    /// After a restart the daemon is probed until it answers, but not longer than this.
+    pub restart: Duration,
+    /// Between two of these probes.
+    pub restart_step: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            probe: Duration::from_secs(20),
+            second_look: Duration::from_secs(5),
+            restart: Duration::from_secs(20),
+            restart_step: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A daemon that can be probed.
+#[derive(Debug, Clone, Copy)]
+enum Subject<'a> {
+    Rapi { rapi_ip: &'a str },
+    WConfD { clock: &'a dyn Clock },
+}
+
+impl Subject<'_> {
+    fn daemon(self) -> &'static str {
+        match self {
+            Self::Rapi { .. } => RAPI,
+            Self::WConfD { .. } => WCONFD,
+        }
+    }
+
+    /// In the original's words.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rapi { .. } => "RAPI",
+            Self::WConfD { .. } => "WConfD",
+        }
+    }
+
+    fn restarting(self) -> &'static str {
+        match self {
+            Self::Rapi { .. } => "Couldn't get answer from remote API, restarting daemon",
+            Self::WConfD { .. } => "WConfD not responsive, restarting daemon",
+        }
+    }
+
+    async fn probe(self, layout: &Layout, limit: Duration) -> Health {
+        match self {
+            Self::Rapi { rapi_ip } => rapi::probe(layout, rapi_ip, limit).await,
+            Self::WConfD { clock } => wconfd::probe(&layout.wconfd_socket(), clock, limit).await,
+        }
+    }
+}
+
+/// Ensures that RAPI and WConfD run, probes both at once, and restarts who does not answer. What goes wrong is logged.
+pub async fn ensure(
+    daemons: &mut NodeDaemons<'_>,
+    layout: &Layout,
+    clock: &dyn Clock,
+    rapi_ip: &str,
+    pace: Pace,
+) {
+    let rapi_runs = daemons.ensure(RAPI).await;
+    let wconfd_runs = daemons.ensure(WCONFD).await;
+    let daemons = &*daemons;
+    // What does not run was told already, and need not be asked.
+    let watch = |runs: bool, subject| async move {
+        if runs {
+            ensure_answers(daemons, layout, subject, pace).await;
+        }
+    };
+    let rapi = watch(rapi_runs, Subject::Rapi { rapi_ip });
+    let wconfd = watch(wconfd_runs, Subject::WConfD { clock });
+    futures_util::future::join(rapi, wconfd).await;
+}
+
+async fn ensure_answers(daemons: &NodeDaemons<'_>, layout: &Layout, subject: Subject<'_>, pace: Pace) {
+    let name = subject.name();
+    match subject.probe(layout, pace.probe).await {
+        Health::Alive => return debug!("Successfully talked to {name}"),
+        Health::Unclear(why) => return warn!("{name} error: {why}; leaving it alone"),
+        Health::Dead(why) => debug!("{name} error: {why}; looking again in {:?}", pace.second_look),
+    }
+    sleep(pace.second_look).await;
+    match subject.probe(layout, pace.probe).await {
+        Health::Alive => return info!("{name} answered only the second time"),
+        Health::Unclear(why) => return warn!("{name} error: {why}; leaving it alone"),
+        Health::Dead(why) => warn!("{name} error: {why}"),
+    }
+    if daemons.is_dry_run() {
+        return info!("Would restart daemon '{}': {name} does not answer", subject.daemon());
+    }
+    warn!("{}", subject.restarting());
+    if let Restarted::No(why) = daemons.restart(subject.daemon()).await {
+        return error!("{name} is not responding and was not restarted: {why}");
+    }
+    match probe_until_alive(layout, subject, pace).await {
+        Health::Alive => info!("{name} answers again after its restart"),
+        Health::Dead(why) | Health::Unclear(why) => {
+            error!("{name} is not responding, also after a restart: {why}");
+        }
+    }
+}
+
+/// systemd calls a daemon started before it listens.
+async fn probe_until_alive(layout: &Layout, subject: Subject<'_>, pace: Pace) -> Health {
+    let deadline = tokio::time::Instant::now() + pace.restart;
+    loop {
+        match subject.probe(layout, pace.probe).await {
+            Health::Dead(_) if tokio::time::Instant::now() < deadline => sleep(pace.restart_step).await,
+            health => return health,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

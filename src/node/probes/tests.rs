@@ -1,0 +1,273 @@
+//! Probes against stand-ins on the loopback network, and the rule of two failures with a daemon-util that mends.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring as provider;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+
+use super::*;
+use crate::armed::Armed;
+use crate::clock::SystemClock;
+use crate::logging::testing::logged;
+use crate::memory::files::replace;
+use crate::node::process::testing::script;
+
+const LIMIT: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(100);
+const VERSION: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n2\n";
+const LOGIN: &str = "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n{\"code\": 401}";
+
+struct Fixture {
+    directory: tempfile::TempDir,
+    layout: Layout,
+}
+
+fn fixture() -> Fixture {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("node1.example.com");
+    fs::create_dir_all(root.join("var/run/ganeti/socket")).unwrap();
+    let layout = Layout::new(Some(root.into()), Some("node1.example.com".into()))
+        .unwrap()
+        .with_machine(directory.path());
+    Fixture { directory, layout }
+}
+
+impl Fixture {
+    /// RAPI runs with these options.
+    fn rapi_options(&self, options: &str) {
+        let process = self.layout.proc().join("4711");
+        fs::create_dir_all(&process).unwrap();
+        let words = format!("/usr/bin/python3 /usr/sbin/ganeti-rapi {options} ");
+        let write = |path: &Path, text: &str| replace(path, text.as_bytes(), |_| Ok(())).map(drop).unwrap();
+        write(&process.join("cmdline"), &words.replace(' ', "\0"));
+        write(&self.layout.pid_file(RAPI), "4711\n");
+    }
+
+    fn calls(&self) -> String {
+        fs::read_to_string(self.directory.path().join("calls")).unwrap_or_default()
+    }
+}
+
+/// A certificate as Ganeti makes them: signed by itself, of version 1, for a name that is nobody's.
+fn certificate() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+        [&[tag, 0x82][..], &length, &content].concat()
+    }
+    let random = SystemRandom::new();
+    let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.as_ref(), &random).unwrap();
+    let ecdsa_with_sha256 = der(0x30, &[&[0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]]);
+    let algorithm = der(
+        0x30,
+        &[&[0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1], &[0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]],
+    );
+    let public = der(0x30, &[&algorithm, &der(0x03, &[&[0], pair.public_key().as_ref()])]);
+    let common_name = der(0x30, &[&[0x06, 3, 0x55, 4, 3], &der(0x0c, &[b"ganeti.example.com"])]);
+    let name = der(0x30, &[&der(0x31, &[&common_name])]);
+    let validity = der(0x30, &[&der(0x17, &[b"200101000000Z"]), &der(0x17, &[b"210101000000Z"])]);
+    let body = der(0x30, &[&[0x02, 1, 1], &ecdsa_with_sha256, &name, &validity, &name, &public]);
+    let signature = pair.sign(&random, &body).unwrap();
+    let certificate = der(0x30, &[&body, &ecdsa_with_sha256, &der(0x03, &[&[0], signature.as_ref()])]);
+    (certificate.into(), PrivateKeyDer::Pkcs8(key.as_ref().to_vec().into()))
+}
+
+/// Answers every connection over TLS with `answer`.
+async fn rapi_over_tls(answer: &'static str) -> u16 {
+    let (certificate, key) = certificate();
+    let key = provider::sign::any_supported_type(&key).unwrap();
+    let resolver = SingleCertAndKey::from(CertifiedKey::new(vec![certificate], key));
+    let config = ServerConfig::builder_with_provider(Arc::new(provider::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(resolver));
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let _request = stream.read(&mut [0; 1000]).await;
+            let _sent = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    port
+}
+
+/// Answers every connection with `answer`; with nothing, it keeps it open.
+async fn tcp_server(answer: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _request = stream.read(&mut [0; 1000]).await;
+            let _sent = stream.write_all(answer).await;
+            if answer.is_empty() {
+                silent.push(stream);
+            }
+        }
+    });
+    port
+}
+
+async fn probe_rapi(options: &str, limit: Duration) -> Health {
+    let fixture = fixture();
+    fixture.rapi_options(options);
+    rapi::probe(&fixture.layout, "127.0.0.1", limit).await
+}
+
+#[tokio::test]
+async fn rapi_lives_when_it_tells_its_version_or_wants_a_password() {
+    for answer in [VERSION, LOGIN] {
+        let port = rapi_over_tls(answer).await;
+        assert_eq!(probe_rapi(&format!("-b 127.0.0.1 -p {port}"), LIMIT).await, Health::Alive);
+    }
+}
+
+#[tokio::test]
+async fn rapi_without_tls_lives_whether_its_command_line_says_so_or_not() {
+    let port = tcp_server(VERSION.as_bytes()).await;
+    assert_eq!(probe_rapi(&format!("--no-ssl -p {port}"), LIMIT).await, Health::Alive);
+    assert_eq!(probe_rapi(&format!("-p {port}"), LIMIT).await, Health::Alive);
+}
+
+#[tokio::test]
+async fn rapi_is_dead_when_it_is_silent_wrong_or_not_there() {
+    let dead = |health: Health, words: &str| match health {
+        Health::Dead(why) => assert!(why.contains(words), "{why}"),
+        other => panic!("{other:?}, expected {words}"),
+    };
+    let port = rapi_over_tls("HTTP/1.1 200 OK\r\n\r\n3\n").await;
+    dead(probe_rapi(&format!("-p {port}"), LIMIT).await, "answered with '3' instead of version 2");
+    let port = rapi_over_tls("HTTP/1.1 500 Internal Server Error\r\n\r\n").await;
+    dead(probe_rapi(&format!("-p {port}"), LIMIT).await, "status 500");
+    let port = rapi_over_tls("").await;
+    dead(probe_rapi(&format!("-p {port}"), LIMIT).await, "is not HTTP");
+    let port = tcp_server(b"").await;
+    dead(probe_rapi(&format!("-p {port}"), SHORT).await, "did not answer within");
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    dead(probe_rapi(&format!("-p {closed}"), LIMIT).await, "cannot connect");
+}
+
+#[tokio::test]
+async fn a_rapi_that_wants_another_cipher_is_left_alone() {
+    // A TLS alert: fatal, handshake failure.
+    let port = tcp_server(&[21, 3, 3, 0, 2, 2, 40]).await;
+    assert!(matches!(probe_rapi(&format!("-p {port}"), LIMIT).await, Health::Unclear(_)));
+}
+
+/// Answers with what `answer` makes of the request; `None` is silence.
+fn wconfd(socket: &Path, answer: impl Fn(&str) -> Option<String> + Send + 'static) {
+    let listener = UnixListener::bind(socket).unwrap();
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 1000];
+            let length = stream.read(&mut request).await.unwrap();
+            let request: serde_json::Value = serde_json::from_slice(&request[..length - 1]).unwrap();
+            assert_eq!(request["method"], "echo");
+            match answer(request["args"][0].as_str().unwrap()) {
+                Some(answer) => {
+                    let _sent = stream.write_all(format!("{answer}\u{3}").as_bytes()).await;
+                }
+                None => silent.push(stream),
+            }
+        }
+    });
+}
+
+#[tokio::test]
+async fn wconfd_lives_when_it_echoes() {
+    for (answer, lives) in [
+        (r#"{"success":true,"result":"WORDS"}"#, true),
+        (r#"{"success":true,"result":"other"}"#, false),
+        (r#"{"success":false,"result":["GenericError",["no"]]}"#, false),
+        ("nonsense", false),
+        ("", false),
+    ] {
+        let Fixture { directory: _directory, layout } = fixture();
+        wconfd(&layout.wconfd_socket(), move |words| {
+            Some(answer.replace("WORDS", words)).filter(|answer| !answer.is_empty())
+        });
+        let limit = if answer.is_empty() { SHORT } else { LIMIT };
+        let health = super::wconfd::probe(&layout.wconfd_socket(), &SystemClock, limit).await;
+        assert_eq!(health == Health::Alive, lives, "{health:?}");
+        assert!(!matches!(health, Health::Unclear(_)));
+    }
+}
+
+const QUICK: Pace = Pace {
+    probe: LIMIT,
+    second_look: Duration::from_millis(10),
+    restart: Duration::from_millis(100),
+    restart_step: Duration::from_millis(10),
+};
+
+/// Runs the whole duty with a healthy RAPI, and a WConfD that answers the probes as `wconfd` says, by their number.
+fn ensured(armed: bool, wconfd_answers: fn(usize, &Fixture) -> bool) -> (String, String) {
+    let made = std::cell::OnceCell::new();
+    let log = logged(async {
+        let fixture: &Arc<Fixture> = made.get_or_init(|| Arc::new(fixture()));
+        fixture.rapi_options(&format!("-p {}", rapi_over_tls(LOGIN).await));
+        let calls = fixture.directory.path().join("calls");
+        let mut text = format!("echo \"$@\" >> {}\n", calls.display());
+        text.push_str("[ \"$1\" != daemon-executable ] || echo \"$0\"");
+        script(fixture.layout.daemon_util(), &text);
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        let own = Arc::clone(fixture);
+        wconfd(&fixture.layout.wconfd_socket(), move |words| {
+            let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+            let echo = if wconfd_answers(number, &own) { words } else { "?" };
+            Some(format!("{{\"success\":true,\"result\":\"{echo}\"}}"))
+        });
+        let armed = Armed::unless(!armed);
+        let mut daemons = NodeDaemons::new(&fixture.layout, armed.as_ref()).await;
+        ensure(&mut daemons, &fixture.layout, &SystemClock, "127.0.0.1", QUICK).await;
+    });
+    let calls = made.get().unwrap().calls();
+    (calls, log)
+}
+
+const ENSURED: &str = "check-and-start ganeti-rapi\ncheck-and-start ganeti-wconfd\n";
+const RESTARTED: &str =
+    "daemon-executable ganeti-wconfd\nstop ganeti-wconfd\ncheck-and-start ganeti-wconfd\n";
+
+#[test]
+fn healthy_daemons_are_left_alone_and_one_failure_is_forgiven() {
+    let (calls, log) = ensured(true, |_, _| true);
+    assert_eq!(calls, ENSURED);
+    assert!(log.contains("DEBUG Successfully talked to RAPI") && log.contains("talked to WConfD"), "{log}");
+    let (calls, log) = ensured(true, |number, _| number != 1);
+    assert_eq!(calls, ENSURED);
+    assert!(log.contains("INFO WConfD answered only the second time"), "{log}");
+}
+
+#[test]
+fn two_failures_in_a_row_mean_a_restart_and_its_result_is_told() {
+    let (calls, log) = ensured(true, |_, fixture| fixture.calls().contains("stop ganeti-wconfd"));
+    assert_eq!(calls, format!("{ENSURED}{RESTARTED}"));
+    assert!(log.contains("WARNING WConfD not responsive, restarting daemon"), "{log}");
+    assert!(log.contains("INFO WConfD answers again after its restart"), "{log}");
+    let (calls, log) = ensured(true, |_, _| false);
+    assert_eq!(calls, format!("{ENSURED}{RESTARTED}"), "only one restart");
+    assert!(log.contains("ERROR WConfD is not responding, also after a restart: it was told"), "{log}");
+}
+
+#[test]
+fn a_dry_run_probes_and_restarts_nothing() {
+    let (calls, log) = ensured(false, |_, _| false);
+    assert_eq!(calls, "check ganeti-rapi\ncheck ganeti-wconfd\n");
+    assert!(log.contains("INFO Would restart daemon 'ganeti-wconfd': WConfD does not answer"), "{log}");
+}

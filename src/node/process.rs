@@ -1,0 +1,384 @@
+//! Other people's programs: run with a time limit, in a process group of their own, with bounded output.
+//!
+//! Source: `utils/process.py: RunCmd`. What the original does not have: the time limit, the bound, the group.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures_util::future::{Either, join, select};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+use tracing::info;
+
+/// So much of what a program prints is kept, in bytes; the rest is read and thrown away.
+pub const LONGEST_OUTPUT: usize = 16 << 10;
+/// Between the polite and the other signal to a program that took too long.
+const TERM_GRACE: Duration = Duration::from_secs(2);
+/// How long after a program's end its output may stay open: something that it left running may hold it.
+const OUTPUT_GRACE: Duration = Duration::from_millis(200);
+
+/// A program to run: without a shell, from `/`, with `LC_ALL=C`, without input.
+#[derive(Debug, Clone)]
+pub struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+    time_limit: Duration,
+    leaves_daemons: bool,
+}
+
+/// How a program ended, and what it printed.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit code or signal.
+    pub ending: Ending,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself, with this exit code.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+    /// It took longer than its time limit, and was killed with its process group.
+    TookTooLong(Duration),
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(formatter, "exit: {code}"),
+            Self::Killed(number) => match Signal::try_from(*number) {
+                Ok(signal) => write!(formatter, "killed by {signal}"),
+                Err(_) => write!(formatter, "killed by signal {number}"),
+            },
+            Self::TookTooLong(limit) => {
+                write!(
+                    formatter,
+                    "still running after {} s, killed with its process group",
+                    limit.as_secs_f64()
+                )
+            }
+        }
+    }
+}
+
+impl Finished {
+    /// Whether it ended by itself and without an error.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.ending == Ending::Exited(0)
+    }
+
+    /// What it printed: standard output, then standard error.
+    #[must_use]
+    pub fn output(&self) -> String {
+        let parts = [self.stdout.trim_end(), self.stderr.trim_end()];
+        parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("\n")
+    }
+
+    /// The output of a program that has to succeed.
+    ///
+    /// # Errors
+    /// When it did not.
+    pub fn stdout_of_success(self, what: &Program) -> Result<String> {
+        if !self.succeeded() {
+            bail!("'{what}' failed ({}), output: {}", self.ending, self.output());
+        }
+        Ok(self.stdout)
+    }
+}
+
+impl Program {
+    /// A program that is over after `time_limit`, one way or the other.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, time_limit: Duration) -> Self {
+        Self { path: path.into(), arguments: Vec::new(), time_limit, leaves_daemons: false }
+    }
+
+    /// With more arguments.
+    #[must_use]
+    pub fn args<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// The program starts daemons: its output goes to a file and not to a pipe, which would break under a daemon that
+    /// keeps it.
+    #[must_use]
+    pub fn leaves_daemons(self) -> Self {
+        Self { leaves_daemons: true, ..self }
+    }
+
+    /// Runs it and waits for its end.
+    ///
+    /// # Errors
+    /// When it cannot be started; its own failure is in [`Finished`].
+    pub async fn run(&self) -> Result<Finished> {
+        info!("RunCmd {self}");
+        self.run_quietly().await
+    }
+
+    /// As [`Program::run`], without the line in the log: for a program that only looks.
+    ///
+    /// # Errors
+    /// As [`Program::run`].
+    pub async fn run_quietly(&self) -> Result<Finished> {
+        if self.leaves_daemons { self.run_into_files().await } else { self.run_into_pipes().await }
+    }
+
+    async fn run_into_files(&self) -> Result<Finished> {
+        let file = || tempfile::tempfile().context("cannot make a temporary file for a program's output");
+        let (mut stdout, mut stderr) = (file()?, file()?);
+        let mut child = self.spawn(stdout.try_clone()?.into(), stderr.try_clone()?.into())?;
+        let ending = self.ending(&mut child).await?;
+        Ok(Finished { ending, stdout: start_of(&mut stdout), stderr: start_of(&mut stderr) })
+    }
+
+    async fn run_into_pipes(&self) -> Result<Finished> {
+        let mut child = self.spawn(Stdio::piped(), Stdio::piped())?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let ending = {
+            let reading = pin!(join(drain(stdout, &mut out), drain(stderr, &mut err)));
+            let ending = pin!(self.ending(&mut child));
+            match select(ending, reading).await {
+                Either::Left((ending, reading)) => {
+                    // What it left running may keep the pipes open; only what is there already is waited for.
+                    let _whole = timeout(OUTPUT_GRACE, reading).await;
+                    ending?
+                }
+                Either::Right((_, ending)) => ending.await?,
+            }
+        };
+        Ok(Finished { ending, stdout: text_of(&out), stderr: text_of(&err) })
+    }
+
+    fn spawn(&self, stdout: Stdio, stderr: Stdio) -> Result<Child> {
+        // std opens every file close-on-exec, so that no lock of this process is kept by what it starts.
+        Command::new(&self.path)
+            .args(&self.arguments)
+            .current_dir("/")
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
+            // A group of its own: a Ctrl-C at the terminal is meant for the watcher, and a time limit for the group.
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot run '{}'", self.path.display()))
+    }
+
+    async fn ending(&self, child: &mut Child) -> Result<Ending> {
+        if let Ok(status) = timeout(self.time_limit, child.wait()).await {
+            return Ok(ending(status?));
+        }
+        if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw) {
+            // The program is not waited for meanwhile: so its number stays its own, and that of its group.
+            let _gone = killpg(group, Signal::SIGTERM);
+            sleep(TERM_GRACE.min(self.time_limit)).await;
+            let _gone = killpg(group, Signal::SIGKILL);
+        }
+        // In an uninterruptible sleep it does not even die of that.
+        let _status = timeout(TERM_GRACE, child.wait()).await;
+        Ok(Ending::TookTooLong(self.time_limit))
+    }
+}
+
+/// As a line for the shell, with quotes where one would need them.
+impl fmt::Display for Program {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.path.display())?;
+        for argument in &self.arguments {
+            let argument = argument.to_string_lossy();
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./,:=@%+".contains(&byte);
+            if !argument.is_empty() && argument.bytes().all(is_plain) {
+                write!(formatter, " {argument}")?;
+            } else {
+                write!(formatter, " '{}'", argument.replace('\'', "'\\''"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ending(status: ExitStatus) -> Ending {
+    match status.code() {
+        Some(code) => Ending::Exited(code),
+        None => Ending::Killed(status.signal().unwrap_or_default()),
+    }
+}
+
+/// Reads to the end and keeps the start.
+async fn drain(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+    let Some(mut stream) = stream else { return };
+    let mut buffer = vec![0; 8 << 10];
+    while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+        let room = (LONGEST_OUTPUT + 1).saturating_sub(kept.len());
+        kept.extend_from_slice(&buffer[..length.min(room)]);
+    }
+}
+
+fn start_of(output: &mut File) -> String {
+    let mut text = Vec::new();
+    let limit = LONGEST_OUTPUT as u64 + 1;
+    match output.rewind().and_then(|()| output.take(limit).read_to_end(&mut text)) {
+        Ok(_) => text_of(&text),
+        Err(error) => format!("(the output cannot be read: {error})"),
+    }
+}
+
+fn text_of(output: &[u8]) -> String {
+    match output.get(..LONGEST_OUTPUT) {
+        Some(start) if output.len() > LONGEST_OUTPUT => {
+            format!("{} (and more)", String::from_utf8_lossy(start))
+        }
+        _ => String::from_utf8_lossy(output).into_owned(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    /// An executable shell script.
+    pub(crate) fn script(path: &Path, text: &str) {
+        // Written by another process: a descriptor open for writing, inherited by a child of another test's thread
+        // for a moment, would make running the script fail.
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "cat > \"$0\""])
+            .arg(path)
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        std::io::Write::write_all(&mut stdin, format!("#!/bin/sh\n{text}\n").as_bytes()).unwrap();
+        drop(stdin);
+        assert!(child.wait().unwrap().success());
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn shell(text: &str, limit: Duration) -> Program {
+        Program::new("/bin/sh", limit).args(["-c", text])
+    }
+
+    #[tokio::test]
+    async fn output_and_exit_code_come_back() {
+        let text = "echo out; echo err >&2; echo $LC_ALL; pwd; cat; exit 3";
+        for program in [shell(text, LONG), shell(text, LONG).leaves_daemons()] {
+            let finished = program.run().await.unwrap();
+            assert_eq!(finished.ending, Ending::Exited(3));
+            assert_eq!(finished.output(), "out\nC\n/\nerr");
+            let error = finished.stdout_of_success(&Program::new("/bin/x", LONG)).unwrap_err().to_string();
+            assert_eq!(error, "'/bin/x' failed (exit: 3), output: out\nC\n/\nerr");
+        }
+    }
+
+    #[tokio::test]
+    async fn much_output_is_cut_and_does_not_stop_the_program() {
+        let finished = shell("yes | head -c 1000000; echo end >&2", LONG).run().await.unwrap();
+        assert!(finished.succeeded());
+        assert!(finished.stdout.len() < LONGEST_OUTPUT + 20);
+        assert!(finished.stdout.ends_with("(and more)"));
+        assert_eq!(finished.stderr, "end\n");
+    }
+
+    #[tokio::test]
+    async fn a_signal_is_told_by_its_name() {
+        let finished = shell("kill -SEGV $$", LONG).run().await.unwrap();
+        assert_eq!(finished.ending.to_string(), "killed by SIGSEGV");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_too_long_is_killed_with_its_whole_group() {
+        let directory = tempfile::tempdir().unwrap();
+        let pid_file = directory.path().join("pid");
+        let text = format!("trap '' TERM; sleep 300 & echo $! > {}; wait; sleep 300", pid_file.display());
+        let program = shell(&text, LONG);
+        let run = tokio::spawn(async move { program.run().await });
+        // The paused clock only moves when everything waits for it: the shell gets its time by ours.
+        let pid = loop {
+            tokio::task::yield_now().await;
+            if let Ok(text) = std::fs::read_to_string(&pid_file)
+                && let Ok(pid) = text.trim().parse::<i32>()
+            {
+                break pid;
+            }
+        };
+        let finished = run.await.unwrap().unwrap();
+        assert_eq!(finished.ending, Ending::TookTooLong(LONG));
+        let stat = Path::new("/proc").join(pid.to_string()).join("stat");
+        let lives = || std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z "));
+        let deadline = std::time::Instant::now() + LONG;
+        while lives() {
+            assert!(std::time::Instant::now() < deadline, "its child lives on");
+            std::thread::yield_now();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_it_leaves_running_is_not_waited_for() {
+        let finished = shell("sleep 60 & echo $!", LONG).run().await.unwrap();
+        assert!(finished.succeeded());
+        nix::sys::signal::kill(Pid::from_raw(finished.stdout.trim().parse().unwrap()), Signal::SIGKILL)
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn no_lock_of_ours_is_inherited() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let lock = crate::memory::locks::share(&crate::armed::Armed::for_test(), &path).unwrap();
+        let listing = shell("ls -l /proc/$$/fd", LONG).run().await.unwrap();
+        assert!(listing.succeeded());
+        assert!(!listing.stdout.contains("lock"), "{}", listing.stdout);
+        // And by its effect: something lives on, and the lock is free as soon as this process lets go.
+        let left = shell("sleep 60 >/dev/null 2>&1 & echo $!", LONG).leaves_daemons().run().await.unwrap();
+        drop(lock);
+        // A child of another test has it for the moment between its fork and its exec.
+        let deadline = std::time::Instant::now() + Duration::from_secs(20);
+        while File::open(&path).unwrap().try_lock().is_err() {
+            assert!(std::time::Instant::now() < deadline, "the lock was inherited");
+            std::thread::yield_now();
+        }
+        nix::sys::signal::kill(Pid::from_raw(left.stdout.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_missing_program_is_an_error() {
+        let error = Program::new("/nonexistent/program", LONG).run().await.unwrap_err();
+        assert!(format!("{error:#}").starts_with("cannot run '/nonexistent/program'"), "{error:#}");
+    }
+
+    #[test]
+    fn a_command_line_is_quoted_for_the_shell() {
+        let program = Program::new("/bin/x", LONG).args(["a-b", "c d", "it's", ""]);
+        assert_eq!(program.to_string(), r"/bin/x a-b 'c d' 'it'\''s' ''");
+    }
+}

@@ -1,0 +1,173 @@
+//! What systemd says about a daemon's unit, and what may be done about it.
+//!
+//! Source: `daemon-util: use_systemctl, check, check_and_start`. Under systemd the original's way to restart a daemon
+//! stops the unit, and then does not start it, because a unit that is not active was perhaps stopped on purpose.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::process::Program;
+use crate::layout::Layout;
+
+const LOOK_TIME_LIMIT: Duration = Duration::from_secs(20);
+const PROPERTIES: &str = "-pLoadState,ActiveState,SubState,UnitFileState,Result,CanStart";
+
+/// A unit as `systemctl show` tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unit {
+    load: String,
+    active: String,
+    sub: String,
+    file: String,
+    result: String,
+    can_start: bool,
+}
+
+/// What is to be done about a unit whose daemon should run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: it runs, or is about to.
+    Runs,
+    /// It is to be started: it failed by itself and systemd has given up.
+    Start,
+    /// It is left alone, because somebody may want it so.
+    Leave {
+        /// What it is, in systemd's words.
+        state: String,
+        /// Whether its configuration says that it is not wanted.
+        unwanted: bool,
+    },
+}
+
+impl Unit {
+    /// Reads the `KEY=VALUE` lines of `systemctl show`; what is missing is empty.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let values: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
+        let value = |key| values.get(key).copied().unwrap_or_default().to_owned();
+        Self {
+            load: value("LoadState"),
+            active: value("ActiveState"),
+            sub: value("SubState"),
+            file: value("UnitFileState"),
+            result: value("Result"),
+            can_start: values.get("CanStart") == Some(&"yes"),
+        }
+    }
+
+    /// What is to be done so that the daemon runs. Never more than starting a unit that is wanted and failed: one
+    /// that is inactive was stopped by somebody, or ended by itself without an error, as `ganeti-kvmd` does.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let leave = |state: String, unwanted| Verdict::Leave { state, unwanted };
+        match (self.active.as_str(), self.load.as_str(), self.file.as_str()) {
+            ("active" | "activating" | "reloading" | "refreshing", ..) => Verdict::Runs,
+            (_, "masked", _) | (.., "masked" | "masked-runtime") => leave("masked".to_owned(), true),
+            (_, "not-found", _) => leave("no such unit".to_owned(), true),
+            (active, "loaded", "disabled") => leave(format!("{active}, disabled"), true),
+            ("failed", "loaded", _) if self.can_start => Verdict::Start,
+            (active, "loaded", _) => leave(format!("{active}, {}", self.sub), false),
+            (_, load, _) => leave(load.to_owned(), false),
+        }
+    }
+
+    /// Whether a restart is sure to start the unit again.
+    #[must_use]
+    pub fn can_be_restarted(&self) -> bool {
+        self.can_start && self.load == "loaded" && !self.file.starts_with("masked")
+    }
+
+    /// Why the unit failed, in systemd's words.
+    #[must_use]
+    pub fn result(&self) -> &str {
+        &self.result
+    }
+}
+
+/// Whether systemd looks after Ganeti's daemons here, by the same rule as `daemon-util`.
+pub async fn supervises(layout: &Layout) -> bool {
+    if !layout.systemd_marker().is_dir() {
+        return false;
+    }
+    let program = Program::new(layout.program("systemctl"), LOOK_TIME_LIMIT).args([
+        "show",
+        "-pLoadState",
+        "ganeti.target",
+    ]);
+    match program.run_quietly().await {
+        Ok(finished) => finished.stdout.trim_end() == "LoadState=loaded",
+        Err(_) => false,
+    }
+}
+
+/// Asks systemd about a daemon's unit.
+///
+/// # Errors
+/// When systemctl cannot be run or does not succeed.
+pub async fn unit(layout: &Layout, daemon: &str) -> Result<Unit> {
+    let program = systemctl(layout, "show", LOOK_TIME_LIMIT).args([PROPERTIES, &service(daemon)]);
+    let text = program.run_quietly().await?.stdout_of_success(&program);
+    Ok(Unit::parse(&text.with_context(|| format!("cannot ask systemd about '{daemon}'"))?))
+}
+
+/// `systemctl VERB`, to be given more arguments.
+#[must_use]
+pub fn systemctl(layout: &Layout, verb: &str, time_limit: Duration) -> Program {
+    Program::new(layout.program("systemctl"), time_limit).leaves_daemons().args([verb])
+}
+
+/// The name of a daemon's unit.
+#[must_use]
+pub fn service(daemon: &str) -> String {
+    format!("{daemon}.service")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(active: &str, load: &str, file: &str, can_start: &str) -> Unit {
+        Unit::parse(&format!(
+            "LoadState={load}\nActiveState={active}\nSubState=sub\nUnitFileState={file}\nResult=exit-code\nCanStart={can_start}\n"
+        ))
+    }
+
+    #[test]
+    fn only_a_unit_that_failed_and_is_wanted_is_started() {
+        let left = |state: &str, unwanted| Verdict::Leave { state: state.to_owned(), unwanted };
+        for (active, load, file, can_start, verdict) in [
+            ("active", "loaded", "enabled", "yes", Verdict::Runs),
+            ("activating", "loaded", "disabled", "yes", Verdict::Runs),
+            ("active", "masked", "masked", "no", Verdict::Runs),
+            ("failed", "loaded", "enabled", "yes", Verdict::Start),
+            ("failed", "loaded", "static", "yes", Verdict::Start),
+            ("failed", "loaded", "enabled", "no", left("failed, sub", false)),
+            ("failed", "loaded", "disabled", "yes", left("failed, disabled", true)),
+            ("failed", "loaded", "masked-runtime", "yes", left("masked", true)),
+            ("inactive", "masked", "masked", "no", left("masked", true)),
+            ("inactive", "loaded", "disabled", "yes", left("inactive, disabled", true)),
+            ("inactive", "loaded", "enabled", "yes", left("inactive, sub", false)),
+            ("deactivating", "loaded", "enabled", "yes", left("deactivating, sub", false)),
+            ("inactive", "not-found", "", "no", left("no such unit", true)),
+            ("inactive", "bad-setting", "enabled", "no", left("bad-setting", false)),
+        ] {
+            assert_eq!(unit(active, load, file, can_start).verdict(), verdict, "{active} {load} {file}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_restarted_that_may_not_start_again() {
+        assert!(unit("active", "loaded", "enabled", "yes").can_be_restarted());
+        assert!(unit("active", "loaded", "disabled", "yes").can_be_restarted());
+        assert!(!unit("active", "loaded", "enabled", "no").can_be_restarted());
+        assert!(!unit("active", "loaded", "masked", "yes").can_be_restarted());
+        assert!(!unit("active", "not-found", "", "yes").can_be_restarted(), "its file was removed");
+    }
+
+    #[test]
+    fn an_answer_that_says_nothing_is_left_alone() {
+        assert!(matches!(Unit::parse("").verdict(), Verdict::Leave { .. }));
+    }
+}

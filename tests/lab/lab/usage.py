@@ -1,0 +1,47 @@
+"""What one run of a watcher costs: time, its own CPU seconds, its peak memory."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from lab.commands import LabError
+from lab.node import Node
+from lab.watcher import ORIGINAL, PROGRAM
+
+USAGE_FILE = "/run/lab/usage"
+ACCOUNT = "/run/lab/emulation/account"
+
+# `time` of bash tells milliseconds, GNU time the memory; both are too small themselves to matter.
+MEASURE = f'TIMEFORMAT="%U %S"; time /usr/bin/time -q -f %M -o {USAGE_FILE} {PROGRAM} >/run/lab/output 2>&1'
+
+
+@dataclass(frozen=True)
+class Usage:
+    """`cpu` is of the watcher's own processes, `helpers_cpu` of programs that it ran."""
+
+    wall: float
+    cpu: float
+    helpers_cpu: float
+    memory_mib: float
+
+
+def of_original(node: Node) -> Usage:
+    """Memory is that of its largest process, though it has one per group besides the first."""
+    node.path(USAGE_FILE).unlink(missing_ok=True)
+    began = time.monotonic()
+    node.run(ACCOUNT, USAGE_FILE, ORIGINAL)
+    wall = time.monotonic() - began
+    rows = [[float(word) for word in line.split()] for line in node.path(USAGE_FILE).read_text().splitlines()]
+    return Usage(wall, sum(row[0] for row in rows), sum(row[1] for row in rows), max(row[2] for row in rows) / 1024)
+
+
+def of_ours(node: Node) -> Usage:
+    """Everything it ran counts as its own, as the kernel adds it up."""
+    began = time.monotonic()
+    done = node.try_run("bash", "-c", MEASURE)
+    wall = time.monotonic() - began
+    if done.returncode:
+        raise LabError(f"the measured run failed: {node.path('/run/lab/output').read_text()}")
+    cpu = sum(float(word) for word in done.stderr.split()[-2:])
+    return Usage(wall, cpu, 0.0, float(node.path(USAGE_FILE).read_text().split()[-1]) / 1024)
