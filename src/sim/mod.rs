@@ -23,6 +23,7 @@ pub mod model;
 pub mod names;
 pub mod opcodes;
 pub mod query;
+mod queue;
 pub mod random;
 pub mod scenario;
 pub mod server;

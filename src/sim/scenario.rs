@@ -12,6 +12,8 @@ use super::model::Model;
 use super::timing::Timing;
 
 mod cluster;
+mod instance;
+mod step_spec;
 mod steps;
 
 pub use steps::{Run, Step, StepKind};
@@ -62,9 +64,9 @@ struct File {
     #[serde(default)]
     node: Vec<cluster::NodeSpec>,
     #[serde(default)]
-    instance: Vec<cluster::InstanceSpec>,
+    instance: Vec<instance::InstanceSpec>,
     #[serde(default)]
-    step: Vec<Spanned<steps::StepSpec>>,
+    step: Vec<Spanned<step_spec::StepSpec>>,
 }
 
 /// A problem at a place in the file, given as an offset.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
 use serde_json::json;
 use toml::Spanned;
 
+use super::step_spec::{Names, StepSpec};
 use super::{Misfit, full_name};
 use crate::cli::{self, Refusal};
 use crate::sim::events::{Event, Trigger};
@@ -13,7 +13,6 @@ use crate::sim::faults::{Fault, FaultKind};
 use crate::sim::model::{Link, Model};
 use crate::sim::names::Name;
 use crate::sim::opcodes;
-use crate::sim::span::deserialize_some_duration;
 use crate::watch::Options;
 
 /// One step of a scenario.
@@ -105,75 +104,8 @@ impl Run {
     }
 }
 
-type Names = Option<Vec<Spanned<String>>>;
 /// A key, the names given with it, and what happens to each.
 type OfNames<'a> = (&'static str, &'a Names, &'a dyn Fn(String) -> Event);
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(super) struct StepSpec {
-    // Runs.
-    run: Option<Spanned<Vec<String>>>,
-    node: Option<Spanned<String>>,
-    exit: u8,
-    during: Vec<Spanned<StepSpec>>,
-    // When, during a run.
-    #[serde(deserialize_with = "deserialize_some_duration")]
-    after: Option<Duration>,
-    on_start: Option<String>,
-    on_end: Option<String>,
-    on_submit: Option<String>,
-    // Time and files.
-    #[serde(deserialize_with = "deserialize_some_duration")]
-    wait: Option<Duration>,
-    write: Option<String>,
-    content: Option<String>,
-    remove_file: Option<String>,
-    hold_lock: Option<String>,
-    release_lock: Option<String>,
-    // Nodes.
-    power_off: Names,
-    power_on: Names,
-    cut: Names,
-    silence: Names,
-    restore: Names,
-    offline: Names,
-    online: Names,
-    master_failover: Option<Spanned<String>>,
-    // Instances.
-    crash: Names,
-    user_shutdown: Names,
-    stop: Names,
-    start: Names,
-    take_out: Names,
-    r#move: Names,
-    remove: Names,
-    repair: Names,
-    occupy: Names,
-    #[serde(rename = "for", deserialize_with = "deserialize_some_duration")]
-    duration: Option<Duration>,
-    stand_alone: Names,
-    split_brain: Names,
-    lose_disk: Names,
-    on: Option<Spanned<String>>,
-    // Queue and pause.
-    drain: Option<bool>,
-    #[serde(deserialize_with = "deserialize_some_duration")]
-    pause: Option<Duration>,
-    resume: Option<bool>,
-    cancel: Option<String>,
-    submit: Option<Spanned<String>>,
-    // luxid.
-    luxid: Option<Spanned<String>>,
-    method: Option<String>,
-    what: Option<String>,
-    calls_before: u32,
-    times: Option<u32>,
-    #[serde(deserialize_with = "deserialize_some_duration")]
-    delay: Option<Duration>,
-    text: Option<String>,
-    class: Option<String>,
-}
 
 struct Reader<'a> {
     model: &'a Model,

@@ -1,0 +1,311 @@
+//! What must hold for every cluster, on random ones in a box: nothing is done twice or to what must be left alone,
+//! every run ends, a second run has nothing left to do, and a run that was killed leaves what the next one can read.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use ganeti_watcher::luxi::client::LocalFuture;
+use ganeti_watcher::sim::engine::Engine;
+use ganeti_watcher::sim::jobs::{Job, Status};
+use ganeti_watcher::sim::scenario::{Run, Scenario};
+use ganeti_watcher::sim::stage::Stage;
+use ganeti_watcher::sim::story::{InProcess, Pace, Record, Watcher, play};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+/// What a watcher that was killed exits with, as a shell shows it.
+const KILLED: u8 = 137;
+/// The most jobs that a watcher may have in flight.
+const AT_ONCE: usize = 20;
+
+#[derive(Debug, Clone)]
+struct NodeSketch {
+    second_group: bool,
+    condition: &'static str,
+}
+
+#[derive(Debug, Clone)]
+struct InstanceSketch {
+    primary: usize,
+    secondary: Option<usize>,
+    template: &'static str,
+    condition: &'static str,
+    trouble: &'static str,
+    crashed: bool,
+}
+
+#[derive(Debug, Clone)]
+struct ClusterSketch {
+    nodes: Vec<NodeSketch>,
+    instances: Vec<InstanceSketch>,
+    user_shutdown: bool,
+    version: &'static str,
+    seed: u64,
+    steps: String,
+}
+
+fn node() -> impl Strategy<Value = NodeSketch> {
+    let condition = prop_oneof![
+        6 => Just(""),
+        1 => Just("power = false\n"),
+        1 => Just("power = false\noffline = true\n"),
+        1 => Just("link = \"cut\"\n"),
+    ];
+    (any::<bool>(), condition).prop_map(|(second_group, condition)| NodeSketch { second_group, condition })
+}
+
+fn instance() -> impl Strategy<Value = InstanceSketch> {
+    let condition = prop_oneof![
+        6 => Just(""),
+        1 => Just("admin = \"down\"\n"),
+        1 => Just("admin = \"down\"\nby-user = true\n"),
+        1 => Just("admin = \"offline\"\n"),
+        1 => Just("live = \"stopped\"\n"),
+        1 => Just("disks-active = false\n"),
+    ];
+    let trouble = prop_oneof![
+        6 => Just(""),
+        1 => Just("fails-to-start = {}\n"),
+        1 => Just("fails-to-start = { times = 1 }\n"),
+        1 => Just("fails-to-start = { times = 1, kills-job = true }\n"),
+        1 => Just("fails-to-activate = { times = 1 }\n"),
+        1 => Just("fails-to-shut-down = {}\n"),
+        1 => Just("memory = 40000\n"),
+    ];
+    let template = select(vec!["plain", "diskless", "ext"]);
+    (0..5_usize, proptest::option::of(0..5_usize), template, condition, trouble, any::<bool>()).prop_map(
+        |(primary, secondary, template, condition, trouble, crashed)| InstanceSketch {
+            primary,
+            secondary,
+            template,
+            condition,
+            trouble,
+            crashed,
+        },
+    )
+}
+
+fn cluster() -> impl Strategy<Value = ClusterSketch> {
+    let nodes = proptest::collection::vec(node(), 1..5);
+    let instances = proptest::collection::vec(instance(), 0..10);
+    (nodes, instances, any::<bool>(), select(vec!["2.16.2", "3.0.2", "3.1.0"]), 0..1000_u64).prop_map(
+        |(nodes, instances, user_shutdown, version, seed)| ClusterSketch {
+            nodes,
+            instances,
+            user_shutdown,
+            version,
+            seed,
+            steps: String::new(),
+        },
+    )
+}
+
+impl ClusterSketch {
+    /// The scenario. A node of its own is the master, which nothing happens to.
+    fn scenario(&self) -> Scenario {
+        let mut text = format!(
+            "seed = {}\n[cluster]\nmaster = \"master\"\nversion = \"{}\"\nuser-shutdown = {}\n",
+            self.seed, self.version, self.user_shutdown
+        );
+        text += "[[group]]\nname = \"default\"\n[[group]]\nname = \"second\"\n[[node]]\nname = \"master\"\n";
+        for (index, node) in self.nodes.iter().enumerate() {
+            let group = if node.second_group { "second" } else { "default" };
+            let _written =
+                write!(text, "[[node]]\nname = \"node{index}\"\ngroup = \"{group}\"\n{}", node.condition);
+        }
+        let mut crashed = Vec::new();
+        for (index, instance) in self.instances.iter().enumerate() {
+            let count = self.nodes.len();
+            let primary = instance.primary % count;
+            let secondary =
+                instance.secondary.map(|secondary| secondary % count).filter(|other| *other != primary);
+            let kind = match secondary {
+                Some(secondary) => format!("secondary = \"node{secondary}\""),
+                None => format!("template = \"{}\"", instance.template),
+            };
+            let _written = write!(
+                text,
+                "[[instance]]\nname = \"inst{index}\"\nprimary = \"node{primary}\"\n{kind}\n{}{}",
+                instance.condition, instance.trouble
+            );
+            if instance.crashed {
+                crashed.push(format!("\"inst{index}\""));
+            }
+        }
+        let _written = write!(text, "[[step]]\ncrash = [{}]\n{}", crashed.join(", "), self.steps);
+        match Scenario::parse("sketch", &text) {
+            Ok(scenario) => scenario,
+            Err(error) => panic!("{error}\n{text}"),
+        }
+    }
+
+    fn with(mut self, steps: &str) -> Self {
+        self.steps += steps;
+        self
+    }
+}
+
+const RUN: &str = "[[step]]\nrun = []\n";
+const WAIT: &str = "[[step]]\nwait = \"5m\"\n";
+
+fn told(sketch: &ClusterSketch, watcher: &dyn Watcher) -> Record {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let record = runtime.block_on(play(&sketch.scenario(), directory.path(), watcher, Pace::Wait)).unwrap();
+    let strange: Vec<_> =
+        std::fs::read_dir(record.stage.directory("master.example.com").join("var/lib/ganeti"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.contains(".bad-"))
+            .collect();
+    assert_eq!(strange, Vec::<String>::new(), "a state file could not be read");
+    record
+}
+
+/// The jobs that watchers submitted.
+fn ours(record: &Record) -> Vec<&Job> {
+    let by_watcher = |job: &&Job| {
+        let mut reasons =
+            job.ops.iter().flat_map(|op| op.opcode.input["reason"].as_array().into_iter().flatten());
+        reasons.any(|reason| reason[0] == "gnt:watcher")
+    };
+    record.runs.iter().flat_map(|run| &run.jobs).filter(by_watcher).collect()
+}
+
+fn instance_of(job: &Job) -> Option<&str> {
+    job.ops.first().and_then(|op| op.opcode.work.instance())
+}
+
+/// Nothing is done twice at a time, and never too much.
+fn check_side_by_side(jobs: &[&Job]) {
+    for (index, job) in jobs.iter().enumerate() {
+        // Jobs that a killed run left behind end later than the record of that run knows.
+        let ended = job.ended.unwrap_or(Duration::MAX);
+        let meanwhile: Vec<_> = jobs[index + 1..]
+            .iter()
+            .filter(|later| later.received >= job.received && later.received < ended)
+            .collect();
+        assert!(meanwhile.len() < AT_ONCE, "{} jobs at once", meanwhile.len() + 1);
+        for later in meanwhile {
+            assert!(
+                instance_of(job).is_none() || instance_of(job) != instance_of(later),
+                "two jobs at a time: {:?} and {:?}",
+                job.summaries(),
+                later.summaries()
+            );
+        }
+    }
+}
+
+/// What must be left alone is left alone: split and offline instances, and those whose primary node is away.
+fn check_left_alone(record: &Record, engine: &Engine) {
+    let model = &engine.model;
+    for job in ours(record) {
+        let Some(name) = instance_of(job) else { continue };
+        let Some(instance) = model.instance(name) else { panic!("{name} does not exist") };
+        let groups: Vec<_> = instance.all_nodes().iter().map(|node| model.group_of_node(node)).collect();
+        assert!(groups.windows(2).all(|pair| pair[0] == pair[1]), "{name} is split: {:?}", job.summaries());
+        let Some(primary) = model.node(&instance.primary) else { panic!("no primary") };
+        assert!(!primary.offline && primary.answers(), "{} is away: {:?}", primary.name, job.summaries());
+        assert_ne!(
+            instance.admin_state,
+            ganeti_watcher::cluster::AdminState::Offline,
+            "{name} is offline: {:?}",
+            job.summaries()
+        );
+    }
+}
+
+fn check(record: &Record) {
+    record.stage.cluster.look(|engine| {
+        check_left_alone(record, engine);
+        // As they ended, and not as the run that submitted them saw them last.
+        let now: Vec<&Job> = ours(record).iter().filter_map(|job| engine.jobs().get(&job.id)).collect();
+        check_side_by_side(&now);
+    });
+}
+
+/// Kills the watcher after a while, the first time.
+struct KilledOnce(Duration);
+
+impl Watcher for KilledOnce {
+    fn run<'a>(
+        &'a self,
+        stage: &'a Stage,
+        node: &'a str,
+        run: &'a Run,
+    ) -> LocalFuture<'a, anyhow::Result<u8>> {
+        Box::pin(async move {
+            if stage.layout(node)?.log_dir().join("killed").exists() {
+                return InProcess.run(stage, node, run).await;
+            }
+            std::fs::create_dir(stage.layout(node)?.log_dir().join("killed"))?;
+            let watched = tokio::time::timeout(self.0, InProcess.run(stage, node, run));
+            watched.await.unwrap_or(Ok(KILLED))
+        })
+    }
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    // The same cases every time; a failure is printed as a cluster that can be made a scenario.
+    ProptestConfig {
+        cases,
+        rng_algorithm: proptest::test_runner::RngAlgorithm::ChaCha,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(20_261_122),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config(40))]
+
+    #[test]
+    fn nothing_is_done_twice_or_to_what_must_be_left_alone(sketch in cluster()) {
+        let record = told(&sketch.with(&[RUN, WAIT, RUN, WAIT, RUN].concat()), &InProcess);
+        check(&record);
+    }
+
+    #[test]
+    fn a_run_after_one_that_succeeded_has_nothing_to_do(sketch in cluster()) {
+        let record = told(&sketch.with(&[RUN, WAIT, RUN].concat()), &InProcess);
+        let [first, second] = record.runs.as_slice() else { panic!("two runs") };
+        let succeeded = first.jobs.iter().all(|job| job.status() == Status::Success) && first.exit == 0;
+        if succeeded {
+            let more: Vec<_> =
+                second.jobs.iter().flat_map(Job::summaries).filter(|op| !op.starts_with("GROUP_")).collect();
+            prop_assert_eq!(more, Vec::<&str>::new());
+        }
+    }
+
+    #[test]
+    fn a_paused_watcher_submits_nothing(sketch in cluster()) {
+        let record = told(&sketch.with(&["[[step]]\npause = \"1h\"\n", RUN].concat()), &InProcess);
+        prop_assert_eq!(ours(&record).len(), 0);
+    }
+
+    #[test]
+    fn what_somebody_holds_is_left_alone(sketch in cluster()) {
+        prop_assume!(!sketch.instances.is_empty());
+        let hold = "[[step]]\noccupy = [\"inst0\"]\nfor = \"8h\"\n[[step]]\nwait = \"1s\"\n";
+        let run = "[[step]]\nrun = [\"--no-verify-disks\"]\n";
+        let record = told(&sketch.with(&[hold, run].concat()), &InProcess);
+        let about: Vec<_> = ours(&record).into_iter().filter(|job| instance_of(job) == Some("inst0.example.com")).collect();
+        prop_assert_eq!(about.len(), 0);
+    }
+
+    #[test]
+    fn a_killed_run_leaves_what_the_next_one_reads(sketch in cluster(), millis in 0..30_000_u64) {
+        let watcher = KilledOnce(Duration::from_millis(millis));
+        let record = told(&sketch.with(&[RUN, RUN, WAIT, RUN].concat()), &watcher);
+        check(&record);
+        prop_assert_ne!(record.runs[2].exit, KILLED);
+        for run in &record.runs {
+            for (group, state) in &run.states {
+                let readable = state.as_ref().is_none_or(|state| state.is_object() || state == "");
+                prop_assert!(readable, "the state of {} is {:?}", group, state);
+            }
+        }
+    }
+}
