@@ -1,6 +1,8 @@
 //! What must hold for every cluster, on random ones in a box: nothing is done twice or to what must be left alone,
 //! every run ends, a second run has nothing left to do, and a run that was killed leaves what the next one can read.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking too")]
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
