@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Misfit, full_name};
-use crate::cli::{self, Refusal};
+use crate::cli::{self, Refusal, Request};
 use crate::sim::events::{Event, Trigger};
 use crate::sim::faults::{Fault, FaultKind};
 use crate::sim::model::{Link, Model};
@@ -56,8 +56,8 @@ pub struct Run {
     pub arguments: Vec<String>,
     /// Name of the node on which it runs; the master when not given.
     pub node: Option<String>,
-    /// How it must end.
-    pub exit: u8,
+    /// The exit code that it must have; any when not given.
+    pub exit: Option<u8>,
     /// What happens while it runs.
     pub during: Vec<(Trigger, Event)>,
 }
@@ -69,11 +69,13 @@ impl Run {
     /// When the watcher refuses the command line.
     pub fn options(&self, group: &str) -> Result<Options, String> {
         let arguments = self.arguments.iter().map(|argument| argument.replace("GROUP", group));
-        cli::parse(std::iter::once("ganeti-watcher".to_owned()).chain(arguments).map(Into::into)).map_err(
-            |refusal| match refusal {
-                Refusal::Answer(text) | Refusal::Usage(text) | Refusal::BadValue(text) => text,
-            },
-        )
+        let request =
+            cli::parse(std::iter::once("ganeti-watcher".to_owned()).chain(arguments).map(Into::into));
+        match request {
+            Ok(Request::Watch(options)) => Ok(options),
+            Ok(Request::Simulate(_)) => Err("a simulation cannot simulate".to_owned()),
+            Err(Refusal::Answer(text) | Refusal::Usage(text) | Refusal::BadValue(text)) => Err(text),
+        }
     }
 }
 
@@ -213,7 +215,7 @@ impl Reader<'_> {
             during.extend(events.into_iter().map(|event| (trigger.clone(), event)));
         }
         let node = spec.node.as_ref().map(|node| self.node(node, "node")).transpose()?;
-        let run = Run { arguments: arguments.get_ref().clone(), node, exit: spec.exit, during };
+        let run = Run { arguments: arguments.get_ref().clone(), node, exit: Some(spec.exit), during };
         let group = "00000000-0000-0000-0000-000000000000";
         run.options(group).map_err(|problem| Misfit::at(arguments, "run", problem))?;
         Ok(run)
