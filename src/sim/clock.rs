@@ -11,36 +11,38 @@ use crate::clock::Clock;
 pub struct BoxClock {
     epoch: Duration,
     started: Instant,
+    /// Time that passed in the box and nowhere else.
+    skipped: Duration,
 }
 
 impl BoxClock {
     /// A clock that says `epoch` (since 1970) now.
     #[must_use]
     pub fn starting_at(epoch: Duration) -> Self {
-        Self { epoch, started: Instant::now() }
+        Self { epoch, started: Instant::now(), skipped: Duration::ZERO }
     }
 
     /// How long the box has been running.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+        self.started.elapsed() + self.skipped
     }
 
     /// The moment of tokio's time at which the box has been running for `elapsed`.
     #[must_use]
     pub fn instant(&self, elapsed: Duration) -> Instant {
-        self.started + elapsed
+        self.started + elapsed.saturating_sub(self.skipped)
     }
 
-    /// What the clock said when it started, since 1970.
+    /// The clock of a box in which `length` has passed in no time. What time it is does not change.
     #[must_use]
-    pub fn epoch(&self) -> Duration {
-        self.epoch
+    pub fn skip(self, length: Duration) -> Self {
+        Self { skipped: self.skipped + length, ..self }
     }
 }
 
 impl Clock for BoxClock {
     fn since_epoch(&self) -> Duration {
-        self.epoch + self.elapsed()
+        self.epoch + self.started.elapsed()
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::faults::Fault;
 use super::model::Link;
 
@@ -34,6 +36,8 @@ pub enum Event {
     Repair(String),
     /// A long job of an administrator's holds an instance and its nodes.
     Occupy(String, Duration),
+    /// Somebody submits a job with one opcode, given as luxid takes it.
+    Submit(Value),
     /// The links of an instance's disks give up.
     StandAlone(String),
     /// An instance's disks lose their local part on that node because of an error.

@@ -9,7 +9,7 @@ use super::engine::Engine;
 use super::events::Event;
 use super::model::{Instance, Live, Power};
 use super::names::Name;
-use super::opcodes::{Opcode, Work};
+use super::opcodes::{self, Opcode, Work};
 use crate::cluster::AdminState;
 use crate::memory::files;
 
@@ -67,6 +67,10 @@ impl Engine {
                 instance.disks.iter_mut().for_each(|disk| disk.missing_on.clear());
             }),
             Event::Occupy(name, duration) => self.occupy(name, *duration),
+            Event::Submit(opcode) => match opcodes::parse(opcode, self.model.version()) {
+                Ok(opcode) => drop(self.submit(vec![opcode])),
+                Err(problem) => trace!("The box does not take {opcode}: {problem}"),
+            },
             Event::StandAlone(name) => self.change_sides(name, |side| side.stand_alone = side.attached),
             Event::LoseDisk(name, node) => {
                 self.change_sides(name, |side| side.diskless |= side.node == *node);

@@ -5,7 +5,7 @@
 //! outside ([`events`]). [`luxid`] answers requests about it ([`query`], [`filter`], [`status`]). All of these are
 //! pure: time comes in as a number, chance from a seed ([`random`]).
 //!
-//! [`server`] puts it behind a stream, on tokio's time: real, accelerated or virtual. [`scenario`] reads a cluster and
+//! [`server`] puts it behind a stream (and [`socket`] behind a real socket), on tokio's time: real, accelerated or virtual. [`scenario`] reads a cluster and
 //! a course of events from a file; [`story`] plays it on a [`stage`], which has the nodes' files.
 
 pub mod clock;
@@ -26,6 +26,7 @@ pub mod query;
 pub mod random;
 pub mod scenario;
 pub mod server;
+pub mod socket;
 pub mod span;
 pub mod stage;
 pub mod status;

@@ -93,6 +93,20 @@ impl Scenario {
         }
     }
 
+    /// The same story with everything that takes time in `factor` of it, beginning at `epoch`.
+    #[must_use]
+    pub fn scaled(mut self, factor: f64, epoch: Duration) -> Self {
+        self.epoch = epoch;
+        self.model.timing = self.model.timing.scaled(factor);
+        for instance in self.model.instances.values_mut() {
+            instance.habits.dies_after = instance.habits.dies_after.map(|after| after.mul_f64(factor));
+        }
+        for step in &mut self.steps {
+            step.scale(factor);
+        }
+        self
+    }
+
     /// Reads the text of a scenario. `file` is what errors call it.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ pub struct ClusterInABox(Arc<Inner>);
 
 struct Inner {
     engine: Mutex<Engine>,
-    clock: BoxClock,
+    clock: Mutex<BoxClock>,
     /// Counts changes, so that whoever waits for one looks again.
     changes: watch::Sender<u64>,
 }
@@ -40,10 +40,14 @@ impl Inner {
     /// The engine, moved on to the present.
     fn engine(&self) -> MutexGuard<'_, Engine> {
         let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
-        if engine.advance(self.clock.elapsed()) {
+        if engine.advance(self.clock().elapsed()) {
             self.tell();
         }
         engine
+    }
+
+    fn clock(&self) -> BoxClock {
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self) {
@@ -62,7 +66,8 @@ impl ClusterInABox {
     #[must_use]
     pub fn start(engine: Engine) -> Self {
         let clock = BoxClock::starting_at(engine.epoch());
-        let inner = Inner { engine: Mutex::new(engine), clock, changes: watch::Sender::new(0) };
+        let inner =
+            Inner { engine: Mutex::new(engine), clock: Mutex::new(clock), changes: watch::Sender::new(0) };
         let inner = Arc::new(inner);
         tokio::spawn(drive(Arc::downgrade(&inner)));
         Self(inner)
@@ -71,7 +76,19 @@ impl ClusterInABox {
     /// The box's clock.
     #[must_use]
     pub fn clock(&self) -> BoxClock {
-        self.0.clock
+        self.0.clock()
+    }
+
+    /// Lets time pass in the box alone, at once, with everything that happens meanwhile.
+    pub fn skip(&self, length: Duration) {
+        {
+            let mut engine = self.0.engine();
+            let mut clock = self.0.clock.lock().unwrap_or_else(PoisonError::into_inner);
+            *clock = clock.skip(length);
+            engine.epoch = engine.epoch.saturating_sub(length);
+        }
+        drop(self.0.engine());
+        self.0.tell();
     }
 
     /// Looks into the box, as it is now.
@@ -94,7 +111,7 @@ impl ClusterInABox {
     /// Has something happen later; times count from now.
     pub fn plan(&self, trigger: Trigger, event: Event) {
         let trigger = match trigger {
-            Trigger::At(after) => Trigger::At(self.0.clock.elapsed() + after),
+            Trigger::At(after) => Trigger::At(self.0.clock().elapsed() + after),
             trigger => trigger,
         };
         self.change(|engine| engine.plan(trigger, event));
@@ -146,7 +163,7 @@ async fn drive(inner: Weak<Inner>) {
         let Some(strong) = inner.upgrade() else { return };
         changes.mark_unchanged();
         let next = strong.engine().next();
-        let clock = strong.clock;
+        let clock = strong.clock();
         drop(strong);
         let until_next = async {
             match next {

@@ -121,7 +121,13 @@ impl Stage {
         match content {
             Some(content) => {
                 let now = crate::clock::Clock::since_epoch(&self.cluster.clock()).as_secs();
-                let content = self.with_group(content).replace("NOW", &now.to_string());
+                let mut content = self.with_group(content).replace("NOW", &now.to_string());
+                let boot_ids: Vec<String> = self
+                    .cluster
+                    .look(|engine| engine.model.nodes.values().map(|node| node.boot_id.clone()).collect());
+                for (index, boot_id) in boot_ids.iter().enumerate() {
+                    content = content.replace(&format!("BOOT{}", index + 1), boot_id);
+                }
                 files::replace(&path, content.as_bytes(), |_| Ok(())).map(drop)
             }
             None => fs::remove_file(&path).with_context(|| format!("cannot remove '{}'", path.display())),

@@ -21,7 +21,7 @@ use progress::Progress;
 use crate::memory::files;
 use crate::sim::scenario::{Run, Scenario, StepKind};
 use crate::sim::stage::Stage;
-use crate::sim::story::{self, InProcess, Record};
+use crate::sim::story::{self, InProcess, Pace, Record};
 
 /// Cron calls the watcher every five minutes.
 const CRON_INTERVAL: Duration = Duration::from_secs(300);
@@ -72,7 +72,7 @@ async fn play(scenario: &Scenario, directory: &Path, progress: &mut Progress<imp
         }
         take(&mut record, &step.kind, progress).await?;
     }
-    let run = StepKind::Run(Run { arguments: Vec::new(), node: None, exit: None, during: Vec::new() });
+    let run = StepKind::Run(Run { arguments: Vec::new(), node: None, exit: 0, during: Vec::new() });
     while record.runs.len() < MOST_RUNS {
         let began = record.stage.cluster.clock().elapsed();
         take(&mut record, &run, progress).await?;
@@ -94,7 +94,7 @@ async fn take(record: &mut Record, step: &StepKind, progress: &mut Progress<impl
     if let StepKind::Run(_) = step {
         progress.tell_run(record.runs.len() + 1, &record.stage)?;
     }
-    let mut taken = pin!(story::take(record, step, &InProcess));
+    let mut taken = pin!(story::take(record, step, &InProcess, Pace::Wait));
     let result = loop {
         match select(taken.as_mut(), pin!(sleep(progress.tick()))).await {
             Either::Left((result, _)) => break result,

@@ -37,9 +37,9 @@ pub(crate) fn log(record: &Record) -> String {
     let mut text = String::new();
     for (number, run) in record.runs.iter().enumerate() {
         line(&mut text, &format!("run {}: {}", number + 1, run.command));
-        for logged in run.log.lines() {
-            line(&mut text, &format!("  {}", redactor.redact(&without_prefix(logged))));
-        }
+        // How often luxid is asked is no part of the story.
+        let told = run.log.lines().map(without_prefix).filter(|line| !line.starts_with("DEBUG luxi "));
+        told.for_each(|told| line(&mut text, &format!("  {}", redactor.redact(&told))));
         line(&mut text, &format!("  exit {}", run.exit));
     }
     text
@@ -70,6 +70,11 @@ pub(crate) fn jobs(record: &Record) -> String {
             }
         }
     }
+    let archived = |engine: &Engine| -> Vec<String> {
+        engine.jobs().values().filter(|job| job.archived).map(|job| job.id.to_string()).collect()
+    };
+    let archived = record.stage.cluster.look(archived);
+    line(&mut text, &format!("archived in the end: {}", archived.join(" ")));
     text
 }
 
@@ -126,7 +131,7 @@ fn date(value: &mut Value, record: &Record) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                match value.as_f64().filter(|_| key.ends_with("_when")) {
+                match value.as_f64().filter(|_| key.ends_with("_when") || key == "last") {
                     Some(when) => *value = json!(moment(when, record)),
                     None => date(value, record),
                 }
@@ -139,7 +144,7 @@ fn date(value: &mut Value, record: &Record) {
 
 fn moment(when: f64, record: &Record) -> String {
     let lies_in =
-        |run: &RunRecord| run.time.0.as_secs_f64() - 0.01 <= when && when <= run.time.1.as_secs_f64() + 0.01;
+        |run: &RunRecord| run.time.0.as_secs_f64() - 1.0 <= when && when <= run.time.1.as_secs_f64() + 0.01;
     match record.runs.iter().position(lies_in) {
         Some(number) => format!("during run {}", number + 1),
         None => format!("at {when}"),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::json;
 use toml::Spanned;
 
 use super::{Misfit, full_name};
@@ -11,6 +12,7 @@ use crate::sim::events::{Event, Trigger};
 use crate::sim::faults::{Fault, FaultKind};
 use crate::sim::model::{Link, Model};
 use crate::sim::names::Name;
+use crate::sim::opcodes;
 use crate::sim::span::deserialize_some_duration;
 use crate::watch::Options;
 
@@ -23,6 +25,31 @@ pub struct Step {
     pub kind: StepKind,
 }
 
+impl Step {
+    /// Makes everything that takes time take `factor` of it.
+    pub(super) fn scale(&mut self, factor: f64) {
+        let shorten = |event: &mut Event| match event {
+            Event::Occupy(_, duration) | Event::Fault(Fault { kind: FaultKind::Slow(duration), .. }) => {
+                *duration = duration.mul_f64(factor);
+            }
+            _ => {}
+        };
+        match &mut self.kind {
+            StepKind::Wait(length) => *length = length.mul_f64(factor),
+            StepKind::Happen(events) => events.iter_mut().for_each(shorten),
+            StepKind::Run(run) => {
+                for (trigger, event) in &mut run.during {
+                    if let Trigger::At(after) = trigger {
+                        *after = after.mul_f64(factor);
+                    }
+                    shorten(event);
+                }
+            }
+            StepKind::Write { .. } | StepKind::Lock { .. } => {}
+        }
+    }
+}
+
 /// What a step does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StepKind {
@@ -33,7 +60,8 @@ pub enum StepKind {
     /// Something happens, at once.
     Happen(Vec<Event>),
     /// A file below the node's root is written, or removed when there is no content. `GROUP` in the path and in the
-    /// content stands for the UUID of the first group, `NOW` in the content for the time in seconds.
+    /// content stands for the UUID of the first group, `NOW` in the content for the time in seconds and
+    /// `BOOT1` for the boot id of the first node.
     Write {
         /// The path below the root.
         path: String,
@@ -56,8 +84,8 @@ pub struct Run {
     pub arguments: Vec<String>,
     /// Name of the node on which it runs; the master when not given.
     pub node: Option<String>,
-    /// The exit code that it must have; any when not given.
-    pub exit: Option<u8>,
+    /// How it must end.
+    pub exit: u8,
     /// What happens while it runs.
     pub during: Vec<(Trigger, Event)>,
 }
@@ -136,6 +164,7 @@ pub(super) struct StepSpec {
     pause: Option<Duration>,
     resume: Option<bool>,
     cancel: Option<String>,
+    submit: Option<Spanned<String>>,
     // luxid.
     luxid: Option<Spanned<String>>,
     method: Option<String>,
@@ -215,7 +244,7 @@ impl Reader<'_> {
             during.extend(events.into_iter().map(|event| (trigger.clone(), event)));
         }
         let node = spec.node.as_ref().map(|node| self.node(node, "node")).transpose()?;
-        let run = Run { arguments: arguments.get_ref().clone(), node, exit: Some(spec.exit), during };
+        let run = Run { arguments: arguments.get_ref().clone(), node, exit: spec.exit, during };
         let group = "00000000-0000-0000-0000-000000000000";
         run.options(group).map_err(|problem| Misfit::at(arguments, "run", problem))?;
         Ok(run)
@@ -269,6 +298,7 @@ impl Reader<'_> {
             ("resume", spec.resume.map(|_| Event::Pause(None))),
             ("cancel", spec.cancel.as_ref().map(|summary| Event::Cancel(self.summary(summary)))),
             ("luxid", spec.luxid.as_ref().map(|kind| luxid_event(spec, kind)).transpose()?),
+            ("submit", spec.submit.as_ref().map(|summary| self.opcode(summary)).transpose()?),
             (
                 "master-failover",
                 match &spec.master_failover {
@@ -294,6 +324,20 @@ impl Reader<'_> {
         match self.model.instance(&full) {
             Some(_) => Ok(full),
             None => Err(Misfit::at(name, key, format!("there is no instance '{full}'"))),
+        }
+    }
+
+    /// The opcode with that summary, as an administrator's tool would submit it.
+    fn opcode(&self, summary: &Spanned<String>) -> Result<Event, Misfit> {
+        let full = self.summary(summary.get_ref());
+        let (name, subject) = full.split_once('(').unwrap_or((&full, ""));
+        let key = if name.starts_with("GROUP") { "group_name" } else { "instance_name" };
+        let reason = json!([["gnt:user", "by hand", 0]]);
+        let opcode =
+            json!({"OP_ID": format!("OP_{name}"), key: subject.trim_end_matches(')'), "reason": reason});
+        match opcodes::parse(&opcode, self.model.version()) {
+            Ok(_) => Ok(Event::Submit(opcode)),
+            Err(problem) => Err(Misfit::at(summary, "submit", problem)),
         }
     }
 

@@ -1,0 +1,122 @@
+//! What may differ between the original and ours, and which of that was met.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result};
+use regex::Regex;
+use serde::Deserialize;
+
+/// `allowed.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Allowed {
+    /// Log lines that are left out or rewritten before they are compared.
+    #[serde(default)]
+    line: Vec<Line>,
+    /// Parts of a scenario that are not compared.
+    #[serde(default)]
+    part: Vec<Part>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    whose: Whose,
+    pattern: String,
+    /// What the matching part becomes; the line goes when this is not given.
+    becomes: Option<String>,
+    /// Only in these scenarios.
+    scenarios: Option<Vec<String>>,
+    reason: String,
+    #[serde(skip)]
+    compiled: Option<Regex>,
+    #[serde(skip)]
+    used: AtomicBool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    scenario: String,
+    what: What,
+    reason: String,
+    #[serde(skip)]
+    used: AtomicBool,
+}
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Whose {
+    Original,
+    Ours,
+}
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum What {
+    Exit,
+    Log,
+    Jobs,
+    State,
+    Status,
+}
+
+impl Allowed {
+    pub(crate) fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
+        let mut allowed: Self = toml::from_str(&text).with_context(|| format!("{}", path.display()))?;
+        for line in &mut allowed.line {
+            anyhow::ensure!(!line.reason.trim().is_empty(), "an entry without a reason: {}", line.pattern);
+            line.compiled = Some(Regex::new(&format!("^(?:{})$", line.pattern))?);
+        }
+        for part in &allowed.part {
+            anyhow::ensure!(!part.reason.trim().is_empty(), "an entry without a reason: {}", part.scenario);
+        }
+        Ok(allowed)
+    }
+
+    /// The line as it is compared; `None` when it is not.
+    pub(crate) fn line(&self, scenario: &str, whose: Whose, line: &str) -> Option<String> {
+        let mut line = line.to_owned();
+        for entry in self.line.iter().filter(|entry| entry.whose == whose) {
+            let is_here = |names: &Vec<String>| names.iter().any(|name| is_named(scenario, name));
+            if !entry.scenarios.as_ref().is_none_or(is_here) {
+                continue;
+            }
+            let Some(pattern) = entry.compiled.as_ref().filter(|pattern| pattern.is_match(&line)) else {
+                continue;
+            };
+            entry.used.store(true, Ordering::Relaxed);
+            line = pattern.replace(&line, entry.becomes.as_ref()?).into_owned();
+        }
+        Some(line)
+    }
+
+    /// Whether that part of the scenario may differ.
+    pub(crate) fn differs(&self, scenario: &str, what: What) -> bool {
+        let fits = |part: &&Part| part.what == what && is_named(scenario, &part.scenario);
+        self.part.iter().find(fits).is_some_and(|part| {
+            part.used.store(true, Ordering::Relaxed);
+            true
+        })
+    }
+
+    /// How many entries there are, and those that nothing needed.
+    pub(crate) fn unused(&self) -> (usize, Vec<String>) {
+        let lines = self.line.iter().map(|line| (line.pattern.clone(), line.used.load(Ordering::Relaxed)));
+        let parts = self
+            .part
+            .iter()
+            .map(|part| (format!("{} {:?}", part.scenario, part.what), part.used.load(Ordering::Relaxed)));
+        let all: Vec<(String, bool)> = lines.chain(parts).collect();
+        (all.len(), all.into_iter().filter(|(_, used)| !used).map(|(entry, _)| entry).collect())
+    }
+}
+
+/// Scenarios are named without their number.
+fn is_named(scenario: &str, name: &str) -> bool {
+    scenario.split_once('-').is_some_and(|(_, rest)| rest == name)
+}
