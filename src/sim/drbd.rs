@@ -1,0 +1,208 @@
+//! One DRBD device: what its two sides know, from which the states that DRBD shows are derived.
+//!
+//! Source: the DRBD 8.4 manual; `storage/drbd_info.py`, `backend.py: DrbdNeedsActivation`.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A mirrored disk, on its primary's node and on its secondary's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drbd {
+    /// The two sides.
+    pub sides: [Side; 2],
+    /// When the resynchronisation that is going on will be done, since the box started.
+    pub resync_until: Option<Duration>,
+}
+
+/// One side of a mirrored disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Side {
+    /// Name of the node.
+    pub node: String,
+    /// The minor's number there.
+    pub minor: u32,
+    /// Whether the minor exists; a boot forgets it.
+    pub attached: bool,
+    /// Whether it lost its local disk because of an error.
+    pub diskless: bool,
+    /// Whether it gave up looking for its peer.
+    pub stand_alone: bool,
+    /// Whether it missed writes of its peer.
+    pub behind: bool,
+}
+
+/// `cs:` in `/proc/drbd`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    /// There is no such minor.
+    Unconfigured,
+    /// It does not look for its peer.
+    StandAlone,
+    /// It looks for its peer.
+    WfConnection,
+    /// It has its peer.
+    Connected,
+    /// It sends its peer what that missed.
+    SyncSource,
+    /// It gets from its peer what it missed.
+    SyncTarget,
+}
+
+impl fmt::Display for Connection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Unconfigured => "Unconfigured",
+            Self::StandAlone => "StandAlone",
+            Self::WfConnection => "WFConnection",
+            Self::Connected => "Connected",
+            Self::SyncSource => "SyncSource",
+            Self::SyncTarget => "SyncTarget",
+        })
+    }
+}
+
+impl Side {
+    /// A side that works, and has all writes.
+    #[must_use]
+    pub fn new(node: &str, minor: u32) -> Self {
+        Self {
+            node: node.to_owned(),
+            minor,
+            attached: true,
+            diskless: false,
+            stand_alone: false,
+            behind: false,
+        }
+    }
+
+    /// Whether verify-disks reports it.
+    #[must_use]
+    pub fn needs_activation(&self) -> bool {
+        !self.attached || self.diskless || self.stand_alone
+    }
+}
+
+impl Drbd {
+    /// The side on that node.
+    #[must_use]
+    pub fn side(&self, node: &str) -> Option<&Side> {
+        self.sides.iter().find(|side| side.node == node)
+    }
+
+    /// Whether the sides can talk to each other, when the network between them is as `linked` says.
+    #[must_use]
+    pub fn is_connected(&self, linked: bool) -> bool {
+        linked && self.sides.iter().all(|side| side.attached && !side.stand_alone)
+    }
+
+    /// What the side with that index shows.
+    #[must_use]
+    pub fn connection(&self, index: usize, linked: bool) -> Connection {
+        let [mine, peer] = [&self.sides[index], &self.sides[1 - index]];
+        match self.is_connected(linked) {
+            _ if !mine.attached => Connection::Unconfigured,
+            _ if mine.stand_alone => Connection::StandAlone,
+            false => Connection::WfConnection,
+            true if mine.behind => Connection::SyncTarget,
+            true if peer.behind => Connection::SyncSource,
+            true => Connection::Connected,
+        }
+    }
+
+    /// Assembles the side on `node`, as Ganeti does for an instance that is started or whose disks are activated.
+    pub fn assemble(&mut self, node: &str) {
+        for side in &mut self.sides {
+            if side.node == node {
+                side.attached = true;
+                side.diskless = false;
+                side.stand_alone = false;
+            }
+        }
+    }
+
+    /// Takes the side on `node` down: its node lost power, or the disk is not needed any more.
+    pub fn detach(&mut self, node: &str) {
+        for side in self.sides.iter_mut().filter(|side| side.node == node) {
+            side.attached = false;
+            side.stand_alone = false;
+        }
+    }
+
+    /// Draws the consequences of what happened, at `now`: who misses writes, who splits, who resynchronises and for
+    /// how long (`resync`). `writer` is the node on which the disk is written to.
+    pub fn settle(&mut self, linked: bool, writer: Option<&str>, now: Duration, resync: Duration) {
+        if self.is_connected(linked) && self.sides.iter().all(|side| side.behind) {
+            // Both sides have writes that the other has not: a split brain, which no activation mends.
+            self.sides.iter_mut().for_each(|side| side.stand_alone = true);
+        }
+        if !self.is_connected(linked) {
+            self.resync_until = None;
+            if let Some(writer) = writer {
+                self.sides.iter_mut().filter(|side| side.node != writer).for_each(|side| side.behind = true);
+            }
+            return;
+        }
+        match self.resync_until {
+            None if self.sides.iter().any(|side| side.behind) => self.resync_until = Some(now + resync),
+            Some(until) if until <= now => {
+                self.resync_until = None;
+                self.sides.iter_mut().for_each(|side| side.behind = false);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESYNC: Duration = Duration::from_secs(60);
+
+    fn device() -> Drbd {
+        Drbd { sides: [Side::new("n1", 0), Side::new("n2", 0)], resync_until: None }
+    }
+
+    fn shown(device: &Drbd, linked: bool) -> [Connection; 2] {
+        [device.connection(0, linked), device.connection(1, linked)]
+    }
+
+    #[test]
+    fn a_reboot_of_the_secondary_breaks_the_link_until_its_side_is_assembled() {
+        let mut device = device();
+        device.detach("n2");
+        device.settle(true, Some("n1"), Duration::ZERO, RESYNC);
+        assert_eq!(shown(&device, true), [Connection::WfConnection, Connection::Unconfigured]);
+        assert!(device.sides[1].needs_activation() && !device.sides[0].needs_activation());
+        device.assemble("n2");
+        device.settle(true, Some("n1"), Duration::from_secs(1), RESYNC);
+        assert_eq!(shown(&device, true), [Connection::SyncSource, Connection::SyncTarget]);
+        device.settle(true, Some("n1"), Duration::from_secs(61), RESYNC);
+        assert_eq!(shown(&device, true), [Connection::Connected; 2]);
+    }
+
+    #[test]
+    fn a_cut_link_mends_itself_with_a_resync() {
+        let mut device = device();
+        device.settle(false, Some("n1"), Duration::ZERO, RESYNC);
+        assert_eq!(shown(&device, false), [Connection::WfConnection; 2]);
+        device.settle(true, Some("n1"), Duration::from_secs(5), RESYNC);
+        assert_eq!(shown(&device, true)[1], Connection::SyncTarget);
+        device.settle(false, Some("n1"), Duration::from_secs(6), RESYNC);
+        device.settle(true, Some("n1"), Duration::from_secs(100), RESYNC);
+        assert_eq!(device.resync_until, Some(Duration::from_secs(160)), "it begins anew");
+    }
+
+    #[test]
+    fn writes_on_both_sides_are_a_split_brain_that_activation_does_not_mend() {
+        let mut device = device();
+        device.settle(false, Some("n1"), Duration::ZERO, RESYNC);
+        device.settle(false, Some("n2"), Duration::ZERO, RESYNC);
+        for _ in 0..2 {
+            device.settle(true, Some("n2"), Duration::ZERO, RESYNC);
+            assert_eq!(shown(&device, true), [Connection::StandAlone; 2]);
+            device.assemble("n1");
+            device.assemble("n2");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What happens to the cluster from outside: accidents, and an administrator at work.
+
+use std::time::Duration;
+
+use super::faults::Fault;
+use super::model::Link;
+
+/// Something that happens. Nodes and instances go by their full names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A node loses its power.
+    PowerOff(String),
+    /// A node gets its power back, and boots.
+    PowerOn(String),
+    /// A node is reached otherwise than before.
+    Link(String, Link),
+    /// A node is marked offline, or online again.
+    Offline(String, bool),
+    /// An instance dies.
+    Crash(String),
+    /// An instance is shut down by its user, from inside.
+    UserShutdown(String),
+    /// An administrator stops an instance.
+    Stop(String),
+    /// An administrator starts an instance.
+    Start(String),
+    /// An administrator takes an instance out of the cluster's care.
+    TakeOut(String),
+    /// An instance fails over or migrates to its secondary node.
+    Move(String),
+    /// An instance is removed.
+    Remove(String),
+    /// An instance behaves from now on.
+    Repair(String),
+    /// A long job of an administrator's holds an instance and its nodes.
+    Occupy(String, Duration),
+    /// The links of an instance's disks give up.
+    StandAlone(String),
+    /// An instance's disks lose their local part on that node because of an error.
+    LoseDisk(String, String),
+    /// An instance's disks have writes on both sides that the other side has not.
+    SplitBrain(String),
+    /// The job queue is drained, or takes jobs again.
+    Drain(bool),
+    /// The watcher is paused for so long, or not any more.
+    Pause(Option<Duration>),
+    /// Jobs with this summary that have not begun are canceled.
+    Cancel(String),
+    /// luxid misbehaves.
+    Fault(Fault),
+    /// luxid dies. It can be started again, or cannot.
+    StopLuxid {
+        /// Whether `daemon-util` can start it again.
+        can_start: bool,
+    },
+    /// luxid is started by somebody else.
+    StartLuxid,
+    /// The master is another node now.
+    MasterFailover(String),
+}
+
+/// When something happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trigger {
+    /// When the box has been running for so long.
+    At(Duration),
+    /// As soon as an opcode with this summary is at work.
+    OnStart(String),
+    /// As soon as an opcode with this summary has ended.
+    OnEnd(String),
+    /// As soon as a job whose first opcode has this summary is submitted.
+    OnSubmit(String),
+}

@@ -1,0 +1,243 @@
+//! The filter language of queries.
+//!
+//! Source: `Query/Language.hs`, `Query/Filter.hs`.
+
+use serde_json::Value;
+
+use super::failure::Failure;
+
+/// A filter, read and checked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Filter {
+    /// Everything passes.
+    All,
+    /// Every one of them.
+    And(Vec<Filter>),
+    /// One of them.
+    Or(Vec<Filter>),
+    /// Not that.
+    Not(Box<Filter>),
+    /// The field is true, or not zero, or not empty.
+    Truth(String),
+    /// The field compares so to the value.
+    Compare(String, Comparison, Value),
+    /// The field, a text, matches the pattern.
+    Matches(String, Pattern),
+    /// The field, a list, contains the value.
+    Contains(String, Value),
+}
+
+/// How a field compares to a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparison {
+    /// `==` or `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Greater,
+    /// `>=`
+    AtLeast,
+}
+
+/// A pattern that is searched for in a text. Of regular expressions only the anchors are understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    text: String,
+    at_start: bool,
+    at_end: bool,
+}
+
+impl Filter {
+    /// Reads a filter as it crosses the wire; null lets everything pass.
+    ///
+    /// # Errors
+    /// What is wrong with it, in the form that luxid refuses a request with.
+    pub fn parse(value: &Value) -> Result<Self, String> {
+        let broken = || format!("Invalid filter: {value}");
+        let parts = match value {
+            Value::Null => return Ok(Self::All),
+            Value::Array(parts) => parts.as_slice(),
+            _ => return Err(broken()),
+        };
+        let Some((Value::String(operator), operands)) = parts.split_first() else {
+            return Err(broken());
+        };
+        let each = || operands.iter().map(Self::parse).collect::<Result<Vec<_>, _>>();
+        let comparison = match operator.as_str() {
+            "&" => return Ok(Self::And(each()?)),
+            "|" => return Ok(Self::Or(each()?)),
+            "!" => {
+                let [operand] = operands else { return Err(broken()) };
+                return Ok(Self::Not(Box::new(Self::parse(operand)?)));
+            }
+            "?" => {
+                let [Value::String(field)] = operands else { return Err(broken()) };
+                return Ok(Self::Truth(field.clone()));
+            }
+            "==" | "=" => Comparison::Equal,
+            "!=" => Comparison::NotEqual,
+            "<" => Comparison::Less,
+            "<=" => Comparison::AtMost,
+            ">" => Comparison::Greater,
+            ">=" => Comparison::AtLeast,
+            "=~" | "=[]" => Comparison::Equal,
+            _ => return Err(broken()),
+        };
+        let [Value::String(field), value @ (Value::String(_) | Value::Number(_))] = operands else {
+            return Err(broken());
+        };
+        Ok(match (operator.as_str(), value) {
+            ("=~", Value::String(pattern)) => Self::Matches(field.clone(), Pattern::new(pattern)),
+            ("=~", _) => return Err(broken()),
+            ("=[]", _) => Self::Contains(field.clone(), value.clone()),
+            _ => Self::Compare(field.clone(), comparison, value.clone()),
+        })
+    }
+
+    /// Checks that every field is known to `knows`.
+    ///
+    /// # Errors
+    /// luxid's error for the first that is not.
+    pub fn check(&self, knows: &impl Fn(&str) -> bool) -> Result<(), Failure> {
+        match self {
+            Self::All => Ok(()),
+            Self::And(filters) | Self::Or(filters) => {
+                filters.iter().try_for_each(|filter| filter.check(knows))
+            }
+            Self::Not(filter) => filter.check(knows),
+            Self::Truth(field)
+            | Self::Compare(field, ..)
+            | Self::Matches(field, _)
+            | Self::Contains(field, _) => {
+                if knows(field) {
+                    Ok(())
+                } else {
+                    Err(Failure::new("ParameterError", &format!("Can't find field named '{field}'")))
+                }
+            }
+        }
+    }
+
+    /// Whether a row passes. `cell` gives a field's value, `None` when there is no data: such a row passes.
+    pub fn passes(&self, cell: &impl Fn(&str) -> Option<Value>) -> bool {
+        match self {
+            Self::All => true,
+            Self::And(filters) => filters.iter().all(|filter| filter.passes(cell)),
+            Self::Or(filters) => filters.iter().any(|filter| filter.passes(cell)),
+            Self::Not(filter) => !filter.passes(cell),
+            Self::Truth(field) => cell(field).is_none_or(|value| is_true(&value)),
+            Self::Compare(field, comparison, wanted) => {
+                cell(field).is_none_or(|value| compares(field, &value, *comparison, wanted))
+            }
+            Self::Matches(field, pattern) => {
+                cell(field).is_none_or(|value| value.as_str().is_some_and(|text| pattern.is_in(text)))
+            }
+            Self::Contains(field, wanted) => {
+                cell(field).is_none_or(|value| value.as_array().is_some_and(|values| values.contains(wanted)))
+            }
+        }
+    }
+}
+
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(values) => !values.is_empty(),
+        Value::Null | Value::Object(_) => false,
+    }
+}
+
+fn compares(field: &str, value: &Value, comparison: Comparison, wanted: &Value) -> bool {
+    let is_host = ["name", "pnode"].contains(&field);
+    let equal = value == wanted || (is_host && is_short_name(value, wanted));
+    let ordering = match (value, wanted) {
+        (Value::String(value), Value::String(wanted)) => Some(value.cmp(wanted)),
+        _ => value.as_f64().zip(wanted.as_f64()).map(|(value, wanted)| value.total_cmp(&wanted)),
+    };
+    match comparison {
+        Comparison::Equal => equal,
+        Comparison::NotEqual => !equal,
+        Comparison::Less => ordering.is_some_and(std::cmp::Ordering::is_lt),
+        Comparison::AtMost => ordering.is_some_and(std::cmp::Ordering::is_le),
+        Comparison::Greater => ordering.is_some_and(std::cmp::Ordering::is_gt),
+        Comparison::AtLeast => ordering.is_some_and(std::cmp::Ordering::is_ge),
+    }
+}
+
+fn is_short_name(value: &Value, wanted: &Value) -> bool {
+    match (value.as_str(), wanted.as_str()) {
+        (Some(name), Some(wanted)) => name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.')),
+        _ => false,
+    }
+}
+
+impl Pattern {
+    fn new(pattern: &str) -> Self {
+        let at_start = pattern.starts_with('^');
+        let at_end = pattern.ends_with('$');
+        Self { text: pattern.trim_start_matches('^').trim_end_matches('$').to_owned(), at_start, at_end }
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        match (self.at_start, self.at_end) {
+            (true, true) => text == self.text,
+            (true, false) => text.starts_with(&self.text),
+            (false, true) => text.ends_with(&self.text),
+            (false, false) => text.contains(&self.text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn passes(filter: &Value) -> bool {
+        let cell = |field: &str| match field {
+            "name" => Some(json!("inst1.example.com")),
+            "size" => Some(json!(7)),
+            "up" => Some(json!(true)),
+            "tags" => Some(json!(["a", "b"])),
+            _ => None,
+        };
+        Filter::parse(filter).unwrap().passes(&cell)
+    }
+
+    #[test]
+    fn filters_select() {
+        for (filter, expected) in [
+            (json!(null), true),
+            (json!(["==", "name", "inst1.example.com"]), true),
+            (json!(["=", "name", "inst1"]), true),
+            (json!(["==", "name", "inst"]), false),
+            (json!(["!=", "size", 7]), false),
+            (json!(["|", ["<", "size", 5], [">=", "size", 7]]), true),
+            (json!(["&", ["?", "up"], ["!", ["=[]", "tags", "b"]]]), false),
+            (json!(["=~", "name", "^inst1"]), true),
+            (json!(["==", "unset", "x"]), true),
+        ] {
+            assert_eq!(passes(&filter), expected, "{filter}");
+        }
+    }
+
+    #[test]
+    fn broken_filters_are_refused() {
+        for filter in
+            [json!(["=="]), json!("x"), json!(["==", "name", null]), json!(["~~", "a", "b"]), json!([])]
+        {
+            assert!(Filter::parse(&filter).is_err(), "{filter}");
+        }
+        let filter = Filter::parse(&json!(["&", ["==", "nofield", 1]])).unwrap();
+        let failure = filter.check(&|field| field == "name").unwrap_err();
+        assert_eq!(failure.encode(), json!(["ParameterError", ["Can't find field named 'nofield'"]]));
+    }
+}

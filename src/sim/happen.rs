@@ -1,0 +1,180 @@
+//! What events do to the box.
+
+use std::time::Duration;
+
+use serde_json::{Map, json};
+use tracing::trace;
+
+use super::engine::Engine;
+use super::events::Event;
+use super::model::{Instance, Live, Power};
+use super::names::Name;
+use super::opcodes::{Opcode, Work};
+use crate::cluster::AdminState;
+use crate::memory::files;
+
+impl Engine {
+    /// Has something happen now.
+    pub fn apply(&mut self, event: &Event) {
+        self.change(event);
+        self.settle();
+    }
+
+    fn change(&mut self, event: &Event) {
+        match event {
+            Event::PowerOff(name) => self.model.power_off(name),
+            Event::PowerOn(name) => {
+                let boot = self.model.seed.duration(self.model.timing.boot, &format!("boot of {name}"));
+                self.model.power_on(name, self.now + boot);
+            }
+            Event::Link(name, link) => self.change_node(name, |node| node.link = *link),
+            Event::Offline(name, offline) => self.change_node(name, |node| node.offline = *offline),
+            Event::Crash(name) => self.change_instance(name, |instance| instance.live = Live::Absent),
+            Event::UserShutdown(name) => self.change_instance(name, |instance| {
+                if let Live::Running(node) = &instance.live {
+                    instance.live = Live::Stopped(node.clone());
+                }
+            }),
+            Event::Stop(name) => self.change_instance(name, |instance| {
+                instance.admin_state = AdminState::Down;
+                instance.set_by_user = false;
+                instance.live = Live::Absent;
+                instance.detach_disks();
+            }),
+            Event::TakeOut(name) => self.change_instance(name, |instance| {
+                instance.admin_state = AdminState::Offline;
+                instance.live = Live::Absent;
+                instance.detach_disks();
+            }),
+            Event::Start(name) => self.start_by_hand(name),
+            Event::Move(name) => self.change_instance(name, |instance| {
+                let Some(target) = instance.secondaries().first().map(|node| (*node).to_owned()) else {
+                    return;
+                };
+                if instance.is_running() {
+                    instance.live = Live::Running(target.clone());
+                }
+                instance.primary = target;
+            }),
+            Event::Remove(name) => {
+                self.model.instances.remove(&Name::from(name.as_str()));
+            }
+            Event::Repair(name) => self.change_instance(name, |instance| {
+                instance.habits.start = None;
+                instance.habits.activate = None;
+                instance.habits.shutdown = None;
+                instance.habits.dies_after = None;
+                instance.disks.iter_mut().for_each(|disk| disk.missing_on.clear());
+            }),
+            Event::Occupy(name, duration) => self.occupy(name, *duration),
+            Event::StandAlone(name) => self.change_sides(name, |side| side.stand_alone = side.attached),
+            Event::LoseDisk(name, node) => {
+                self.change_sides(name, |side| side.diskless |= side.node == *node);
+            }
+            Event::SplitBrain(name) => self.change_sides(name, |side| side.behind = true),
+            Event::Drain(drained) => self.model.drained = *drained,
+            Event::Pause(duration) => self.pause(*duration),
+            Event::Cancel(summary) => self.cancel_all(summary),
+            Event::Fault(fault) => self.faults.add(fault.clone()),
+            Event::StopLuxid { can_start } => {
+                self.luxid.runs = false;
+                self.luxid.can_start = *can_start;
+                self.luxid.life += 1;
+            }
+            Event::StartLuxid => self.luxid.runs = true,
+            Event::MasterFailover(name) => {
+                self.model.master.clone_from(name);
+                self.model.luxid_on.clone_from(name);
+            }
+        }
+    }
+
+    fn change_node(&mut self, name: &str, change: impl FnOnce(&mut super::model::Node)) {
+        if let Some(node) = self.model.nodes.get_mut(&Name::from(name)) {
+            change(node);
+        }
+    }
+
+    fn change_instance(&mut self, name: &str, change: impl FnOnce(&mut Instance)) {
+        if let Some(instance) = self.model.instance_mut(name) {
+            change(instance);
+        }
+    }
+
+    fn change_sides(&mut self, name: &str, change: impl Fn(&mut super::drbd::Side)) {
+        self.change_instance(name, |instance| {
+            let mirrors = instance.disks.iter_mut().filter_map(|disk| disk.mirror.as_mut());
+            mirrors.flat_map(|mirror| &mut mirror.sides).for_each(change);
+        });
+    }
+
+    fn start_by_hand(&mut self, name: &str) {
+        let Some(primary) = self.model.instance(name).map(|instance| instance.primary.clone()) else {
+            return;
+        };
+        let up = self.model.node(&primary).is_some_and(|node| node.power == Power::On);
+        self.change_instance(name, |instance| {
+            instance.admin_state = AdminState::Up;
+            instance.set_by_user = false;
+            if up {
+                instance.live = Live::Running(primary.clone());
+                instance.disks_active = true;
+                let mirrors = instance.disks.iter_mut().filter_map(|disk| disk.mirror.as_mut());
+                mirrors.for_each(|mirror| {
+                    mirror.sides.iter_mut().for_each(|side| {
+                        side.attached = true;
+                        side.stand_alone = false;
+                    });
+                });
+            }
+        });
+    }
+
+    /// Submits a job that does nothing but hold locks.
+    fn occupy(&mut self, name: &str, duration: Duration) {
+        let reason = json!([["gnt:client:gnt-instance", "replace-disks", 0]]);
+        let input = [
+            ("OP_ID", json!("OP_INSTANCE_REPLACE_DISKS")),
+            ("instance_name", json!(name)),
+            ("priority", json!(0)),
+            ("reason", reason),
+        ];
+        let opcode = Opcode {
+            work: Work::Occupy { instance: name.to_owned(), duration },
+            summary: format!("INSTANCE_REPLACE_DISKS({name})"),
+            priority: 0,
+            depends: Vec::new(),
+            input: Map::from_iter(input.map(|(key, value)| (key.to_owned(), value))),
+        };
+        self.submit(vec![opcode]);
+    }
+
+    /// Writes the pause file as the node daemon does.
+    pub(super) fn pause(&mut self, duration: Option<Duration>) {
+        let until = duration.map(|duration| (self.epoch + self.now + duration).as_secs());
+        self.pause_until(until);
+    }
+
+    pub(super) fn pause_until(&mut self, until: Option<u64>) {
+        self.model.paused_until = until;
+        let Some(path) = &self.pause_file else { return };
+        let written = match until {
+            Some(until) => files::replace(path, format!("{until}\n").as_bytes(), |_| Ok(())).map(drop),
+            None => match std::fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+                _ => Ok(()),
+            },
+        };
+        if let Err(error) = written {
+            trace!("The box cannot write the pause file: {error:#}");
+        }
+    }
+
+    fn cancel_all(&mut self, summary: &str) {
+        let fits = |job: &&super::jobs::Job| job.summaries().contains(&summary);
+        let ids: Vec<u64> = self.jobs.values().filter(fits).map(|job| job.id).collect();
+        for id in ids {
+            self.cancel(id);
+        }
+    }
+}

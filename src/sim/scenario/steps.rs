@@ -1,0 +1,370 @@
+//! The steps of a scenario file.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{Misfit, full_name};
+use crate::cli::{self, Refusal, Request};
+use crate::sim::events::{Event, Trigger};
+use crate::sim::faults::{Fault, FaultKind};
+use crate::sim::model::{Link, Model};
+use crate::sim::names::Name;
+use crate::sim::span::deserialize_some_duration;
+use crate::watch::Options;
+
+/// One step of a scenario.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Number of its line in the file.
+    pub offset: usize,
+    /// What is done.
+    pub kind: StepKind,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepKind {
+    /// The watcher is run.
+    Run(Run),
+    /// Time passes.
+    Wait(Duration),
+    /// Something happens, at once.
+    Happen(Vec<Event>),
+    /// A file below the node's root is written, or removed when there is no content. `GROUP` in the path and in the
+    /// content stands for the UUID of the first group, `NOW` in the content for the time in seconds.
+    Write {
+        /// The path below the root.
+        path: String,
+        /// What it shall contain.
+        content: Option<String>,
+    },
+    /// Somebody holds the lock of a file below the node's root from now on, or lets it go.
+    Lock {
+        /// The path below the root.
+        path: String,
+        /// Whether it is held.
+        held: bool,
+    },
+}
+
+/// A run of the watcher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// The command line, without the program's name. `GROUP` stands for the UUID of the first group.
+    pub arguments: Vec<String>,
+    /// Name of the node on which it runs; the master when not given.
+    pub node: Option<String>,
+    /// The exit code that it must have; any when not given.
+    pub exit: Option<u8>,
+    /// What happens while it runs.
+    pub during: Vec<(Trigger, Event)>,
+}
+
+impl Run {
+    /// The options that its command line means, with `group` for `GROUP`.
+    ///
+    /// # Errors
+    /// When the watcher refuses the command line.
+    pub fn options(&self, group: &str) -> Result<Options, String> {
+        let arguments = self.arguments.iter().map(|argument| argument.replace("GROUP", group));
+        let request =
+            cli::parse(std::iter::once("ganeti-watcher".to_owned()).chain(arguments).map(Into::into));
+        match request {
+            Ok(Request::Watch(options)) => Ok(options),
+            Ok(Request::Simulate(_)) => Err("a simulation cannot simulate".to_owned()),
+            Err(Refusal::Answer(text) | Refusal::Usage(text) | Refusal::BadValue(text)) => Err(text),
+        }
+    }
+}
+
+type Names = Option<Vec<Spanned<String>>>;
+/// A key, the names given with it, and what happens to each.
+type OfNames<'a> = (&'static str, &'a Names, &'a dyn Fn(String) -> Event);
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(super) struct StepSpec {
+    // Runs.
+    run: Option<Spanned<Vec<String>>>,
+    node: Option<Spanned<String>>,
+    exit: u8,
+    during: Vec<Spanned<StepSpec>>,
+    // When, during a run.
+    #[serde(deserialize_with = "deserialize_some_duration")]
+    after: Option<Duration>,
+    on_start: Option<String>,
+    on_end: Option<String>,
+    on_submit: Option<String>,
+    // Time and files.
+    #[serde(deserialize_with = "deserialize_some_duration")]
+    wait: Option<Duration>,
+    write: Option<String>,
+    content: Option<String>,
+    remove_file: Option<String>,
+    hold_lock: Option<String>,
+    release_lock: Option<String>,
+    // Nodes.
+    power_off: Names,
+    power_on: Names,
+    cut: Names,
+    silence: Names,
+    restore: Names,
+    offline: Names,
+    online: Names,
+    master_failover: Option<Spanned<String>>,
+    // Instances.
+    crash: Names,
+    user_shutdown: Names,
+    stop: Names,
+    start: Names,
+    take_out: Names,
+    r#move: Names,
+    remove: Names,
+    repair: Names,
+    occupy: Names,
+    #[serde(rename = "for", deserialize_with = "deserialize_some_duration")]
+    duration: Option<Duration>,
+    stand_alone: Names,
+    split_brain: Names,
+    lose_disk: Names,
+    on: Option<Spanned<String>>,
+    // Queue and pause.
+    drain: Option<bool>,
+    #[serde(deserialize_with = "deserialize_some_duration")]
+    pause: Option<Duration>,
+    resume: Option<bool>,
+    cancel: Option<String>,
+    // luxid.
+    luxid: Option<Spanned<String>>,
+    method: Option<String>,
+    what: Option<String>,
+    calls_before: u32,
+    times: Option<u32>,
+    #[serde(deserialize_with = "deserialize_some_duration")]
+    delay: Option<Duration>,
+    text: Option<String>,
+    class: Option<String>,
+}
+
+struct Reader<'a> {
+    model: &'a Model,
+    domain: &'a str,
+}
+
+pub(super) fn build(specs: &[Spanned<StepSpec>], model: &Model, domain: &str) -> Result<Vec<Step>, Misfit> {
+    let reader = Reader { model, domain };
+    specs.iter().map(|spec| reader.step(spec)).collect()
+}
+
+fn misfit(spec: &Spanned<StepSpec>, problem: String) -> Misfit {
+    Misfit { at: spec.span().start, key: None, problem }
+}
+
+impl Reader<'_> {
+    fn step(&self, spanned: &Spanned<StepSpec>) -> Result<Step, Misfit> {
+        let spec = spanned.get_ref();
+        if trigger(spec).is_some() {
+            let text = "'after' and the 'on-' keys are for what happens during a run".to_owned();
+            return Err(misfit(spanned, text));
+        }
+        let mut kinds: Vec<(&str, StepKind)> = Vec::new();
+        if let Some(run) = &spec.run {
+            kinds.push(("run", StepKind::Run(self.run(spec, run)?)));
+        }
+        if let Some(wait) = spec.wait {
+            kinds.push(("wait", StepKind::Wait(wait)));
+        }
+        for (key, path, content) in
+            [("write", &spec.write, &spec.content), ("remove-file", &spec.remove_file, &None)]
+        {
+            if let Some(path) = path {
+                kinds.push((key, StepKind::Write { path: path.clone(), content: content.clone() }));
+            }
+        }
+        for (key, path, held) in
+            [("hold-lock", &spec.hold_lock, true), ("release-lock", &spec.release_lock, false)]
+        {
+            if let Some(path) = path {
+                kinds.push((key, StepKind::Lock { path: path.clone(), held }));
+            }
+        }
+        for (key, events) in self.events(spec)? {
+            kinds.push((key, StepKind::Happen(events)));
+        }
+        let kind = only(spanned, kinds)?;
+        Ok(Step { offset: spanned.span().start, kind })
+    }
+
+    fn run(&self, spec: &StepSpec, arguments: &Spanned<Vec<String>>) -> Result<Run, Misfit> {
+        let mut during = Vec::new();
+        for spanned in &spec.during {
+            let Some(trigger) = trigger(spanned.get_ref()) else {
+                let text =
+                    "what happens during a run needs one of: after, on-start, on-end, on-submit".to_owned();
+                return Err(misfit(spanned, text));
+            };
+            let trigger = match trigger {
+                Trigger::At(after) => Trigger::At(after),
+                Trigger::OnStart(summary) => Trigger::OnStart(self.summary(&summary)),
+                Trigger::OnEnd(summary) => Trigger::OnEnd(self.summary(&summary)),
+                Trigger::OnSubmit(summary) => Trigger::OnSubmit(self.summary(&summary)),
+            };
+            let events = only(spanned, self.events(spanned.get_ref())?)?;
+            during.extend(events.into_iter().map(|event| (trigger.clone(), event)));
+        }
+        let node = spec.node.as_ref().map(|node| self.node(node, "node")).transpose()?;
+        let run = Run { arguments: arguments.get_ref().clone(), node, exit: Some(spec.exit), during };
+        let group = "00000000-0000-0000-0000-000000000000";
+        run.options(group).map_err(|problem| Misfit::at(arguments, "run", problem))?;
+        Ok(run)
+    }
+
+    /// What happens, by the key that says so.
+    fn events(&self, spec: &StepSpec) -> Result<Vec<(&'static str, Vec<Event>)>, Misfit> {
+        let mut found = Vec::new();
+        let of_nodes: [OfNames<'_>; 7] = [
+            ("power-off", &spec.power_off, &Event::PowerOff),
+            ("power-on", &spec.power_on, &Event::PowerOn),
+            ("cut", &spec.cut, &|node| Event::Link(node, Link::Cut)),
+            ("silence", &spec.silence, &|node| Event::Link(node, Link::Silent)),
+            ("restore", &spec.restore, &|node| Event::Link(node, Link::Up)),
+            ("offline", &spec.offline, &|node| Event::Offline(node, true)),
+            ("online", &spec.online, &|node| Event::Offline(node, false)),
+        ];
+        for (key, names, event) in of_nodes {
+            if let Some(names) = names {
+                let all = || self.model.nodes.keys().map(Name::to_string).collect();
+                let names = expand(names, all, |name| self.node(name, key))?;
+                found.push((key, names.into_iter().map(event).collect()));
+            }
+        }
+        let length = spec.duration.unwrap_or(Duration::from_secs(600));
+        let lost_on = spec.on.as_ref().map(|node| self.node(node, "on")).transpose()?.unwrap_or_default();
+        let of_instances: [OfNames<'_>; 12] = [
+            ("crash", &spec.crash, &Event::Crash),
+            ("user-shutdown", &spec.user_shutdown, &Event::UserShutdown),
+            ("stop", &spec.stop, &Event::Stop),
+            ("start", &spec.start, &Event::Start),
+            ("take-out", &spec.take_out, &Event::TakeOut),
+            ("move", &spec.r#move, &Event::Move),
+            ("remove", &spec.remove, &Event::Remove),
+            ("repair", &spec.repair, &Event::Repair),
+            ("occupy", &spec.occupy, &|name| Event::Occupy(name, length)),
+            ("stand-alone", &spec.stand_alone, &Event::StandAlone),
+            ("split-brain", &spec.split_brain, &Event::SplitBrain),
+            ("lose-disk", &spec.lose_disk, &|name| Event::LoseDisk(name, lost_on.clone())),
+        ];
+        for (key, names, event) in of_instances {
+            if let Some(names) = names {
+                let all = || self.model.instances.keys().map(Name::to_string).collect();
+                let names = expand(names, all, |name| self.instance(name, key))?;
+                found.push((key, names.into_iter().map(event).collect()));
+            }
+        }
+        let single = [
+            ("drain", spec.drain.map(Event::Drain)),
+            ("pause", spec.pause.map(|length| Event::Pause(Some(length)))),
+            ("resume", spec.resume.map(|_| Event::Pause(None))),
+            ("cancel", spec.cancel.as_ref().map(|summary| Event::Cancel(self.summary(summary)))),
+            ("luxid", spec.luxid.as_ref().map(|kind| luxid_event(spec, kind)).transpose()?),
+            (
+                "master-failover",
+                match &spec.master_failover {
+                    Some(node) => Some(Event::MasterFailover(self.node(node, "master-failover")?)),
+                    None => None,
+                },
+            ),
+        ];
+        found.extend(single.into_iter().filter_map(|(key, event)| Some((key, vec![event?]))));
+        Ok(found)
+    }
+
+    fn node(&self, name: &Spanned<String>, key: &'static str) -> Result<String, Misfit> {
+        let full = full_name(name.get_ref(), self.domain);
+        match self.model.node(&full) {
+            Some(_) => Ok(full),
+            None => Err(Misfit::at(name, key, format!("there is no node '{full}'"))),
+        }
+    }
+
+    fn instance(&self, name: &Spanned<String>, key: &'static str) -> Result<String, Misfit> {
+        let full = full_name(name.get_ref(), self.domain);
+        match self.model.instance(&full) {
+            Some(_) => Ok(full),
+            None => Err(Misfit::at(name, key, format!("there is no instance '{full}'"))),
+        }
+    }
+
+    /// A job's summary, in which names may be short and `GROUP` stands for the UUID of the first group.
+    fn summary(&self, summary: &str) -> String {
+        let Some((opcode, name)) = summary.split_once('(') else { return summary.to_owned() };
+        let name = name.trim_end_matches(')');
+        let subject = match name {
+            "GROUP" => self.model.groups.values().next().map(|group| group.uuid.clone()).unwrap_or_default(),
+            name if opcode.starts_with("GROUP") => name.to_owned(),
+            name => full_name(name, self.domain),
+        };
+        format!("{opcode}({subject})")
+    }
+}
+
+fn trigger(spec: &StepSpec) -> Option<Trigger> {
+    let after = spec.after.map(Trigger::At);
+    let start = spec.on_start.clone().map(Trigger::OnStart);
+    let end = spec.on_end.clone().map(Trigger::OnEnd);
+    after.or(start).or(end).or_else(|| spec.on_submit.clone().map(Trigger::OnSubmit))
+}
+
+fn only<T>(spec: &Spanned<StepSpec>, mut found: Vec<(&str, T)>) -> Result<T, Misfit> {
+    match (found.len(), found.pop()) {
+        (1, Some((_, one))) => Ok(one),
+        (0, _) | (_, None) => Err(misfit(spec, "nothing is done here".to_owned())),
+        (_, Some((last, _))) => {
+            let keys: Vec<&str> = found.iter().map(|(key, _)| *key).chain([last]).collect();
+            let text = format!("a step does one thing, this one has: {}", keys.join(", "));
+            Err(misfit(spec, text))
+        }
+    }
+}
+
+fn expand(
+    names: &[Spanned<String>],
+    all: impl FnOnce() -> Vec<String>,
+    one: impl Fn(&Spanned<String>) -> Result<String, Misfit>,
+) -> Result<Vec<String>, Misfit> {
+    match names {
+        [name] if name.get_ref() == "all" => Ok(all()),
+        names => names.iter().map(one).collect(),
+    }
+}
+
+fn luxid_event(spec: &StepSpec, kind: &Spanned<String>) -> Result<Event, Misfit> {
+    let text = || spec.text.clone().unwrap_or_default();
+    let kind = match kind.get_ref().as_str() {
+        "stop" => return Ok(Event::StopLuxid { can_start: true }),
+        "break" => return Ok(Event::StopLuxid { can_start: false }),
+        "start" => return Ok(Event::StartLuxid),
+        "slow" => FaultKind::Slow(spec.delay.unwrap_or(Duration::from_secs(30))),
+        "silent" => FaultKind::Silent,
+        "close-before" => FaultKind::CloseBefore,
+        "close-after" => FaultKind::CloseAfter,
+        "close-within" => FaultKind::CloseWithin,
+        "answer" => FaultKind::Answer(text()),
+        "error" => FaultKind::Error(spec.class.clone().unwrap_or_else(|| "GenericError".to_owned()), text()),
+        other => {
+            let known =
+                "stop, break, start, slow, silent, close-before, close-after, close-within, answer, error";
+            return Err(Misfit::at(kind, "luxid", format!("'{other}' is none of {known}")));
+        }
+    };
+    let times = spec.times.or(Some(1)).filter(|times| *times > 0);
+    Ok(Event::Fault(Fault {
+        kind,
+        method: spec.method.clone(),
+        what: spec.what.clone(),
+        after: spec.calls_before,
+        times,
+    }))
+}

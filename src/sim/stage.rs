@@ -1,0 +1,202 @@
+//! Where a story is played: a box, and below a directory what Ganeti keeps on each node.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use tokio::time::sleep;
+
+use super::ClusterInABox;
+use super::engine::Engine;
+use super::names::Name;
+use super::scenario::Scenario;
+use crate::armed::Armed;
+use crate::layout::Layout;
+use crate::luxi::Connector;
+use crate::luxi::client::{LocalFuture, Stream};
+use crate::memory::files;
+use crate::node::daemons::Daemons;
+
+/// A box with the files of its nodes.
+#[derive(Debug)]
+pub struct Stage {
+    /// The box.
+    pub cluster: ClusterInABox,
+    root: PathBuf,
+    locks: BTreeMap<PathBuf, File>,
+}
+
+impl Stage {
+    /// Sets a stage up below `root`, which must exist. Needs a runtime.
+    ///
+    /// # Errors
+    /// When files cannot be written there.
+    pub fn set_up(scenario: &Scenario, root: &Path) -> Result<Self> {
+        let root = root.canonicalize().with_context(|| format!("cannot use '{}'", root.display()))?;
+        let mut engine = Engine::new(scenario.model.clone(), scenario.epoch);
+        let stage = |cluster| Self { cluster, root: root.clone(), locks: BTreeMap::new() };
+        let master = engine.model.master.clone();
+        engine.pause_file = Some(layout(&root, &master)?.pause_file());
+        let stage = stage(ClusterInABox::start(engine));
+        stage.write_ssconf(&master)?;
+        Ok(stage)
+    }
+
+    /// Name of the master node.
+    #[must_use]
+    pub fn master(&self) -> String {
+        self.cluster.look(|engine| engine.model.master.clone())
+    }
+
+    /// UUIDs and names of the groups, in natural order of names.
+    #[must_use]
+    pub fn groups(&self) -> Vec<(String, String)> {
+        let groups = |engine: &Engine| {
+            engine.model.groups.iter().map(|(name, group)| (group.uuid.clone(), name.to_string())).collect()
+        };
+        self.cluster.look(groups)
+    }
+
+    /// The layout of a node: `GANETI_ROOTDIR` is a directory of its name below the stage's.
+    ///
+    /// # Errors
+    /// When the node's name cannot be the name of a directory.
+    pub fn layout(&self, node: &str) -> Result<Layout> {
+        layout(&self.root, node)
+    }
+
+    /// The directory of a node.
+    #[must_use]
+    pub fn directory(&self, node: &str) -> PathBuf {
+        self.root.join(node)
+    }
+
+    /// Writes what Ganeti would have told the node about the cluster, with the directories for it.
+    ///
+    /// # Errors
+    /// When files cannot be written.
+    pub fn write_ssconf(&self, node: &str) -> Result<()> {
+        let layout = self.layout(node)?;
+        let directory = self.directory(node);
+        for below in ["var/log/ganeti", "var/lock", "var/lib/ganeti", "var/run/ganeti/socket", "etc/ganeti"] {
+            let directory = directory.join(below);
+            fs::create_dir_all(&directory)
+                .with_context(|| format!("cannot make '{}'", directory.display()))?;
+        }
+        let mut groups = String::new();
+        for (uuid, name) in self.groups() {
+            // Writing to a String does not fail.
+            let _written = writeln!(groups, "{uuid} {name}");
+        }
+        let lines = |names: Vec<String>| names.iter().map(|name| format!("{name}\n")).collect::<String>();
+        let nodes = self.cluster.look(|engine| engine.model.nodes.keys().map(Name::to_string).collect());
+        let instances =
+            self.cluster.look(|engine| engine.model.instances.keys().map(Name::to_string).collect());
+        let (name, version) =
+            self.cluster.look(|engine| (engine.model.name.clone(), engine.model.software_version.clone()));
+        for (key, value) in [
+            ("master_node", format!("{}\n", self.master())),
+            ("nodegroups", groups),
+            ("node_list", lines(nodes)),
+            ("instance_list", lines(instances)),
+            ("cluster_name", format!("{name}\n")),
+            ("release_version", format!("{version}\n")),
+            ("maintain_node_health", "False\n".to_owned()),
+            ("hypervisor_list", "fake\n".to_owned()),
+        ] {
+            files::replace(&layout.ssconf(key), value.as_bytes(), |_| Ok(())).map(drop)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a file below the directory of the master, or removes it. See [`super::scenario::StepKind::Write`].
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    pub fn write(&self, path: &str, content: Option<&str>) -> Result<()> {
+        let path = self.path(path);
+        match content {
+            Some(content) => {
+                let now = crate::clock::Clock::since_epoch(&self.cluster.clock()).as_secs();
+                let content = self.with_group(content).replace("NOW", &now.to_string());
+                files::replace(&path, content.as_bytes(), |_| Ok(())).map(drop)
+            }
+            None => fs::remove_file(&path).with_context(|| format!("cannot remove '{}'", path.display())),
+        }
+    }
+
+    /// Holds the lock of a file on the master, or lets it go.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub fn lock(&mut self, path: &str, held: bool) -> Result<()> {
+        let path = self.path(path);
+        if !held {
+            self.locks.remove(&path);
+            return Ok(());
+        }
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(&path);
+        let file = file.with_context(|| format!("cannot open '{}'", path.display()))?;
+        file.try_lock().with_context(|| format!("cannot lock '{}'", path.display()))?;
+        self.locks.insert(path, file);
+        Ok(())
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.directory(&self.master()).join(self.with_group(path).trim_start_matches('/'))
+    }
+
+    /// The text with the UUID of the first group for `GROUP`.
+    #[must_use]
+    pub fn with_group(&self, text: &str) -> String {
+        let groups = self.groups();
+        text.replace("GROUP", groups.first().map(|(uuid, _)| uuid.as_str()).unwrap_or_default())
+    }
+}
+
+fn layout(root: &Path, node: &str) -> Result<Layout> {
+    Ok(Layout::new(Some(root.join(node).into()), Some(node.into()))?)
+}
+
+/// The box as one of its nodes sees it: luxid listens on the master only.
+#[derive(Debug)]
+pub struct OnNode<'a> {
+    /// The box.
+    pub cluster: &'a ClusterInABox,
+    /// Name of the node.
+    pub node: &'a str,
+}
+
+impl Connector for OnNode<'_> {
+    fn connect(&self) -> LocalFuture<'_, io::Result<Box<dyn Stream>>> {
+        Box::pin(async {
+            if self.cluster.look(|engine| engine.model.luxid_on != self.node) {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            Ok(Box::new(self.cluster.connect()?) as Box<dyn Stream>)
+        })
+    }
+
+    fn address(&self) -> String {
+        "/var/run/ganeti/socket/ganeti-query".to_owned()
+    }
+}
+
+impl Daemons for OnNode<'_> {
+    fn check_and_start<'a>(&'a self, _armed: &'a Armed, daemon: &'a str) -> LocalFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if daemon != "ganeti-luxid" || self.cluster.listens() {
+                return Ok(());
+            }
+            sleep(self.cluster.look(|engine| engine.model.timing.daemon_start.to)).await;
+            if !self.cluster.start_luxid() {
+                anyhow::bail!("Can't start daemon '{daemon}': 'check-and-start' failed (exit status: 1)");
+            }
+            Ok(())
+        })
+    }
+}

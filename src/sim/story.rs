@@ -1,0 +1,187 @@
+//! A scenario as it is played: its steps one after the other, and a record of every run.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use super::jobs::Job;
+use super::scenario::{Run, Scenario, StepKind};
+use super::stage::{OnNode, Stage};
+use crate::armed::Armed;
+use crate::clock::Clock;
+use crate::logging;
+use crate::luxi::client::LocalFuture;
+use crate::memory::files::read_text;
+use crate::watch::{self, Context, Ended};
+
+/// No run takes longer, in the box's time.
+const LONGEST_RUN: Duration = Duration::from_secs(86_400);
+const LONGEST_FILE: u64 = 64 << 20;
+/// What the log lines name as the process: a real one would not be the same twice.
+const PID: u32 = 4242;
+
+/// How the watcher is run.
+pub trait Watcher {
+    /// Makes one run on the named node and returns its exit code.
+    ///
+    /// # Errors
+    /// When it could not be run at all.
+    fn run<'a>(&'a self, stage: &'a Stage, node: &'a str, run: &'a Run) -> LocalFuture<'a, Result<u8>>;
+}
+
+/// What one run did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunRecord {
+    /// The command line.
+    pub command: String,
+    /// The exit code.
+    pub exit: u8,
+    /// When it began and when it ended, since 1970.
+    pub time: (Duration, Duration),
+    /// What it wrote into the log.
+    pub log: String,
+    /// The jobs that are new since the last run.
+    pub jobs: Vec<Job>,
+    /// Name of each group with what its state file then was; `None` when there is none.
+    pub states: Vec<(String, Option<Value>)>,
+    /// Name of each group, and at last `cluster`, with the content of its status file.
+    pub statuses: Vec<(String, Option<String>)>,
+}
+
+/// What became of a scenario.
+#[derive(Debug)]
+pub struct Record {
+    /// The runs in order.
+    pub runs: Vec<RunRecord>,
+    /// The stage as the last step left it.
+    pub stage: Stage,
+}
+
+/// Plays a scenario in virtual time with this program as the watcher.
+///
+/// # Errors
+/// See [`play`].
+pub fn play_in_virtual_time(scenario: &Scenario, root: &Path) -> Result<Record> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
+    runtime.block_on(play(scenario, root, &InProcess))
+}
+
+/// Plays a scenario below the directory `root`.
+///
+/// # Errors
+/// When the stage cannot be set up or a step cannot be taken, when something that was to happen during a run did not,
+/// and when a run ends otherwise than the scenario says.
+pub async fn play(scenario: &Scenario, root: &Path, watcher: &dyn Watcher) -> Result<Record> {
+    let mut record = Record { runs: Vec::new(), stage: Stage::set_up(scenario, root)? };
+    for step in &scenario.steps {
+        take(&mut record, &step.kind, watcher).await?;
+    }
+    Ok(record)
+}
+
+/// Takes one step.
+///
+/// # Errors
+/// As [`play`].
+pub async fn take(record: &mut Record, step: &StepKind, watcher: &dyn Watcher) -> Result<()> {
+    let stage = &mut record.stage;
+    match step {
+        StepKind::Wait(length) => sleep(*length).await,
+        StepKind::Happen(events) => events.iter().for_each(|event| stage.cluster.apply(event)),
+        StepKind::Write { path, content } => stage.write(path, content.as_deref())?,
+        StepKind::Lock { path, held } => stage.lock(path, *held)?,
+        StepKind::Run(run) => {
+            let seen = record.runs.iter().map(|run| run.jobs.len()).sum();
+            let number = record.runs.len() + 1;
+            let made = make(&record.stage, run, watcher, seen).await;
+            let made = made.with_context(|| format!("run {number}"))?;
+            if run.exit.is_some_and(|exit| exit != made.exit) {
+                bail!("run {number} ended with exit code {}; its log:\n{}", made.exit, made.log);
+            }
+            record.runs.push(made);
+        }
+    }
+    Ok(())
+}
+
+async fn make(stage: &Stage, run: &Run, watcher: &dyn Watcher, seen: usize) -> Result<RunRecord> {
+    let node = run.node.clone().unwrap_or_else(|| stage.master());
+    stage.write_ssconf(&node)?;
+    for (trigger, event) in &run.during {
+        stage.cluster.plan(trigger.clone(), event.clone());
+    }
+    let log_file = stage.layout(&node)?.log_dir().join(logging::LOG_FILE);
+    let logged_before = text_of(&log_file).unwrap_or_default().len();
+    let began = stage.cluster.clock().since_epoch();
+    let exit = match timeout(LONGEST_RUN, watcher.run(stage, &node, run)).await {
+        Ok(exit) => exit?,
+        Err(_) => bail!("it did not end within a day"),
+    };
+    let missed = stage.cluster.change(super::engine::Engine::drop_plans);
+    if !missed.is_empty() {
+        bail!("it ended before this came: {missed:?}");
+    }
+    let command = run.arguments.iter().map(|argument| format!(" {argument}")).collect::<String>();
+    let log = text_of(&log_file).unwrap_or_default().split_off(logged_before);
+    let layout = stage.layout(&stage.master())?;
+    let mut states = Vec::new();
+    let mut statuses = Vec::new();
+    for (uuid, name) in stage.groups() {
+        states.push((name.clone(), text_of(&layout.group_state(&uuid)).map(|text| state(&text))));
+        statuses.push((name, text_of(&layout.group_instance_status(&uuid))));
+    }
+    statuses.push(("cluster".to_owned(), text_of(&layout.instance_status())));
+    Ok(RunRecord {
+        command: format!("ganeti-watcher{command}"),
+        exit,
+        time: (began, stage.cluster.clock().since_epoch()),
+        log,
+        jobs: stage.cluster.look(|engine| engine.jobs().values().skip(seen).cloned().collect()),
+        states,
+        statuses,
+    })
+}
+
+fn text_of(path: &Path) -> Option<String> {
+    read_text(path, LONGEST_FILE).ok()
+}
+
+/// The state as a value; text that is no JSON stands for itself.
+fn state(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+/// This program's own watcher, in this process and on its runtime.
+#[derive(Debug, Clone, Copy)]
+pub struct InProcess;
+
+impl Watcher for InProcess {
+    fn run<'a>(&'a self, stage: &'a Stage, node: &'a str, run: &'a Run) -> LocalFuture<'a, Result<u8>> {
+        Box::pin(async move {
+            let group = stage.with_group("GROUP");
+            let options = run.options(&group).map_err(anyhow::Error::msg)?;
+            let layout = stage.layout(node)?;
+            let clock = stage.cluster.clock();
+            let _log = logging::scoped(&layout.log_dir(), options.debug, clock, PID)
+                .context("cannot open the log file")?;
+            let on_node = OnNode { cluster: &stage.cluster, node };
+            let armed = Armed::unless(options.dry_run);
+            let context = Context {
+                options: &options,
+                layout: &layout,
+                clock: &clock,
+                luxid: &on_node,
+                daemons: &on_node,
+                armed: armed.as_ref(),
+            };
+            Ok(match watch::run(&context).await {
+                Ended::Done => 0,
+                Ended::Failed => 1,
+                Ended::NotMaster => 11,
+            })
+        })
+    }
+}

@@ -1,0 +1,237 @@
+//! What a scenario's record looks like as text: the expectations in `tests/scenarios`, and what the oracle compares.
+
+use std::collections::BTreeMap;
+
+use ganeti_watcher::cluster::AdminState;
+use ganeti_watcher::sim::engine::Engine;
+use ganeti_watcher::sim::jobs::Job;
+use ganeti_watcher::sim::model::{Instance, Live, Power, is_linked};
+use ganeti_watcher::sim::story::{Record, RunRecord};
+use serde_json::{Map, Value, json};
+
+/// Replaces what differs between two plays of the same story without meaning anything: the directory, and the UUIDs of
+/// groups, which are given by name.
+#[derive(Debug)]
+pub(crate) struct Redactor {
+    replacements: Vec<(String, String)>,
+}
+
+impl Redactor {
+    /// For the stage of that record.
+    pub(crate) fn new(record: &Record) -> Self {
+        let master = record.stage.master();
+        let root = record.stage.directory(&master).display().to_string();
+        let groups = record.stage.groups().into_iter().map(|(uuid, name)| (uuid, format!("{{{name}}}")));
+        Self { replacements: std::iter::once((root, String::new())).chain(groups).collect() }
+    }
+
+    /// The text without those.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        self.replacements.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    }
+}
+
+/// `expected.log`: every line as level and message, without time, process and place.
+pub(crate) fn log(record: &Record) -> String {
+    let redactor = Redactor::new(record);
+    let mut text = String::new();
+    for (number, run) in record.runs.iter().enumerate() {
+        line(&mut text, &format!("run {}: {}", number + 1, run.command));
+        for logged in run.log.lines() {
+            line(&mut text, &format!("  {}", redactor.redact(&without_prefix(logged))));
+        }
+        line(&mut text, &format!("  exit {}", run.exit));
+    }
+    text
+}
+
+/// A log line without time, program, process and place; a line that has no such prefix stays as it is.
+pub(crate) fn without_prefix(line: &str) -> String {
+    let Some((_, rest)) = line.split_once(": ganeti-watcher pid=") else { return line.to_owned() };
+    let is_level = |word: &str| ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"].contains(&word);
+    let words: Vec<&str> = rest.splitn(4, ' ').collect();
+    match words.as_slice() {
+        [_pid, level, ..] if is_level(level) => words[1..].join(" "),
+        [_pid, _place, rest @ ..] => rest.join(" "),
+        _ => line.to_owned(),
+    }
+}
+
+/// `expected.jobs`: what was submitted, in order, and what became of it.
+pub(crate) fn jobs(record: &Record) -> String {
+    let redactor = Redactor::new(record);
+    let mut text = String::new();
+    for (number, run) in record.runs.iter().enumerate() {
+        line(&mut text, &format!("run {}", number + 1));
+        for job in &run.jobs {
+            for (index, op) in job_lines(job).into_iter().enumerate() {
+                let id = if index == 0 { job.id.to_string() } else { String::new() };
+                line(&mut text, &format!("  {id:>3} {}", redactor.redact(&op)));
+            }
+        }
+    }
+    text
+}
+
+/// The opcodes of a job: summary, status, priority if it is not the usual one, reasons, and the error if it failed.
+pub(crate) fn job_lines(job: &Job) -> Vec<String> {
+    let lines = job.ops.iter().map(|op| {
+        let mut text = format!("{} {}", op.opcode.summary, op.status.as_word());
+        if op.opcode.priority != 0 {
+            text += &format!(" priority={}", op.opcode.priority);
+        }
+        for reason in op.opcode.input["reason"].as_array().into_iter().flatten() {
+            if let (Some(source), Some(words)) = (reason[0].as_str(), reason[1].as_str())
+                && !source.starts_with("gnt:opcode:")
+            {
+                text += &format!(" [{source}: {words}]");
+            }
+        }
+        if op.status.as_word() == "error" {
+            text += &format!(" {}", op.result);
+        }
+        text
+    });
+    lines.collect()
+}
+
+/// `expected.state.json`: the state of every group after the runs that changed it. Times are given as the run in which
+/// they lie.
+pub(crate) fn states(record: &Record) -> String {
+    let mut states = Map::new();
+    let mut last = Value::Null;
+    for (number, run) in record.runs.iter().enumerate() {
+        let now = run_states(record, run);
+        if now != last {
+            states.insert(format!("after run {}", number + 1), now.clone());
+            last = now;
+        }
+    }
+    let pretty = serde_json::to_string_pretty(&Value::Object(states)).unwrap_or_default();
+    Redactor::new(record).redact(&pretty) + "\n"
+}
+
+/// The states of all groups after a run, by the group's name.
+pub(crate) fn run_states(record: &Record, run: &RunRecord) -> Value {
+    let of_group = |(name, state): &(String, Option<Value>)| {
+        let mut state = json!(state);
+        date(&mut state, record);
+        (name.clone(), state)
+    };
+    Value::Object(run.states.iter().map(of_group).collect())
+}
+
+/// Replaces times by the run in which they lie.
+fn date(value: &mut Value, record: &Record) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                match value.as_f64().filter(|_| key.ends_with("_when")) {
+                    Some(when) => *value = json!(moment(when, record)),
+                    None => date(value, record),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| date(value, record)),
+        _ => {}
+    }
+}
+
+fn moment(when: f64, record: &Record) -> String {
+    let lies_in =
+        |run: &RunRecord| run.time.0.as_secs_f64() - 0.01 <= when && when <= run.time.1.as_secs_f64() + 0.01;
+    match record.runs.iter().position(lies_in) {
+        Some(number) => format!("during run {}", number + 1),
+        None => format!("at {when}"),
+    }
+}
+
+/// `expected.instance-status`: the status files after the runs that changed them.
+pub(crate) fn statuses(record: &Record) -> String {
+    let redactor = Redactor::new(record);
+    let mut text = String::new();
+    let mut last: Option<&Vec<(String, Option<String>)>> = None;
+    for (number, run) in record.runs.iter().enumerate() {
+        if last == Some(&run.statuses) {
+            continue;
+        }
+        last = Some(&run.statuses);
+        line(&mut text, &format!("after run {}", number + 1));
+        for (name, content) in &run.statuses {
+            let Some(content) = content else {
+                line(&mut text, &format!("  {name}: no file"));
+                continue;
+            };
+            line(&mut text, &format!("  {name}:"));
+            content.lines().for_each(|status| line(&mut text, &format!("    {}", redactor.redact(status))));
+            if content.ends_with('\n') {
+                line(&mut text, "    (a line feed at the end)");
+            }
+        }
+    }
+    text
+}
+
+/// `expected.cluster`: what is really the case in the end.
+pub(crate) fn cluster(record: &Record) -> String {
+    record.stage.cluster.look(|engine| {
+        let mut text = String::new();
+        for node in engine.model.nodes.values() {
+            let power = match node.power {
+                Power::On => "on",
+                Power::Off => "off",
+                Power::Booting(_) => "booting",
+            };
+            let offline = if node.offline { ", offline" } else { "" };
+            line(&mut text, &format!("{}: {power}{offline}", node.name));
+        }
+        for instance in engine.model.instances.values() {
+            line(&mut text, &instance_line(instance));
+            mirror_lines(engine, instance).iter().for_each(|mirror| line(&mut text, mirror));
+        }
+        text
+    })
+}
+
+fn instance_line(instance: &Instance) -> String {
+    let live = match &instance.live {
+        Live::Absent => "not running".to_owned(),
+        Live::Running(node) => format!("running on {node}"),
+        Live::Stopped(node) => format!("stopped by its user on {node}"),
+    };
+    let wanted = match instance.admin_state {
+        AdminState::Up => "up",
+        AdminState::Down if instance.set_by_user => "down (by its user)",
+        AdminState::Down => "down",
+        AdminState::Offline => "offline",
+    };
+    let disks = if instance.disks_active { "active" } else { "not active" };
+    format!("{}: wanted {wanted}, {live}, disks {disks}", instance.name)
+}
+
+fn mirror_lines(engine: &Engine, instance: &Instance) -> Vec<String> {
+    let mirrors =
+        instance.disks.iter().enumerate().filter_map(|(index, disk)| Some((index, disk.mirror.as_ref()?)));
+    let describe = |(index, mirror): (usize, &ganeti_watcher::sim::drbd::Drbd)| {
+        let linked = is_linked(&engine.model, mirror);
+        let side = |at: usize| format!("{} {}", mirror.sides[at].node, mirror.connection(at, linked));
+        format!("  disk/{index}: {}, {}", side(0), side(1))
+    };
+    mirrors.map(describe).collect()
+}
+
+/// Everything that a scenario expects, by the name of its file.
+pub(crate) fn expectations(record: &Record) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("expected.log", log(record)),
+        ("expected.jobs", jobs(record)),
+        ("expected.state.json", states(record)),
+        ("expected.instance-status", statuses(record)),
+        ("expected.cluster", cluster(record)),
+    ])
+}
+
+fn line(text: &mut String, content: &str) {
+    text.push_str(content);
+    text.push('\n');
+}
