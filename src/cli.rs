@@ -3,11 +3,19 @@
 //! Source: `watcher/__init__.py: ParseOptions`, `cli.py: ParseTimespec`, `cli_opts.py`.
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, Subcommand};
 
-use crate::watch;
+use crate::{simulate, watch};
 
 /// What was asked for on the command line.
+#[derive(Debug, PartialEq)]
+pub enum Request {
+    /// A run.
+    Watch(watch::Options),
+    /// A story of a simulated cluster.
+    Simulate(simulate::Options),
+}
+
 #[derive(Debug, Parser)]
 #[command(
     name = "ganeti-watcher",
@@ -16,6 +24,8 @@ use crate::watch;
     override_usage = "ganeti-watcher [-d]",
     infer_long_args = true,
     args_override_self = true,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
     disable_version_flag = true
 )]
 struct Arguments {
@@ -75,6 +85,15 @@ struct Arguments {
     /// Show program's version number and exit
     #[arg(long, action = ArgAction::Version)]
     version: Option<bool>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show how a simulated cluster comes back after an outage; needs no Ganeti and changes nothing
+    Simulate(simulate::Options),
 }
 
 /// What to do instead of a run.
@@ -92,12 +111,15 @@ pub enum Refusal {
 ///
 /// # Errors
 /// See [`Refusal`].
-pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<watch::Options, Refusal> {
+pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Request, Refusal> {
     let arguments = Arguments::try_parse_from(arguments).map_err(|error| refusal(&error))?;
+    if let Some(Command::Simulate(options)) = arguments.command {
+        return Ok(Request::Simulate(options));
+    }
     let job_age = parse_timespec(&arguments.job_age).map_err(|problem| {
         Refusal::BadValue(format!("ganeti-watcher: error: option --job-age: {problem}"))
     })?;
-    Ok(watch::Options {
+    Ok(Request::Watch(watch::Options {
         node_group: arguments.node_group,
         job_age,
         ignore_pause: arguments.ignore_pause,
@@ -107,7 +129,7 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
         debug: arguments.debug > 0,
         rapi_ip: arguments.rapi_ip,
         dry_run: arguments.dry_run,
-    })
+    }))
 }
 
 fn refusal(error: &clap::Error) -> Refusal {
@@ -140,7 +162,10 @@ mod tests {
     use super::*;
 
     fn options(arguments: &[&str]) -> Result<watch::Options, Refusal> {
-        parse(["ganeti-watcher"].iter().chain(arguments).map(Into::into))
+        match parse(["ganeti-watcher"].iter().chain(arguments).map(Into::into))? {
+            Request::Watch(options) => Ok(options),
+            Request::Simulate(options) => panic!("{options:?}"),
+        }
     }
 
     #[test]

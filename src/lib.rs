@@ -12,7 +12,8 @@
 //! - [`decide`]: what is to be done. Pure: no clock, no file, no network, no runtime.
 //! - [`cluster`] and [`memory::state`]: the values that decisions are made from. Pure as well.
 //! - [`layout`] and [`armed`]: paths, and the permission to change something.
-//! - [`sim`]: a cluster in a box, which stands in for luxid and the rest of the world.
+//! - [`sim`]: a cluster in a box, which stands in for luxid and the rest of the world. [`simulate`] tells its story on
+//!   a terminal.
 
 pub mod act;
 pub mod armed;
@@ -27,4 +28,5 @@ pub mod memory;
 pub mod node;
 pub mod observe;
 pub mod sim;
+pub mod simulate;
 pub mod watch;

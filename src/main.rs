@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use ganeti_watcher::armed::Armed;
-use ganeti_watcher::cli::{self, Refusal};
+use ganeti_watcher::cli::{self, Refusal, Request};
 use ganeti_watcher::clock::SystemClock;
 use ganeti_watcher::layout::Layout;
 use ganeti_watcher::logging;
 use ganeti_watcher::luxi::UnixSocket;
 use ganeti_watcher::node::Duties;
+use ganeti_watcher::simulate;
 use ganeti_watcher::watch::{self, Context, Ended, Options};
 
 /// `constants.EXIT_SUCCESS`, `EXIT_FAILURE`, `EXIT_NOTMASTER`; 2 is optparse's.
@@ -21,7 +22,7 @@ const NOT_MASTER: u8 = 11;
 
 fn main() -> ExitCode {
     let code = match cli::parse(std::env::args_os()) {
-        Ok(options) => match run(&options) {
+        Ok(request) => match carry_out(&request) {
             Ok(Ended::Done) => SUCCESS,
             Ok(Ended::Failed) => FAILURE,
             Ok(Ended::NotMaster) => NOT_MASTER,
@@ -44,6 +45,13 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(code)
+}
+
+fn carry_out(request: &Request) -> Result<Ended> {
+    match request {
+        Request::Watch(options) => run(options),
+        Request::Simulate(options) => simulate::tell(options).map(|()| Ended::Done),
+    }
 }
 
 /// An error here came too early for the log, and belongs on stderr.

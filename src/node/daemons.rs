@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tracing::{debug, error, info, warn};
 
+use super::pid_file;
 use super::process::{Finished, Program};
 use super::systemd::{self, Verdict};
 use crate::armed::Armed;
@@ -144,8 +145,23 @@ impl<'a> NodeDaemons<'a> {
         known.is_ok_and(|finished| finished.succeeded() || !finished.stderr.contains("Unknown daemon"))
     }
 
-    async fn check_and_start(&self, _armed: &Armed, daemon: &str) -> Result<()> {
-        failure(&self.daemon_util("check-and-start", daemon).await?)
+    /// With a second try when the first one fails because of a pid file that a killed daemon left behind: Debian's
+    /// `start-stop-daemon` does not start a daemon over such a file of another user than root, and so a daemon that was
+    /// killed once would never come back.
+    async fn check_and_start(&self, armed: &Armed, daemon: &str) -> Result<()> {
+        let first = failure(&self.daemon_util("check-and-start", daemon).await?);
+        let path = self.layout.pid_file(daemon);
+        match (&first, pid_file::stale_pid(self.layout, daemon)) {
+            (Err(_), Some(pid)) => {
+                info!(
+                    "Removing '{}', because process {pid} is not {daemon}, and trying again",
+                    path.display()
+                );
+                pid_file::remove(armed, &path)?;
+                failure(&self.daemon_util("check-and-start", daemon).await?)
+            }
+            _ => first,
+        }
     }
 
     async fn tell_if_down(&self, daemon: &str) -> Result<bool> {

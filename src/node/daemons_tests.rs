@@ -164,6 +164,29 @@ async fn under_systemd_only_a_failed_unit_is_started() {
 }
 
 #[tokio::test]
+async fn a_pid_file_that_a_killed_daemon_left_is_removed_and_the_start_tried_again() {
+    let fixture = Fixture::new("exit 2");
+    let pid_file = fixture.layout.pid_file("ganeti-confd");
+    fs::create_dir_all(pid_file.parent().unwrap()).unwrap();
+    let write = |text: &str| replace(&pid_file, text.as_bytes(), |_| Ok(())).map(drop).unwrap();
+    let armed = Armed::for_test();
+    let daemons = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
+
+    let process = fixture.layout.proc().join("4711");
+    fs::create_dir_all(&process).unwrap();
+    replace(&process.join("cmdline"), b"/usr/sbin/ganeti-confd\0", |_| Ok(())).map(drop).unwrap();
+    write("4711\n");
+    assert!(daemons.check_and_start(&armed, "ganeti-confd").await.is_err());
+    assert!(pid_file.exists(), "it runs, and its file is its own");
+    assert_eq!(fixture.calls().len(), 1);
+
+    write("4712\n");
+    assert!(daemons.check_and_start(&armed, "ganeti-confd").await.is_err());
+    assert!(!pid_file.exists());
+    assert_eq!(fixture.calls().len(), 3, "one more try, and not another");
+}
+
+#[tokio::test]
 async fn a_missing_daemon_util_is_an_error_and_no_end() {
     let fixture = Fixture::new("");
     let layout = fixture.layout.clone().with_daemon_util("/nonexistent/daemon-util".into());

@@ -13,6 +13,7 @@ pub mod daemons;
 pub mod hooks;
 pub mod maintenance;
 pub mod own_name;
+mod pid_file;
 pub mod probes;
 pub mod process;
 pub mod ssconf;

@@ -97,21 +97,31 @@ pub fn play_in_virtual_time(scenario: &Scenario, root: &Path) -> Result<Record> 
 pub async fn play(scenario: &Scenario, root: &Path, watcher: &dyn Watcher, pace: Pace) -> Result<Record> {
     let mut record = Record { runs: Vec::new(), stage: Stage::set_up(scenario, root)? };
     for step in &scenario.steps {
-        let stage = &mut record.stage;
-        match &step.kind {
-            StepKind::Wait(length) if pace == Pace::Skip => stage.cluster.skip(*length),
-            StepKind::Wait(length) => sleep(*length).await,
-            StepKind::Happen(events) => events.iter().for_each(|event| stage.cluster.apply(event)),
-            StepKind::Write { path, content } => stage.write(path, content.as_deref())?,
-            StepKind::Lock { path, held } => stage.lock(path, *held)?,
-            StepKind::Run(run) => {
-                let seen = record.runs.iter().map(|run| run.jobs.len()).sum();
-                let made = make(&record.stage, run, watcher, seen).await;
-                record.runs.push(made.with_context(|| format!("run {}", record.runs.len() + 1))?);
-            }
-        }
+        take(&mut record, &step.kind, watcher, pace).await?;
     }
     Ok(record)
+}
+
+/// Takes one step.
+///
+/// # Errors
+/// As [`play`].
+pub async fn take(record: &mut Record, step: &StepKind, watcher: &dyn Watcher, pace: Pace) -> Result<()> {
+    let stage = &mut record.stage;
+    match step {
+        StepKind::Wait(length) if pace == Pace::Skip => stage.cluster.skip(*length),
+        StepKind::Wait(length) => sleep(*length).await,
+        StepKind::Happen(events) => events.iter().for_each(|event| stage.cluster.apply(event)),
+        StepKind::Write { path, content } => stage.write(path, content.as_deref())?,
+        StepKind::Lock { path, held } => stage.lock(path, *held)?,
+        StepKind::Run(run) => {
+            let seen = record.runs.iter().map(|run| run.jobs.len()).sum();
+            let number = record.runs.len() + 1;
+            let made = make(&record.stage, run, watcher, seen).await;
+            record.runs.push(made.with_context(|| format!("run {number}"))?);
+        }
+    }
+    Ok(())
 }
 
 async fn make(stage: &Stage, run: &Run, watcher: &dyn Watcher, seen: usize) -> Result<RunRecord> {

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::step_spec::{Names, StepSpec};
 use super::{Misfit, full_name};
-use crate::cli::{self, Refusal};
+use crate::cli::{self, Refusal, Request};
 use crate::sim::events::{Event, Trigger};
 use crate::sim::faults::{Fault, FaultKind};
 use crate::sim::model::{Link, Model};
@@ -96,11 +96,13 @@ impl Run {
     /// When the watcher refuses the command line.
     pub fn options(&self, group: &str) -> Result<Options, String> {
         let arguments = self.arguments.iter().map(|argument| argument.replace("GROUP", group));
-        cli::parse(std::iter::once("ganeti-watcher".to_owned()).chain(arguments).map(Into::into)).map_err(
-            |refusal| match refusal {
-                Refusal::Answer(text) | Refusal::Usage(text) | Refusal::BadValue(text) => text,
-            },
-        )
+        let request =
+            cli::parse(std::iter::once("ganeti-watcher".to_owned()).chain(arguments).map(Into::into));
+        match request {
+            Ok(Request::Watch(options)) => Ok(options),
+            Ok(Request::Simulate(_)) => Err("a simulation cannot simulate".to_owned()),
+            Err(Refusal::Answer(text) | Refusal::Usage(text) | Refusal::BadValue(text)) => Err(text),
+        }
     }
 }
 

@@ -49,11 +49,11 @@ def shell(node: str, command: list[str]) -> None:
 
 
 def scratch() -> Path:
-    return cache().directory / "run"
+    return Path(os.environ["GANETI_WATCHER_LAB"]) / "run"
 
 
 def cache() -> Cache:
-    return Cache(Path(os.environ["GANETI_WATCHER_LAB"]))
+    return Cache(Path(os.environ["GANETI_WATCHER_LAB"]), Path(os.environ["GANETI_WATCHER_LAB_UNFINISHED"]))
 
 
 def keep() -> None:
@@ -69,7 +69,6 @@ def main() -> int:
         return runner.show_list()
     only_boot = options.cases == ["up"]
     cases = [] if only_boot else runner.select(options.cases, options.figures)
-    run("rm", "-rf", str(cache().unfinished))
     # Namespaces are this process's own: the mount is gone when it is.
     scratch().mkdir(exist_ok=True)
     run("mount", "-t", "tmpfs", "-o", "mode=755", "ganeti-watcher-lab", str(scratch()))

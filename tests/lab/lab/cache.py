@@ -17,11 +17,8 @@ from pathlib import Path
 @dataclass(frozen=True)
 class Cache:
     directory: Path
-
-    @property
-    def unfinished(self) -> Path:
-        """Whatever is here belongs to nobody when no lab runs."""
-        return self.directory / "unfinished"
+    unfinished: Path
+    """Where this lab makes things; removed when it ends, however it ends."""
 
     def kept(self, name: str, recipe: str, build: Callable[[Path], None]) -> Path:
         kept = self.directory / f"{name}-{recipe}"

@@ -1,0 +1,118 @@
+//! `ganeti-watcher simulate`: the story of an outage, told on a terminal. The cluster is in a box, the watcher is the
+//! real one, and so is its log.
+
+mod options;
+mod progress;
+mod summary;
+
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures_util::future::{Either, select};
+use tokio::time::sleep;
+
+pub use options::Options;
+use progress::Progress;
+
+use crate::memory::files;
+use crate::sim::scenario::{Run, Scenario, StepKind};
+use crate::sim::stage::Stage;
+use crate::sim::story::{self, InProcess, Pace, Record};
+
+/// Cron calls the watcher every five minutes.
+const CRON_INTERVAL: Duration = Duration::from_secs(300);
+/// A story ends by itself, long before this.
+const MOST_RUNS: usize = 100;
+
+/// Tells the story on stdout. Where its files are is told on stderr, so that the same seed prints the same bytes.
+///
+/// # Errors
+/// When the scenario file is wrong, or files cannot be written.
+pub fn tell(options: &Options) -> Result<()> {
+    let terminal = io::stdout().is_terminal();
+    let mut progress = Progress::new(io::stdout().lock(), terminal, options.speed(terminal));
+    let scenario = match &options.scenario {
+        Some(path) => Scenario::load(path)?,
+        None => Scenario::parse("simulate", &options.to_scenario())
+            .context("these options do not fit together")?,
+    };
+    let directory = directory(options)?;
+    if options.scenario.is_none() {
+        let path = directory.join("scenario.toml");
+        files::replace(&path, options.to_scenario().as_bytes(), |_| Ok(())).map(drop)?;
+        writeln!(io::stderr(), "The scenario, to change and play with --scenario: {}", path.display())?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
+    let record = runtime.block_on(play(&scenario, &directory, &mut progress))?;
+    progress.say(&summary::summary(&record))?;
+    let log = record.stage.layout(&record.stage.master())?.log_dir().join(crate::logging::LOG_FILE);
+    writeln!(io::stderr(), "The watcher's log: {}", log.display())?;
+    Ok(())
+}
+
+fn directory(options: &Options) -> Result<PathBuf> {
+    let Some(path) = &options.directory else {
+        let directory = tempfile::Builder::new().prefix("ganeti-watcher-simulate-").tempdir();
+        return Ok(directory.context("cannot make a temporary directory")?.keep());
+    };
+    fs::create_dir(path).with_context(|| format!("cannot make the directory '{}'", path.display()))?;
+    Ok(path.clone())
+}
+
+/// Takes the scenario's steps, then runs the watcher every five minutes until nothing more can be done.
+async fn play(scenario: &Scenario, directory: &Path, progress: &mut Progress<impl Write>) -> Result<Record> {
+    let mut record = Record { runs: Vec::new(), stage: Stage::set_up(scenario, directory)? };
+    for step in &scenario.steps {
+        if let StepKind::Happen(events) = &step.kind {
+            progress.tell_events(events, &record.stage)?;
+        }
+        take(&mut record, &step.kind, progress).await?;
+    }
+    let run = StepKind::Run(Run { arguments: Vec::new(), node: None, exit: 0, during: Vec::new() });
+    while record.runs.len() < MOST_RUNS {
+        let began = record.stage.cluster.clock().elapsed();
+        take(&mut record, &run, progress).await?;
+        if is_over(&record) {
+            break;
+        }
+        // Cron does not wait: a run that took longer than five minutes is followed at the next full five minutes.
+        let took = record.stage.cluster.clock().elapsed() - began;
+        let intervals = took.as_secs() / CRON_INTERVAL.as_secs() + 1;
+        let next = CRON_INTERVAL * u32::try_from(intervals).unwrap_or(u32::MAX);
+        take(&mut record, &StepKind::Wait(next - took), progress).await?;
+    }
+    Ok(record)
+}
+
+/// One step, with its progress shown while it goes on.
+async fn take(record: &mut Record, step: &StepKind, progress: &mut Progress<impl Write>) -> Result<()> {
+    let cluster = record.stage.cluster.clone();
+    if let StepKind::Run(_) = step {
+        progress.tell_run(record.runs.len() + 1, &record.stage)?;
+    }
+    let mut taken = pin!(story::take(record, step, &InProcess, Pace::Wait));
+    let result = loop {
+        match select(taken.as_mut(), pin!(sleep(progress.tick()))).await {
+            Either::Left((result, _)) => break result,
+            Either::Right(_) => progress.show(&cluster)?,
+        }
+    };
+    progress.show(&cluster)?;
+    result
+}
+
+/// Whether another run would do nothing but verify disks: the last one did nothing else, and every node that has power
+/// is up.
+fn is_over(record: &Record) -> bool {
+    let Some(last) = record.runs.last() else { return false };
+    let only_verified = last
+        .jobs
+        .iter()
+        .flat_map(crate::sim::jobs::Job::summaries)
+        .all(|summary| summary.starts_with("GROUP_VERIFY_DISKS("));
+    only_verified && !record.stage.cluster.look(summary::is_booting)
+}

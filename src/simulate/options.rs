@@ -1,0 +1,202 @@
+//! The options of `simulate`, and the scenario that they stand for.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+const EXAMPLES: &str = "\
+Without options: the outage that the watcher became known for. Four nodes with 62 instances lose
+their power at once; every start takes about 29 s, and three instances cannot boot.
+
+Examples:
+  ganeti-watcher simulate
+  ganeti-watcher simulate --nodes 12 --instances 200 --start 5s..8s
+  ganeti-watcher simulate --outage node --speed 600
+  ganeti-watcher simulate --seed 7 --speed max > story.txt
+  ganeti-watcher simulate --scenario tests/scenarios/01-power-cut/cluster.toml";
+
+/// What the story is about.
+#[derive(Debug, Clone, PartialEq, Args)]
+#[command(after_help = EXAMPLES, override_usage = "ganeti-watcher simulate [OPTIONS]")]
+pub struct Options {
+    /// Number of nodes
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    nodes: u16,
+
+    /// Number of instances, with DRBD disks where there are two nodes
+    #[arg(long, default_value_t = 62, value_parser = clap::value_parser!(u16).range(1..=20_000))]
+    instances: u16,
+
+    /// Number of instances that cannot boot
+    #[arg(long, default_value_t = 3)]
+    broken: u16,
+
+    /// What fails
+    #[arg(long, value_enum, default_value_t = Outage::All)]
+    outage: Outage,
+
+    /// How long a start takes, such as 29s, or 20s..40s
+    #[arg(long, default_value = "27s..31s")]
+    start: String,
+
+    /// Where chance comes from: the same seed tells the same story
+    #[arg(long, default_value_t = 1)]
+    seed: u32,
+
+    /// So many simulated seconds in one real second, or 'max' (on a terminal 240, else 'max')
+    #[arg(long, value_parser = parse_speed)]
+    speed: Option<Speed>,
+
+    /// Play this scenario file instead, then go on until nothing more can be done
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["nodes", "instances", "broken", "outage", "start", "seed"])]
+    pub(super) scenario: Option<PathBuf>,
+
+    /// Make this directory for the files of the story, not a temporary one
+    #[arg(long)]
+    pub(super) directory: Option<PathBuf>,
+}
+
+/// What fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Outage {
+    /// All nodes lose their power
+    All,
+    /// The last node loses its power, and comes back after the first run
+    Node,
+    /// Half of the nodes lose their power, and come back after the first run
+    Rack,
+    /// The last node cannot be reached, until after the first run
+    Network,
+}
+
+/// How fast a story is told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Speed {
+    /// As fast as it can be computed.
+    Max,
+    /// So many simulated seconds in one real second.
+    Times(f64),
+}
+
+fn parse_speed(text: &str) -> Result<Speed, String> {
+    match text.parse() {
+        _ if text == "max" => Ok(Speed::Max),
+        Ok(times) if (0.01..=1e9).contains(&times) => Ok(Speed::Times(times)),
+        _ => Err("expected a number such as 240, or 'max'".to_owned()),
+    }
+}
+
+impl Options {
+    pub(super) fn speed(&self, terminal: bool) -> Speed {
+        let default = if terminal { Speed::Times(240.0) } else { Speed::Max };
+        self.speed.unwrap_or(default)
+    }
+
+    /// The scenario as the text of a file.
+    pub(super) fn to_scenario(&self) -> String {
+        let Self { nodes, instances, start, seed, .. } = self;
+        let node = |number: u16| format!("\"node{number}\"");
+        let last = node(*nodes);
+        let half: Vec<String> = ((*nodes / 2 + 1)..=*nodes).map(node).collect();
+        let (hit, mend, who, first_run) = match self.outage {
+            Outage::All => ("power-off", "power-on", "\"all\"".to_owned(), false),
+            Outage::Node => ("power-off", "power-on", last, true),
+            Outage::Rack => ("power-off", "power-on", half.join(", "), true),
+            Outage::Network => ("cut", "restore", last, true),
+        };
+        let mut text = format!(
+            "seed = {seed}\n\n[fill]\nnodes = {nodes}\ninstances = {instances}\n\n[timing]\nstartup = \"{start}\"\n\
+             boot = \"60s..90s\"\n"
+        );
+        for number in self.broken_instances() {
+            let primary = (number - 1) % nodes + 1;
+            let secondary = number % nodes + 1;
+            // Writing to a String does not fail.
+            let _written =
+                write!(text, "\n[[instance]]\nname = \"inst{number}\"\nprimary = \"node{primary}\"\n");
+            if secondary != primary {
+                let _written = writeln!(text, "secondary = \"node{secondary}\"");
+            }
+            text.push_str(BROKEN);
+        }
+        let mut step = |key: &str, value: &str| {
+            let _written = write!(text, "\n[[step]]\n{key} = {value}\n");
+        };
+        step("wait", "\"10m\"");
+        step(hit, &format!("[{who}]"));
+        step("wait", "\"2m\"");
+        if first_run {
+            step("run", "[]");
+            step("wait", "\"1m\"");
+        }
+        step(mend, &format!("[{who}]"));
+        step("wait", "\"2m\"");
+        text
+    }
+
+    /// The numbers of instances that cannot boot, spread evenly.
+    fn broken_instances(&self) -> impl Iterator<Item = u16> + use<> {
+        let broken = self.broken.min(self.instances);
+        let distance = f64::from(self.instances) / f64::from(broken.max(1));
+        (0..broken).map(move |index| truncated((f64::from(index) + 0.5) * distance) + 1)
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "less than the number of instances"
+)]
+fn truncated(number: f64) -> u16 {
+    number as u16
+}
+
+const BROKEN: &str = "\
+fails-to-start = { class = \"OpExecError\", message = \"Could not start instance: hypervisor error: cannot find the kernel\" }
+";
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::sim::scenario::Scenario;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(arguments: &[&str]) -> Options {
+        Command::parse_from(["simulate"].iter().chain(arguments)).options
+    }
+
+    #[test]
+    fn every_kind_of_outage_is_a_scenario() {
+        for arguments in [
+            &[][..],
+            &["--outage", "node"],
+            &["--outage", "rack", "--nodes", "5"],
+            &["--outage", "network", "--instances", "1", "--broken", "9"],
+            &["--nodes", "1", "--broken", "0"],
+        ] {
+            let options = options(arguments);
+            let scenario = Scenario::parse("simulate", &options.to_scenario());
+            let model = scenario.unwrap_or_else(|error| panic!("{error}\n{}", options.to_scenario())).model;
+            assert_eq!(model.instances.len(), usize::from(options.instances));
+            let broken = model.instances.values().filter(|instance| instance.habits.start.is_some()).count();
+            assert_eq!(broken, usize::from(options.broken.min(options.instances)));
+        }
+    }
+
+    #[test]
+    fn speeds_are_numbers_or_the_greatest() {
+        assert_eq!(parse_speed("max"), Ok(Speed::Max));
+        assert_eq!(parse_speed("0.5"), Ok(Speed::Times(0.5)));
+        for text in ["0", "-1", "fast", "inf", "NaN"] {
+            assert!(parse_speed(text).is_err(), "{text}");
+        }
+    }
+}

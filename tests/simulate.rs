@@ -1,0 +1,86 @@
+//! `simulate` from outside: the same seed tells the same story, and a wrong scenario is refused with its place.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn simulate(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ganeti-watcher"));
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("TZ", "UTC").env("TMPDIR", directory);
+    command.arg("simulate").args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn log(story: &Path) -> String {
+    std::fs::read_to_string(story.join("node1.example.com/var/log/ganeti/watcher.log")).unwrap()
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story_byte_for_byte() {
+    let directory = tempfile::tempdir().unwrap();
+    let story = |name: &str, seed: &str| {
+        let path = directory.path().join(name);
+        let path_text = path.to_str().unwrap();
+        let arguments = ["--instances", "12", "--seed", seed, "--directory", path_text];
+        let output = simulate(directory.path(), &arguments);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        (output.stdout, log(&path))
+    };
+    let first = story("first", "7");
+    assert_eq!(first, story("second", "7"));
+    assert_ne!(first, story("third", "8"));
+    assert!(text(&first.0).contains("\n9 of 12 instances run.\n"), "{}", text(&first.0));
+    assert_eq!(first.1.matches("(attempt #1)").count(), 12);
+    assert_eq!(first.1.matches("after 5 attempts, giving up").count(), 3);
+}
+
+#[test]
+fn every_outage_ends_with_every_sound_instance_running() {
+    for outage in ["all", "node", "rack", "network"] {
+        let directory = tempfile::tempdir().unwrap();
+        let output = simulate(directory.path(), &["--instances", "8", "--broken", "0", "--outage", outage]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("\n8 of 8 instances run.\n"), "{}", text(&output.stdout));
+        assert!(text(&output.stderr).contains("The watcher's log: "), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_wrong_scenario_is_refused_with_file_line_and_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("wrong.toml");
+    std::io::Write::write_all(
+        &mut std::fs::File::create(&path).unwrap(),
+        b"[[node]]\nname = \"n\"\ncolour = 1\n",
+    )
+    .unwrap();
+    let output = simulate(directory.path(), &["--scenario", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let expected = format!("ganeti-watcher: error: {}:3: unknown field `colour`", path.display());
+    assert!(text(&output.stderr).starts_with(&expected), "{}", text(&output.stderr));
+}
+
+#[test]
+fn wrong_options_are_refused_and_help_has_examples() {
+    let directory = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["--nodes", "0"][..],
+        &["--speed", "fast"],
+        &["--outage", "flood"],
+        &["--scenario", "x", "--nodes", "3"],
+    ] {
+        let output = simulate(directory.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains("ganeti-watcher: error: "), "{}", text(&output.stderr));
+    }
+    let output = simulate(directory.path(), &["--start", "yesterday"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("'yesterday' is no length of time"), "{}", text(&output.stderr));
+    let help = simulate(directory.path(), &["--help"]);
+    assert!(text(&help.stdout).contains("Examples:\n  ganeti-watcher simulate\n"), "{}", text(&help.stdout));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing was begun");
+}
