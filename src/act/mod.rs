@@ -183,7 +183,7 @@ impl Runner<'_, '_> {
     /// The jobs that have ended. An error of luxid's, such as one while it loads its configuration, may pass.
     async fn finished(&mut self, ids: &[JobId]) -> Result<Vec<(JobId, JobResult)>, LuxiError> {
         let deadline = Instant::now() + POLL_PATIENCE;
-        let mut pace = PollPace::new();
+        let pace = PollPace::new();
         loop {
             match jobs::finished(&mut self.view.client, ids).await {
                 Err(error) if Instant::now() < deadline => debug!("{error}, asking again"),
@@ -198,7 +198,7 @@ impl Runner<'_, '_> {
     /// # Errors
     /// When luxid cannot be asked any more; the job goes on in that case.
     pub async fn wait(&mut self, job: JobId) -> Result<JobResult, LuxiError> {
-        let mut pace = PollPace::new();
+        let pace = PollPace::new();
         loop {
             if let Some((_, result)) = self.finished(&[job]).await?.pop() {
                 return Ok(result);

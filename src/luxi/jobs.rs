@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use thiserror::Error;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
 use super::client::{CALL_TIMEOUT, Client};
@@ -136,31 +136,31 @@ fn failure_of(opcode_status: &[String], results: &[Value]) -> JobFailure {
     }
 }
 
-/// How often jobs are asked about: soon after something happened, then ever more rarely.
+/// How often jobs are asked about: soon after something happened, then ever more rarely. A pause is a tenth of the time
+/// since then, so that the end of a job is noticed with that much delay, however long it takes.
 #[derive(Debug, Clone)]
 pub struct PollPace {
-    next: Duration,
+    since: Instant,
 }
 
 impl PollPace {
-    const FIRST: Duration = Duration::from_millis(100);
-    const LAST: Duration = Duration::from_secs(1);
+    const SHORTEST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(1);
 
     /// Starts with the shortest pause.
     #[must_use]
     pub fn new() -> Self {
-        Self { next: Self::FIRST }
+        Self { since: Instant::now() }
     }
 
     /// Begins again with the shortest pause, because something happened.
     pub fn quicken(&mut self) {
-        self.next = Self::FIRST;
+        self.since = Instant::now();
     }
 
-    /// Waits, and makes the next pause half as long again, up to a second.
-    pub async fn pause(&mut self) {
-        sleep(self.next).await;
-        self.next = (self.next * 3 / 2).min(Self::LAST);
+    /// Waits.
+    pub async fn pause(&self) {
+        sleep((self.since.elapsed() / 10).clamp(Self::SHORTEST, Self::LONGEST)).await;
     }
 }
 
