@@ -84,3 +84,15 @@ fn wrong_options_are_refused_and_help_has_examples() {
     assert!(text(&help.stdout).contains("Examples:\n  ganeti-watcher simulate\n"), "{}", text(&help.stdout));
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing was begun");
 }
+
+#[test]
+fn the_readme_shows_what_the_first_command_prints() {
+    let readme = include_str!("../README.md");
+    let (_, ending) = readme.split_once("and ends like this:\n\n").unwrap();
+    let ending: String =
+        ending.lines().map_while(|line| Some(format!("{}\n", line.strip_prefix("    ")?))).collect();
+    let directory = tempfile::tempdir().unwrap();
+    let output = simulate(directory.path(), &[]);
+    assert!(ending.lines().count() > 3, "{ending}");
+    assert!(text(&output.stdout).ends_with(&ending), "{}", text(&output.stdout));
+}

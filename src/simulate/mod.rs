@@ -11,14 +11,16 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use futures_util::future::{Either, select};
 use tokio::time::sleep;
 
 pub use options::Options;
+use options::Speed;
 use progress::Progress;
 
 use crate::memory::files;
+use crate::sim::pacer::pace;
 use crate::sim::scenario::{Run, Scenario, StepKind};
 use crate::sim::stage::Stage;
 use crate::sim::story::{self, InProcess, Pace, Record};
@@ -34,7 +36,8 @@ const MOST_RUNS: usize = 100;
 /// When the scenario file is wrong, or files cannot be written.
 pub fn tell(options: &Options) -> Result<()> {
     let terminal = io::stdout().is_terminal();
-    let mut progress = Progress::new(io::stdout().lock(), terminal, options.speed(terminal));
+    let speed = options.speed(terminal);
+    let mut progress = Progress::new(io::stdout().lock(), terminal, speed);
     let scenario = match &options.scenario {
         Some(path) => Scenario::load(path)?,
         None => Scenario::parse("simulate", &options.to_scenario())
@@ -47,7 +50,14 @@ pub fn tell(options: &Options) -> Result<()> {
         writeln!(io::stderr(), "The scenario, to change and play with --scenario: {}", path.display())?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
-    let record = runtime.block_on(play(&scenario, &directory, &mut progress))?;
+    let record = runtime.block_on(async {
+        let story = pin!(play(&scenario, &directory, &mut progress));
+        let Speed::Times(times) = speed else { return story.await };
+        match select(story, pin!(pace(times))).await {
+            Either::Left((record, _)) => record,
+            Either::Right(_) => bail!("time itself has ended"),
+        }
+    })?;
     progress.say(&summary::summary(&record))?;
     let log = record.stage.layout(&record.stage.master())?.log_dir().join(crate::logging::LOG_FILE);
     writeln!(io::stderr(), "The watcher's log: {}", log.display())?;

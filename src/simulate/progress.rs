@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::thread;
 use std::time::Duration;
 
 use super::options::Speed;
@@ -12,7 +11,9 @@ use crate::sim::model::{Link, Power};
 use crate::sim::stage::Stage;
 use crate::sim::view::{NodeView, View, view};
 
-const TERMINAL_TICK: Duration = Duration::from_secs(1);
+/// Between two pictures, in real time when the story is told at some speed, else in simulated time.
+const REAL_TICK: Duration = Duration::from_millis(100);
+const TERMINAL_TICK: Duration = Duration::from_secs(10);
 const LINE_TICK: Duration = Duration::from_secs(60);
 const BAR_WIDTH: usize = 40;
 /// With more nodes than this only those that do something, or should, are shown.
@@ -34,21 +35,17 @@ impl<W: Write> Progress<W> {
 
     /// How much simulated time passes between two pictures.
     pub(super) fn tick(&self) -> Duration {
-        if self.terminal { TERMINAL_TICK } else { LINE_TICK }
+        match self.speed {
+            _ if !self.terminal => LINE_TICK,
+            Speed::Max => TERMINAL_TICK,
+            Speed::Times(times) => REAL_TICK.mul_f64(times),
+        }
     }
 
-    /// Shows the cluster as it is now. This is also where simulated time is held back to the speed that was asked for.
+    /// Shows the cluster as it is now.
     pub(super) fn show(&mut self, cluster: &ClusterInABox) -> io::Result<()> {
         let view = cluster.look(view);
-        if self.terminal {
-            self.draw(&view)?;
-        } else {
-            self.line(&view)?;
-        }
-        if let Speed::Times(times) = self.speed {
-            thread::sleep(self.tick().div_f64(times));
-        }
-        Ok(())
+        if self.terminal { self.draw(&view) } else { self.line(&view) }
     }
 
     /// Tells what happens to the cluster.
