@@ -5,8 +5,8 @@
 //! outside ([`events`]). [`luxid`] answers requests about it ([`query`], [`filter`], [`status`]). All of these are
 //! pure: time comes in as a number, chance from a seed ([`random`]).
 //!
-//! [`server`] puts it behind a stream, and [`socket`] behind a real socket, on tokio's time, which may be real or virtual.
-//! [`scenario`] reads a cluster and a course of events from a file; [`story`] plays it on a
+//! [`server`] puts it behind a stream, and [`socket`] behind a real socket, on tokio's time: real, accelerated
+//! ([`pacer`]) or virtual. [`scenario`] reads a cluster and a course of events from a file; [`story`] plays it on a
 //! [`stage`], which has the nodes' files. [`view`] is for those who watch.
 
 pub mod clock;
@@ -23,6 +23,7 @@ pub mod luxid;
 pub mod model;
 pub mod names;
 pub mod opcodes;
+pub mod pacer;
 pub mod query;
 mod queue;
 pub mod random;
