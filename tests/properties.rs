@@ -298,6 +298,22 @@ proptest! {
     }
 
     #[test]
+    fn whatever_luxid_does_nothing_is_done_twice(
+        sketch in cluster(),
+        fault in select(vec!["close-before", "close-after", "close-within", "silent", "answer", "error", "slow"]),
+        method in select(vec!["SubmitJob", "QueryJobs", "Query", "QueryConfigValues", "ArchiveJob"]),
+        calls_before in 0..8_u32,
+        times in 1..4_u32,
+    ) {
+        let fault = format!(
+            "[[step]]\nluxid = \"{fault}\"\nmethod = \"{method}\"\ncalls-before = {calls_before}\ntimes = {times}\n\
+             text = \"[\"\n"
+        );
+        let record = told(&sketch.with(&[&fault, RUN, WAIT, RUN].concat()), &InProcess);
+        check(&record);
+    }
+
+    #[test]
     fn a_killed_run_leaves_what_the_next_one_reads(sketch in cluster(), millis in 0..30_000_u64) {
         let watcher = KilledOnce(Duration::from_millis(millis));
         let record = told(&sketch.with(&[RUN, RUN, WAIT, RUN].concat()), &watcher);

@@ -123,9 +123,7 @@ impl Runner<'_, '_> {
     /// # Errors
     /// See [`Stopped`].
     pub async fn submit(&mut self, opcode: &OpCode) -> Result<Result<JobId, SubmitError>, Stopped> {
-        if (self.is_paused)().map_err(Stopped::Failed)? {
-            return Err(Stopped::Paused);
-        }
+        self.check_pause()?;
         let now_ns = self.clock.now_ns();
         let submitted = jobs::submit(&mut self.view.client, self.armed, opcode, self.version, now_ns).await;
         match submitted {
@@ -133,6 +131,10 @@ impl Runner<'_, '_> {
             Err(SubmitError::NoJob(error)) if !error.is_answer() => Err(error.into()),
             submitted => Ok(submitted),
         }
+    }
+
+    fn check_pause(&self) -> Result<(), Stopped> {
+        if (self.is_paused)().map_err(Stopped::Failed)? { Err(Stopped::Paused) } else { Ok(()) }
     }
 
     /// Looks again, and submits the action's job if it is still wanted.
@@ -145,6 +147,8 @@ impl Runner<'_, '_> {
         let outcome = match second_look::change(&action, &self.view.snapshot) {
             Some(change) => Outcome::LeftAlone(change),
             None => {
+                // Before it is told: what a paused watcher does not do, it does not say either.
+                self.check_pause()?;
                 witness.begins(&action);
                 match self.submit(&opcode(&action)).await? {
                     Ok(job) => return Ok(Some((job, action))),

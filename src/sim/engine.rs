@@ -122,12 +122,6 @@ impl Engine {
         due.into_iter().chain(self.model.next_change()).min()
     }
 
-    /// Whether nothing goes on any more but what was planned.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.jobs.values().all(Job::is_final)
-    }
-
     /// Lets time pass until `now`, with everything that happens meanwhile, in order. Whether anything did.
     pub fn advance(&mut self, now: Duration) -> bool {
         let mut happened = false;

@@ -5,8 +5,9 @@
 //! outside ([`events`]). [`luxid`] answers requests about it ([`query`], [`filter`], [`status`]). All of these are
 //! pure: time comes in as a number, chance from a seed ([`random`]).
 //!
-//! [`pacer`] makes virtual time watchable. [`server`] puts it behind a stream (and [`socket`] behind a real socket), on tokio's time: real, accelerated or virtual. [`scenario`] reads a cluster and
-//! a course of events from a file; [`story`] plays it on a [`stage`], which has the nodes' files.
+//! [`server`] puts it behind a stream, and [`socket`] behind a real socket, on tokio's time: real, accelerated
+//! ([`pacer`]) or virtual. [`scenario`] reads a cluster and a course of events from a file; [`story`] plays it on a
+//! [`stage`], which has the nodes' files. [`view`] is for those who watch.
 
 pub mod clock;
 pub mod drbd;

@@ -1,7 +1,5 @@
 //! How long things take in the box.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 
 use super::span::Span;
@@ -87,11 +85,4 @@ impl Timing {
             daemon_start: scale(self.daemon_start),
         }
     }
-}
-
-/// The longest that an answer or a job is ever delayed by nodes that do not answer, given how many of each kind there
-/// are: they are asked at the same time.
-#[must_use]
-pub fn delay(dead: Option<Duration>, silent: Option<Duration>) -> Duration {
-    dead.unwrap_or_default().max(silent.unwrap_or_default())
 }

@@ -27,8 +27,18 @@ impl Redactor {
 
     /// The text without those.
     pub(crate) fn redact(&self, text: &str) -> String {
-        self.replacements.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+        let text = self.replacements.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+        without_stamps(&text)
     }
+}
+
+/// The text with `TIME` for the local time in the names of files that were set aside.
+fn without_stamps(text: &str) -> String {
+    const MARK: &str = ".bad-";
+    const LENGTH: usize = "20261122-101500".len();
+    let mut parts = text.split(MARK);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + MARK + "TIME" + part.get(LENGTH..).unwrap_or_default())
 }
 
 /// `expected.log`: every line as level and message, without time, process and place.
