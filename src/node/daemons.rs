@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -144,8 +146,31 @@ impl<'a> NodeDaemons<'a> {
         known.is_ok_and(|finished| finished.succeeded() || !finished.stderr.contains("Unknown daemon"))
     }
 
-    async fn check_and_start(&self, _armed: &Armed, daemon: &str) -> Result<()> {
-        failure(&self.daemon_util("check-and-start", daemon).await?)
+    /// When a daemon was killed, its pid file stays. `start-stop-daemon` since dpkg 1.20 refuses to start anything by a
+    /// pid file that is not root's, so `daemon-util` fails from then on: Debian 12 and the original do not get over it.
+    async fn check_and_start(&self, armed: &Armed, daemon: &str) -> Result<()> {
+        let result = failure(&self.daemon_util("check-and-start", daemon).await?);
+        if result.is_err() && self.remove_stale_pid_file(armed, daemon) {
+            return failure(&self.daemon_util("check-and-start", daemon).await?);
+        }
+        result
+    }
+
+    /// Whether there was a pid file that leads to no process, or to one that is not the daemon, and now is none.
+    fn remove_stale_pid_file(&self, _armed: &Armed, daemon: &str) -> bool {
+        let path = self.layout.pid_file(daemon);
+        let Some(pid) = read_text(&path, 64).ok().and_then(|text| text.trim().parse::<u32>().ok()) else {
+            return false;
+        };
+        let is_stale = match read_text(&self.layout.proc().join(pid.to_string()).join("comm"), 64) {
+            Ok(name) => name.trim_end() != daemon,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        if !is_stale {
+            return false;
+        }
+        info!("Removing '{}': process {pid} is not '{daemon}'", path.display());
+        fs::remove_file(&path).inspect_err(|error| debug!("It stays: {error}")).is_ok()
     }
 
     async fn tell_if_down(&self, daemon: &str) -> Result<bool> {
