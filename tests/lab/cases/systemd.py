@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lab import daemons
+from lab.commands import wait_until
 from lab.lab import Lab
 from lab.node import Node
 from lab.runner import case
-from lab.watcher import Run
+from lab.watcher import PROGRAM, Run
 
+# The original asks a hung WConfD three times, a minute each, before it stops it.
+REFUSED_SECONDS = 600
 MARKER = "/run/systemd/system"
 UNITS = "/run/lab/units"
 SYSTEMCTL = "/usr/local/sbin/systemctl"
@@ -121,7 +124,10 @@ def hung_daemon_under_systemd(lab: Lab) -> None:
 
 def _stopped_for_good(lab: Lab, node: Node) -> None:
     """The original stops the unit, and then does not start it, because it is not active."""
-    run = lab.watch()
+    started = lab.start_watch()
+    wait_until("it has refused to start the unit", lambda: "will not restart" in started.log_text, REFUSED_SECONDS)
     lab.expect("what systemctl was told", _journal(node), [f"stop {WCONFD}.service"])
     lab.expect_that("it is gone", not daemons.runs(node, WCONFD))
-    lab.fact(f"WConfD is stopped for good, exit code {run.code}: {', '.join(run.troubles)}")
+    # Now it waits for the daemon that it has stopped, for more than five minutes.
+    node.run("pkill", "-KILL", "-f", PROGRAM)
+    lab.fact(f"WConfD is stopped for good: {', '.join(started.wait().troubles)}")
