@@ -2,6 +2,8 @@
 //!
 //! Source: `watcher/__init__.py: ParseOptions`, `cli.py: ParseTimespec`, `cli_opts.py`.
 
+use std::time::Duration;
+
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
 
@@ -78,6 +80,16 @@ struct Arguments {
     )]
     rapi_ip: String,
 
+    /// Kill a watcher hook that runs longer than this (default 10 minutes; suffixes s, m, h, d, w)
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "10m",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    kill_hooks_after: String,
+
     /// Look and decide, print what would be done and why, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -116,9 +128,12 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
     if let Some(Command::Simulate(options)) = arguments.command {
         return Ok(Request::Simulate(options));
     }
-    let job_age = parse_timespec(&arguments.job_age).map_err(|problem| {
-        Refusal::BadValue(format!("ganeti-watcher: error: option --job-age: {problem}"))
-    })?;
+    let bad_value = |option: &str, problem: String| {
+        Refusal::BadValue(format!("ganeti-watcher: error: option --{option}: {problem}"))
+    };
+    let job_age = parse_timespec(&arguments.job_age).map_err(|problem| bad_value("job-age", problem))?;
+    let hook_limit =
+        parse_limit(&arguments.kill_hooks_after).map_err(|problem| bad_value("kill-hooks-after", problem))?;
     Ok(Request::Watch(watch::Options {
         node_group: arguments.node_group,
         job_age,
@@ -128,6 +143,7 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
         no_strict: arguments.no_strict,
         debug: arguments.debug > 0,
         rapi_ip: arguments.rapi_ip,
+        hook_limit,
         dry_run: arguments.dry_run,
     }))
 }
@@ -157,6 +173,16 @@ fn parse_timespec(text: &str) -> Result<i64, String> {
     })
 }
 
+/// A time specification that leaves something time to do its work.
+fn parse_limit(text: &str) -> Result<Duration, String> {
+    let seconds = u64::try_from(parse_timespec(text)?).unwrap_or_default();
+    if seconds == 0 {
+        Err(format!("'{text}' leaves no time at all"))
+    } else {
+        Ok(Duration::from_secs(seconds))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,6 +207,7 @@ mod tests {
                 no_strict: false,
                 debug: false,
                 rapi_ip: "127.0.0.1".into(),
+                hook_limit: Duration::from_secs(600),
                 dry_run: false,
             }
         );
@@ -236,5 +263,9 @@ mod tests {
             assert!(parse_timespec(text).is_err(), "{text}");
         }
         assert!(matches!(options(&["-A", "soon"]), Err(Refusal::BadValue(_))));
+        assert_eq!(options(&["--kill-hooks-after=20m"]).unwrap().hook_limit, Duration::from_secs(1200));
+        for text in ["0", "-5", "soon"] {
+            assert!(matches!(options(&["--kill", text]), Err(Refusal::BadValue(_))), "{text}");
+        }
     }
 }

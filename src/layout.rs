@@ -17,10 +17,6 @@ pub const HOSTNAME_VARIABLE: &str = "GANETI_HOSTNAME";
 /// business.
 pub const MACHINE_VARIABLE: &str = "GANETI_WATCHER_MACHINE";
 
-/// Environment variable of this watcher alone: the file that is read instead of `/proc/drbd`, for a laboratory that has
-/// DRBD without its kernel module.
-pub const PROC_DRBD_VARIABLE: &str = "GANETI_WATCHER_PROC_DRBD";
-
 /// `GANETI_ROOTDIR` and `GANETI_HOSTNAME` do not fit together.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum LayoutError {
@@ -58,7 +54,6 @@ struct Machine {
     systemd_marker: PathBuf,
     services: PathBuf,
     proc: PathBuf,
-    proc_drbd: PathBuf,
     /// Instead of the directories of `PATH`.
     programs: Option<PathBuf>,
 }
@@ -70,10 +65,6 @@ impl Layout {
     /// When the two variables of a virtual cluster contradict each other (`vcluster.py: _PreparePaths`).
     pub fn from_environment() -> Result<Self, LayoutError> {
         let layout = Self::new(std::env::var_os(ROOTDIR_VARIABLE), std::env::var_os(HOSTNAME_VARIABLE))?;
-        let layout = match std::env::var_os(PROC_DRBD_VARIABLE) {
-            Some(path) if !path.is_empty() => layout.with_proc_drbd(PathBuf::from(path)),
-            _ => layout,
-        };
         match std::env::var_os(MACHINE_VARIABLE) {
             Some(machine) if layout.virtual_host.is_some() && !machine.is_empty() => {
                 Ok(layout.with_machine(Path::new(&machine)))
@@ -119,7 +110,6 @@ impl Layout {
                 systemd_marker: PathBuf::from("/run/systemd/system"),
                 services: PathBuf::from("/etc/services"),
                 proc: PathBuf::from("/proc"),
-                proc_drbd: PathBuf::from("/proc/drbd"),
                 programs: None,
             },
         }
@@ -131,12 +121,6 @@ impl Layout {
         Self { machine: Machine { daemon_util, ..self.machine }, ..self }
     }
 
-    /// The same layout with another file for `/proc/drbd`.
-    #[must_use]
-    pub fn with_proc_drbd(self, proc_drbd: PathBuf) -> Self {
-        Self { machine: Machine { proc_drbd, ..self.machine }, ..self }
-    }
-
     /// The same layout on another machine, all of it below a directory: `daemon-util`, `bin`, `proc`, `services` and
     /// `systemd`. For tests and rehearsals.
     #[must_use]
@@ -146,7 +130,6 @@ impl Layout {
             systemd_marker: directory.join("systemd"),
             services: directory.join("services"),
             proc: directory.join("proc"),
-            proc_drbd: directory.join("proc/drbd"),
             programs: Some(directory.join("bin")),
         };
         Self { machine, ..self }
@@ -226,8 +209,8 @@ impl Layout {
 
     /// `/proc/drbd`, which exists when DRBD's module is loaded.
     #[must_use]
-    pub fn proc_drbd(&self) -> &Path {
-        &self.machine.proc_drbd
+    pub fn proc_drbd(&self) -> PathBuf {
+        self.machine.proc.join("drbd")
     }
 
     /// The path of a program that is not Ganeti's, such as `drbdsetup`: in the directories of `PATH`, and in those for

@@ -74,7 +74,12 @@ fn run(options: &Options) -> Result<Ended> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let armed = Armed::unless(options.dry_run);
     let luxid = UnixSocket(layout.luxi_socket());
-    let daemons = Duties { layout: &layout, clock: &SystemClock, rapi_ip: &options.rapi_ip };
+    let daemons = Duties {
+        layout: &layout,
+        clock: &SystemClock,
+        rapi_ip: &options.rapi_ip,
+        hook_limit: options.hook_limit,
+    };
     let context = Context {
         options,
         layout: &layout,

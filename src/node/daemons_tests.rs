@@ -77,6 +77,32 @@ async fn the_node_daemons_are_ensured_in_the_original_s_order() {
 }
 
 #[tokio::test]
+async fn a_pid_file_that_a_killed_daemon_left_is_removed_and_one_of_a_live_daemon_is_not() {
+    for (name_of_process, removed) in [(None, true), (Some("sshd"), true), (Some("ganeti-rapi"), false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let refuses = directory.path().join("refuses");
+        let fixture =
+            Fixture::new(&format!("[ -e \"$(readlink {})\" ] && exit 2; exit 0", refuses.display()));
+        let pid_file = fixture.layout.pid_file(RAPI);
+        std::os::unix::fs::symlink(&pid_file, &refuses).unwrap();
+        fs::create_dir_all(pid_file.parent().unwrap()).unwrap();
+        replace(&pid_file, b"4711\n", |_| Ok(())).map(drop).unwrap();
+        if let Some(name) = name_of_process {
+            let process = fixture.layout.proc().join("4711");
+            fs::create_dir_all(&process).unwrap();
+            let command_line = format!("/usr/bin/python3\0/usr/sbin/{name}\0");
+            replace(&process.join("cmdline"), command_line.as_bytes(), |_| Ok(())).map(drop).unwrap();
+        }
+        let armed = Armed::for_test();
+        let runs = NodeDaemons::new(&fixture.layout, Some(&armed)).await.ensure(RAPI).await;
+        assert_eq!(runs, removed, "{name_of_process:?}");
+        assert_eq!(pid_file.exists(), !removed, "{name_of_process:?}");
+        let calls = vec!["check-and-start ganeti-rapi"; if removed { 2 } else { 1 }];
+        assert_eq!(fixture.calls(), calls, "{name_of_process:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_ganeti_without_mond_is_not_asked_to_start_it_and_one_failure_stops_nothing() {
     let fixture = Fixture::new(
         "case $1 in is-daemon-name) echo \"Unknown daemon name '$2'\" >&2;; *) echo broken;; esac; exit 1",
@@ -161,29 +187,6 @@ async fn under_systemd_only_a_failed_unit_is_started() {
     assert_eq!(fixture.told(), "", "a dry run");
     NodeDaemons::new(&fixture.layout, Some(&armed)).await.ensure_on_every_node().await;
     assert_eq!(fixture.calls(), ["systemctl start ganeti-noded.service"]);
-}
-
-#[tokio::test]
-async fn a_pid_file_that_a_killed_daemon_left_is_removed_and_the_start_tried_again() {
-    let fixture = Fixture::new("exit 2");
-    let pid_file = fixture.layout.pid_file("ganeti-confd");
-    fs::create_dir_all(pid_file.parent().unwrap()).unwrap();
-    let write = |text: &str| replace(&pid_file, text.as_bytes(), |_| Ok(())).map(drop).unwrap();
-    let armed = Armed::for_test();
-    let daemons = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
-
-    let process = fixture.layout.proc().join("4711");
-    fs::create_dir_all(&process).unwrap();
-    replace(&process.join("cmdline"), b"/usr/sbin/ganeti-confd\0", |_| Ok(())).map(drop).unwrap();
-    write("4711\n");
-    assert!(daemons.check_and_start(&armed, "ganeti-confd").await.is_err());
-    assert!(pid_file.exists(), "it runs, and its file is its own");
-    assert_eq!(fixture.calls().len(), 1);
-
-    write("4712\n");
-    assert!(daemons.check_and_start(&armed, "ganeti-confd").await.is_err());
-    assert!(!pid_file.exists());
-    assert_eq!(fixture.calls().len(), 3, "one more try, and not another");
 }
 
 #[tokio::test]

@@ -16,10 +16,8 @@ use tracing::{debug, info, warn};
 use super::process::Program;
 use crate::armed::Armed;
 
-/// How long one hook may take, before it is killed with its process group: two intervals of the usual cron job.
-pub const TIME_LIMIT: Duration = Duration::from_secs(600);
-
 /// Runs all hooks of a directory, one after the other; without permission only tells which. What goes wrong is logged.
+/// A hook that runs longer than `time_limit` is killed with its process group.
 pub async fn run(armed: Option<&Armed>, directory: &Path, time_limit: Duration) {
     let names = match visible(directory) {
         Ok(names) => names,

@@ -19,6 +19,8 @@ pub mod process;
 pub mod ssconf;
 pub mod systemd;
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
 use crate::armed::Armed;
@@ -37,6 +39,8 @@ pub struct Duties<'d> {
     pub clock: &'d dyn Clock,
     /// Where RAPI listens, unless its own command line says otherwise.
     pub rapi_ip: &'d str,
+    /// A watcher hook that runs longer is killed.
+    pub hook_limit: Duration,
 }
 
 impl Daemons for Duties<'_> {
@@ -52,7 +56,7 @@ impl Daemons for Duties<'_> {
     fn on_every_node<'a>(&'a self, armed: Option<&'a Armed>) -> LocalFuture<'a, ()> {
         Box::pin(async move {
             NodeDaemons::new(self.layout, armed).await.ensure_on_every_node().await;
-            hooks::run(armed, &self.layout.watcher_hooks(), hooks::TIME_LIMIT).await;
+            hooks::run(armed, &self.layout.watcher_hooks(), self.hook_limit).await;
             maintenance::run(armed, self.layout, self.clock).await;
         })
     }

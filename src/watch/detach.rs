@@ -50,6 +50,7 @@ fn arguments(options: &Options, group: &str) -> Vec<String> {
         no_strict,
         debug,
         rapi_ip: _,
+        hook_limit: _,
         dry_run: _,
     } = options;
     let mut arguments = vec![format!("--node-group={group}")];

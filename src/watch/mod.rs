@@ -7,6 +7,8 @@ mod global;
 mod group;
 mod verify;
 
+use std::time::Duration;
+
 use anyhow::{Error, Result};
 use tracing::{debug, error, info};
 
@@ -41,6 +43,8 @@ pub struct Options {
     pub debug: bool,
     /// Where RAPI listens, unless its own command line says otherwise.
     pub rapi_ip: String,
+    /// A watcher hook that runs longer is killed.
+    pub hook_limit: Duration,
     /// Everything is looked at and decided, and nothing is done.
     pub dry_run: bool,
 }

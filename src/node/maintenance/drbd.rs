@@ -119,7 +119,7 @@ pub(super) async fn shut_down(armed: Option<&Armed>, layout: &Layout, again_afte
 
 fn look(layout: &Layout) -> Result<Option<ProcDrbd>> {
     let path = layout.proc_drbd();
-    match read_text(path, LONGEST_FILE) {
+    match read_text(&path, LONGEST_FILE) {
         Ok(text) => ProcDrbd::parse(&text)
             .map(Some)
             .map_err(anyhow::Error::msg)
@@ -189,7 +189,7 @@ srcversion: 9B4D8F2E8E8BE8C2F4D1D3B
     #[test]
     fn one_minor_that_stays_does_not_keep_the_others() {
         let fixture = Fixture::new();
-        fixture.file(fixture.layout.proc_drbd(), DRBD_8_4);
+        fixture.file(&fixture.layout.proc_drbd(), DRBD_8_4);
         fixture.program("drbdsetup", "[ $2 != resource1 ] || { echo held open >&2; exit 11; }");
         let armed = Armed::for_test();
         let log = logged(async { shut_down(Some(&armed), &fixture.layout, Duration::ZERO).await });
@@ -208,9 +208,9 @@ srcversion: 9B4D8F2E8E8BE8C2F4D1D3B
         let armed = Armed::for_test();
         let run = |armed| logged(async { shut_down(armed, &fixture.layout, Duration::ZERO).await });
         assert!(run(Some(&armed)).starts_with("DEBUG DRBD is not loaded"));
-        fixture.file(fixture.layout.proc_drbd(), "version: 9.2.1 (api:2/proto:118-121)\n");
+        fixture.file(&fixture.layout.proc_drbd(), "version: 9.2.1 (api:2/proto:118-121)\n");
         assert!(run(Some(&armed)).starts_with("WARNING DRBD 9.2 runs here"));
-        fixture.file(fixture.layout.proc_drbd(), DRBD_8_4);
+        fixture.file(&fixture.layout.proc_drbd(), DRBD_8_4);
         let told = "INFO Would shut down DRBD minors that should not be active: 0, 1, 11\n";
         assert_eq!(run(None), told);
         assert_eq!(fixture.calls(), [""; 0]);

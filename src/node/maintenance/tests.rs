@@ -26,7 +26,7 @@ fn fixture(candidates: &[&str], port: u16) -> Fixture {
     fixture.program("lxc-ls", "echo broken; exit 1");
     fixture.program("xl", "[ $1 = destroy ] && exit 1\nprintf 'Name\\nxen1 1 512 1 r----- 1.0\\n'");
     fixture.program("drbdsetup", "exit 0");
-    fixture.file(fixture.layout.proc_drbd(), DRBD);
+    fixture.file(&fixture.layout.proc_drbd(), DRBD);
     fixture
 }
 

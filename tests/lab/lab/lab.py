@@ -14,7 +14,7 @@ from lab.cluster import RELEASED, Cluster
 from lab.commands import LabError
 from lab.node import Node
 from lab.storage import Storage
-from lab.watcher import LOG, ORIGINAL, PROGRAM, Run, Started
+from lab.watcher import LOG, ORIGINAL, PROGRAM, WITH_DRBD, Run, Started
 
 STATE_DIRECTORY = "/var/lib/ganeti"
 HOOKS = "/etc/ganeti/hooks"
@@ -127,13 +127,18 @@ class Lab:
 
     # The watcher.
 
-    def watch(self, *arguments: str, node: Node | None = None, original: bool = False) -> Run:
-        """Runs the watcher under test (or the original) as cron would."""
-        self.last_run = self.start_watch(*arguments, node=node, original=original).wait()
+    def watch(
+        self, *arguments: str, node: Node | None = None, original: bool = False, with_drbd: bool = False
+    ) -> Run:
+        """Runs the watcher under test (or the original) as cron would, `with_drbd` where it finds /proc/drbd."""
+        self.last_run = self.start_watch(*arguments, node=node, original=original, with_drbd=with_drbd).wait()
         return self.last_run
 
-    def start_watch(self, *arguments: str, node: Node | None = None, original: bool = False) -> Started:
-        return Started(self.cluster, node or self.master, ORIGINAL if original else PROGRAM, arguments)
+    def start_watch(
+        self, *arguments: str, node: Node | None = None, original: bool = False, with_drbd: bool = False
+    ) -> Started:
+        command = [WITH_DRBD] * with_drbd + [ORIGINAL if original else PROGRAM, *arguments]
+        return Started(self.cluster, node or self.master, command)
 
     def state_file(self, group: str = "default") -> Path:
         return self.master.path(f"{STATE_DIRECTORY}/watcher.{self.cluster.groups()[group]}.data")

@@ -125,7 +125,7 @@ def _report(lab: Lab, each: Case, ok: bool, seconds: float) -> None:
         if lab.last_run is not None:
             run = lab.last_run
             details.append(f"last run: exit code {run.code}, jobs: {', '.join(map(str, run.jobs)) or 'none'}")
-            details += [f"stderr: {run.errors.rstrip()}"] if run.errors.strip() else []
+            details += ["the end of stderr:", *run.errors.splitlines()[-25:]] if run.errors.strip() else []
         details += ["watcher.log:", *lab.log_tail()]
     for detail in details:
         for line in detail.splitlines():

@@ -17,6 +17,7 @@ from lab.node import Node
 REPOSITORY = Path(__file__).resolve().parents[3]
 PROGRAM = "/usr/sbin/ganeti-watcher"
 ORIGINAL = "/usr/sbin/ganeti-watcher.distrib"
+WITH_DRBD = "/run/lab/emulation/with-drbd"
 LOG = "/var/log/ganeti/watcher.log"
 RUN_SECONDS = 900
 
@@ -103,13 +104,13 @@ def _build() -> Path:
 class Started:
     """A run under way; `wait` gives what it did."""
 
-    def __init__(self, cluster: Cluster, node: Node, program_path: str, arguments: tuple[str, ...]) -> None:
+    def __init__(self, cluster: Cluster, node: Node, command: list[str]) -> None:
         self._cluster = cluster
         self._log = node.path(LOG)
         self._log_begins = self._log.stat().st_size if self._log.exists() else 0
         self._jobs_begin = cluster.last_job()
         self._began = time.monotonic()
-        self._process = node.start(program_path, *arguments, seconds=RUN_SECONDS)
+        self._process = node.start(*command, seconds=RUN_SECONDS)
 
     @property
     def is_running(self) -> bool:
