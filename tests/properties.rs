@@ -261,7 +261,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(40))]
+    #![proptest_config(config(30))]
 
     #[test]
     fn nothing_is_done_twice_or_to_what_must_be_left_alone(sketch in cluster()) {

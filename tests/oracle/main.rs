@@ -33,7 +33,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let Some(cache) = std::env::var_os("GANETI_WATCHER_ORACLE").map(PathBuf::from) else {
-        println!("\noracle: not run (tests/oracle/run compares with Debian's original)");
+        println!(
+            "\nleft out: tests/oracle/run (comparison with Debian's original) and tests/lab/run (real Ganeti)"
+        );
         return ExitCode::SUCCESS;
     };
     let prepared = || -> Result<(Rapi, Allowed, Vec<Story>)> {
