@@ -9,7 +9,7 @@ use std::{io, panic};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Subscriber, debug, error, info, warn};
+use tracing::{Event, Level, Metadata, Subscriber, debug, error, info, warn};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
@@ -128,7 +128,7 @@ where
         }
         let mut message = Message(String::new());
         event.record(&mut message);
-        writeln!(writer, "{} {}", python_level(*metadata.level()), OneLine(&message.0))
+        writeln!(writer, "{} {}", python_level(metadata), OneLine(&message.0))
     }
 }
 
@@ -148,16 +148,19 @@ where
     ) -> fmt::Result {
         let mut message = Message(String::new());
         event.record(&mut message);
-        match *event.metadata().level() {
-            Level::INFO => {}
-            level => write!(writer, "{}: ", python_level(level))?,
+        if *event.metadata().level() != Level::INFO {
+            write!(writer, "{}: ", python_level(event.metadata()))?;
         }
         writeln!(writer, "{}", OneLine(&message.0))
     }
 }
 
-fn python_level(level: Level) -> &'static str {
-    match level {
+/// An error with this target is CRITICAL, a level that tracing does not have.
+pub const CRITICAL: &str = "critical";
+
+fn python_level(metadata: &Metadata<'_>) -> &'static str {
+    match *metadata.level() {
+        Level::ERROR if metadata.target() == CRITICAL => "CRITICAL",
         Level::ERROR => "ERROR",
         Level::WARN => "WARNING",
         Level::INFO => "INFO",
@@ -227,7 +230,7 @@ pub(crate) mod testing {
         ) -> fmt::Result {
             let mut message = Message(String::new());
             event.record(&mut message);
-            writeln!(writer, "{} {}", python_level(*event.metadata().level()), OneLine(&message.0))
+            writeln!(writer, "{} {}", python_level(event.metadata()), OneLine(&message.0))
         }
     }
 
@@ -275,6 +278,7 @@ mod tests {
         let text = logged(false, || {
             info!("Restarting instance '{}' (attempt #{})", "i1", 1);
             warn!("w");
+            error!(target: CRITICAL, "c");
             error!("two\nlines\u{1b}[0m é");
         });
         assert_eq!(
@@ -282,6 +286,7 @@ mod tests {
             concat!(
                 "TIME: ganeti-watcher pid=1 INFO Restarting instance 'i1' (attempt #1)\n",
                 "TIME: ganeti-watcher pid=1 WARNING w\n",
+                "TIME: ganeti-watcher pid=1 CRITICAL c\n",
                 "TIME: ganeti-watcher pid=1 ERROR two\\nlines\\u{1b}[0m é\n",
             )
         );

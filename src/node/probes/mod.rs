@@ -18,6 +18,7 @@ use tracing::{debug, error, info, warn};
 use super::daemons::{NodeDaemons, RAPI, Restarted, WCONFD};
 use crate::clock::Clock;
 use crate::layout::Layout;
+use crate::logging::CRITICAL;
 
 /// What a probe found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,7 +139,7 @@ async fn ensure_answers(daemons: &NodeDaemons<'_>, layout: &Layout, subject: Sub
     match probe_until_alive(layout, subject, pace).await {
         Health::Alive => info!("{name} answers again after its restart"),
         Health::Dead(why) | Health::Unclear(why) => {
-            error!("{name} is not responding, also after a restart: {why}");
+            error!(target: CRITICAL, "{name} is not responding, also after a restart: {why}");
         }
     }
 }

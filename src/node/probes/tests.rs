@@ -262,7 +262,7 @@ fn two_failures_in_a_row_mean_a_restart_and_its_result_is_told() {
     assert!(log.contains("INFO WConfD answers again after its restart"), "{log}");
     let (calls, log) = ensured(true, |_, _| false);
     assert_eq!(calls, format!("{ENSURED}{RESTARTED}"), "only one restart");
-    assert!(log.contains("ERROR WConfD is not responding, also after a restart: it was told"), "{log}");
+    assert!(log.contains("CRITICAL WConfD is not responding, also after a restart: it was told"), "{log}");
 }
 
 #[test]
