@@ -12,8 +12,7 @@ from lab.watcher import ORIGINAL, PROGRAM
 USAGE_FILE = "/run/lab/usage"
 ACCOUNT = "/run/lab/emulation/account"
 
-# `time` of bash tells milliseconds, GNU time the memory; both are too small themselves to matter.
-MEASURE = f'TIMEFORMAT="%U %S"; time /usr/bin/time -q -f %M -o {USAGE_FILE} {PROGRAM} >/run/lab/output 2>&1'
+MEASURE = "/run/lab/emulation/measure"
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,11 @@ def of_original(node: Node) -> Usage:
 
 
 def of_ours(node: Node) -> Usage:
-    """Everything it ran counts as its own, as the kernel adds it up."""
+    """Memory is that of the watcher itself, and programs that it runs are counted apart."""
     began = time.monotonic()
-    done = node.try_run("bash", "-c", MEASURE)
+    done = node.try_run(MEASURE, PROGRAM)
     wall = time.monotonic() - began
     if done.returncode:
-        raise LabError(f"the measured run failed: {node.path('/run/lab/output').read_text()}")
-    cpu = sum(float(word) for word in done.stderr.split()[-2:])
-    return Usage(wall, cpu, 0.0, float(node.path(USAGE_FILE).read_text().split()[-1]) / 1024)
+        raise LabError(f"the measured run failed: {done.stderr}")
+    cpu, helpers_cpu, memory = (float(word) for word in done.stdout.split()[-3:])
+    return Usage(wall, cpu, helpers_cpu, memory / 1024)
