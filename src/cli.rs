@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
 
+use crate::decide::tags::parse_timespec;
+use crate::watch::retry::Whose;
 use crate::{simulate, watch};
 
 /// What was asked for on the command line.
@@ -16,6 +18,8 @@ pub enum Request {
     Watch(watch::Options),
     /// A story of a simulated cluster.
     Simulate(simulate::Options),
+    /// All tries for instances that have none left.
+    Retry(Whose),
 }
 
 #[derive(Debug, Parser)]
@@ -90,6 +94,23 @@ struct Arguments {
     )]
     kill_hooks_after: String,
 
+    /// At most so many instances are started at once on a node (default 4)
+    #[arg(long, value_name = "N", default_value_t = 4, hide_default_value = true, value_parser = parse_count)]
+    starts_per_node: usize,
+
+    /// At most so many jobs at once in the whole cluster, always fewer than its max_running_jobs (default 16)
+    #[arg(long, value_name = "N", default_value_t = 16, hide_default_value = true, value_parser = parse_count)]
+    parallel_jobs: usize,
+
+    /// Start nothing on a node with so many busy processors or more, as ganeti-mond tells
+    #[arg(long, value_name = "LOAD", value_parser = parse_load)]
+    load_limit: Option<f64>,
+
+    /// Start an instance on its primary node alone when its secondary has been silent for so long (default never;
+    /// suffixes s, m, h, d, w)
+    #[arg(long, value_name = "TIME")]
+    start_degraded: Option<String>,
+
     /// Look and decide, print what would be done and why, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -106,6 +127,20 @@ struct Arguments {
 enum Command {
     /// Show how a simulated cluster comes back after an outage; needs no Ganeti and changes nothing
     Simulate(simulate::Options),
+    /// Give instances all their tries back, and let none of them wait any more
+    Retry(Retry),
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Retry {
+    /// Names of the instances
+    #[arg(value_name = "INSTANCE")]
+    instances: Vec<String>,
+
+    /// Every instance that has something on record
+    #[arg(long)]
+    all: bool,
 }
 
 /// What to do instead of a run.
@@ -125,8 +160,11 @@ pub enum Refusal {
 /// See [`Refusal`].
 pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Request, Refusal> {
     let arguments = Arguments::try_parse_from(arguments).map_err(|error| refusal(&error))?;
-    if let Some(Command::Simulate(options)) = arguments.command {
-        return Ok(Request::Simulate(options));
+    match arguments.command {
+        Some(Command::Simulate(options)) => return Ok(Request::Simulate(options)),
+        Some(Command::Retry(Retry { all: true, .. })) => return Ok(Request::Retry(Whose::All)),
+        Some(Command::Retry(Retry { instances, .. })) => return Ok(Request::Retry(Whose::Of(instances))),
+        None => {}
     }
     let bad_value = |option: &str, problem: String| {
         Refusal::BadValue(format!("ganeti-watcher: error: option --{option}: {problem}"))
@@ -134,6 +172,8 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
     let job_age = parse_timespec(&arguments.job_age).map_err(|problem| bad_value("job-age", problem))?;
     let hook_limit =
         parse_limit(&arguments.kill_hooks_after).map_err(|problem| bad_value("kill-hooks-after", problem))?;
+    let start_degraded = arguments.start_degraded.as_deref().map(parse_limit).transpose();
+    let start_degraded = start_degraded.map_err(|problem| bad_value("start-degraded", problem))?;
     Ok(Request::Watch(watch::Options {
         node_group: arguments.node_group,
         job_age,
@@ -144,6 +184,10 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
         debug: arguments.debug > 0,
         rapi_ip: arguments.rapi_ip,
         hook_limit,
+        starts_per_node: arguments.starts_per_node,
+        parallel_jobs: arguments.parallel_jobs,
+        load_limit: arguments.load_limit,
+        start_degraded,
         dry_run: arguments.dry_run,
     }))
 }
@@ -160,17 +204,19 @@ fn refusal(error: &clap::Error) -> Refusal {
     }
 }
 
-/// Seconds of a time specification: an integer with an optional suffix out of `s`, `m`, `h`, `d`, `w`.
-fn parse_timespec(text: &str) -> Result<i64, String> {
-    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)];
-    let (number, unit) = units
-        .iter()
-        .find_map(|(suffix, seconds)| Some((text.strip_suffix(*suffix)?, *seconds)))
-        .unwrap_or((text, 1));
-    let number: Option<i64> = number.trim().parse().ok();
-    number.and_then(|number| number.checked_mul(unit)).ok_or_else(|| {
-        format!("invalid time specification '{text}': expected an integer, with s, m, h, d or w after it if wanted")
-    })
+/// At least one.
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("expected a number from 1".to_owned()),
+    }
+}
+
+fn parse_load(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(load) if load > 0.0 && f64::is_finite(load) => Ok(load),
+        _ => Err("expected a number of processors above 0, such as 3.5".to_owned()),
+    }
 }
 
 /// A time specification that leaves something time to do its work.
@@ -190,7 +236,7 @@ mod tests {
     fn options(arguments: &[&str]) -> Result<watch::Options, Refusal> {
         match parse(["ganeti-watcher"].iter().chain(arguments).map(Into::into))? {
             Request::Watch(options) => Ok(options),
-            Request::Simulate(options) => panic!("{options:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -208,6 +254,10 @@ mod tests {
                 debug: false,
                 rapi_ip: "127.0.0.1".into(),
                 hook_limit: Duration::from_secs(600),
+                starts_per_node: 4,
+                parallel_jobs: 16,
+                load_limit: None,
+                start_degraded: None,
                 dry_run: false,
             }
         );
@@ -250,6 +300,31 @@ mod tests {
         assert!(version.starts_with("ganeti-watcher (ganeti) "), "{version}");
         let Err(Refusal::Answer(help)) = options(&["-h"]) else { panic!() };
         assert!(help.contains("Usage: ganeti-watcher [-d]") && help.contains("--no-strict"), "{help}");
+    }
+
+    #[test]
+    fn limits_are_numbers_from_one() {
+        let given =
+            options(&["--starts", "2", "--parallel-jobs=8", "--load=3.5", "--start-d", "1h"]).unwrap();
+        assert_eq!((given.starts_per_node, given.parallel_jobs, given.load_limit), (2, 8, Some(3.5)));
+        assert_eq!(given.start_degraded, Some(Duration::from_secs(3600)));
+        for wrong in ["--starts-per-node=0", "--parallel-jobs=-1", "--load-limit=0", "--load-limit=nan"] {
+            assert!(matches!(options(&[wrong]), Err(Refusal::Usage(_))), "{wrong}");
+        }
+        assert!(matches!(options(&["--start-degraded=0"]), Err(Refusal::BadValue(_))));
+    }
+
+    #[test]
+    fn retry_needs_names_or_all() {
+        let request = |arguments: &[&str]| parse(["ganeti-watcher"].iter().chain(arguments).map(Into::into));
+        assert_eq!(request(&["retry", "--all"]), Ok(Request::Retry(Whose::All)));
+        assert_eq!(
+            request(&["retry", "i1", "i2"]),
+            Ok(Request::Retry(Whose::Of(vec!["i1".into(), "i2".into()])))
+        );
+        for wrong in [&["retry"][..], &["retry", "--all", "i1"]] {
+            assert!(matches!(request(wrong), Err(Refusal::Usage(_))), "{wrong:?}");
+        }
     }
 
     #[test]

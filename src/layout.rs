@@ -291,6 +291,8 @@ pub enum Service {
     Confd,
     /// The remote API, over TCP.
     Rapi,
+    /// The monitoring daemon, over TCP.
+    Mond,
 }
 
 impl Service {
@@ -298,6 +300,7 @@ impl Service {
         match self {
             Self::Confd => ("ganeti-confd", "udp", 1814),
             Self::Rapi => ("ganeti-rapi", "tcp", 5080),
+            Self::Mond => ("ganeti-mond", "tcp", 1815),
         }
     }
 }

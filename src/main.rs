@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use ganeti_watcher::armed::Armed;
 use ganeti_watcher::cli::{self, Refusal, Request};
-use ganeti_watcher::clock::SystemClock;
+use ganeti_watcher::clock::{Clock, SystemClock, file_stamp};
 use ganeti_watcher::layout::Layout;
 use ganeti_watcher::logging;
 use ganeti_watcher::luxi::UnixSocket;
 use ganeti_watcher::node::Duties;
+use ganeti_watcher::node::mond::Mond;
 use ganeti_watcher::simulate;
+use ganeti_watcher::watch::retry::Whose;
 use ganeti_watcher::watch::{self, Context, Ended, Options};
 
 /// `constants.EXIT_SUCCESS`, `EXIT_FAILURE`, `EXIT_NOTMASTER`; 2 is optparse's.
@@ -51,7 +53,19 @@ fn carry_out(request: &Request) -> Result<Ended> {
     match request {
         Request::Watch(options) => run(options),
         Request::Simulate(options) => simulate::tell(options).map(|()| Ended::Done),
+        Request::Retry(whose) => retry(whose),
     }
+}
+
+fn retry(whose: &Whose) -> Result<Ended> {
+    let layout = Layout::from_environment()?;
+    logging::start_on_stdout(false);
+    let armed = Armed::unless(false).context("resetting tries changes files")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stamp = file_stamp(SystemClock.since_epoch());
+    let lines = runtime.block_on(watch::retry::retry(&armed, &layout, whose, &stamp))?;
+    lines.iter().for_each(|line| say(&mut std::io::stdout(), line));
+    Ok(Ended::Done)
 }
 
 /// An error here came too early for the log, and belongs on stderr.
@@ -86,6 +100,7 @@ fn run(options: &Options) -> Result<Ended> {
         clock: &SystemClock,
         luxid: &luxid,
         daemons: &daemons,
+        monitor: &Mond { layout: &layout },
         armed: armed.as_ref(),
     };
     Ok(runtime.block_on(watch::run(&context)))

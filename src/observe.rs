@@ -2,14 +2,18 @@
 //!
 //! Source: `watcher/__init__.py: _GetGroupData, _CheckMaster, _StartGroupChildren`.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::{error, warn};
 
 use crate::cluster::{
-    AdminState, GanetiVersion, Instance, InstanceStatus, JobId, Node, PendingJob, Snapshot, SplitInstance,
+    AdminState, GanetiError, GanetiVersion, Instance, InstanceStatus, JobId, LockMode, Node, PendingJob,
+    Snapshot, SplitInstance,
 };
+use crate::decide::elsewhere::{End, EndedJob};
 use crate::luxi::messages::{Cell, Rows, UnreadableRow};
 use crate::luxi::{Client, LuxiError};
 
@@ -41,17 +45,46 @@ pub async fn cluster_facts(client: &mut Client<'_>) -> Result<ClusterFacts, Luxi
     Ok(ClusterFacts { master_node, queue_is_drained: queue_is_drained.unwrap_or(false) })
 }
 
-/// The cluster's version; `None`, with a warning, when it cannot be learnt. No instance stays down because of that.
-pub async fn version(client: &mut Client<'_>) -> Option<GanetiVersion> {
+/// How the cluster is set up.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ClusterSetup {
+    /// Its version, if that could be learnt.
+    pub version: Option<GanetiVersion>,
+    /// How many jobs may have a process at once (`max_running_jobs`).
+    pub max_running_jobs: Option<usize>,
+    /// How many of these luxid watches closely; it notices the end of others late (`max_tracked_jobs`).
+    pub max_tracked_jobs: Option<usize>,
+    /// Tags of the cluster.
+    pub tags: Vec<String>,
+}
+
+/// Asks for the [`ClusterSetup`]. What cannot be learnt is a warning: no instance stays down because of that.
+pub async fn cluster_setup(client: &mut Client<'_>) -> ClusterSetup {
     #[derive(Deserialize)]
     struct ClusterInfo {
         software_version: String,
+        #[serde(default)]
+        max_running_jobs: Option<usize>,
+        #[serde(default)]
+        max_tracked_jobs: Option<usize>,
+        #[serde(default)]
+        tags: Vec<String>,
     }
-    let version = match client.query_cluster_info::<ClusterInfo>().await {
-        Ok(info) => GanetiVersion::parse(&info.software_version).ok_or(info.software_version),
-        Err(error) => Err(error.to_string()),
-    };
-    version.map_err(|found| warn!("Ganeti's version is unknown, using no optional features: {found}")).ok()
+    let unknown = |found: &str| warn!("Ganeti's version is unknown, using no optional features: {found}");
+    match client.query_cluster_info::<ClusterInfo>().await {
+        Ok(info) => {
+            let version = GanetiVersion::parse(&info.software_version);
+            if version.is_none() {
+                unknown(&info.software_version);
+            }
+            let ClusterInfo { max_running_jobs, max_tracked_jobs, tags, .. } = info;
+            ClusterSetup { version, max_running_jobs, max_tracked_jobs, tags }
+        }
+        Err(error) => {
+            unknown(&error.to_string());
+            ClusterSetup::default()
+        }
+    }
 }
 
 /// All node groups, in natural order of names.
@@ -69,14 +102,7 @@ pub async fn groups(client: &mut Client<'_>) -> Result<Vec<Group>, LuxiError> {
 /// As [`Client::query`], for the first of the four queries that fails.
 pub async fn group(client: &mut Client<'_>, uuid: &str) -> Result<Snapshot, LuxiError> {
     let mut snapshot = Snapshot { group: uuid.to_owned(), ..Snapshot::default() };
-    let rows = client.query::<LockRow>("lock", &["name", "mode"], None).await?;
-    for (name, mode) in readable(rows) {
-        if let (Some(name), Some(_mode)) = (name.value(), mode.value())
-            && let Some(instance) = name.strip_prefix("instance/")
-        {
-            snapshot.locked_instances.insert(instance.to_owned());
-        }
-    }
+    snapshot.locked_instances = locked_instances(client).await?;
     snapshot.pending_jobs = pending_jobs(client).await?;
     let filter = json!(["==", "pnode.group.uuid", uuid]);
     let Rows(rows) = client.query::<InstanceRow>("instance", &INSTANCE_FIELDS, Some(filter)).await?;
@@ -91,24 +117,76 @@ pub async fn group(client: &mut Client<'_>, uuid: &str) -> Result<Snapshot, Luxi
         }
     }
     let filter = json!(["==", "group.uuid", uuid]);
-    let rows = client.query::<NodeRow>("node", &["name", "bootid", "offline"], Some(filter)).await?;
+    let rows = client.query::<NodeRow>("node", &NODE_FIELDS, Some(filter)).await?;
     snapshot.nodes = readable(rows).map(node).collect();
     Ok(snapshot)
 }
 
-/// What the configuration wants of an instance, and whether its disks are in use; `None` when it is gone. Asks no node.
+/// The tags of a node group.
 ///
 /// # Errors
 /// As [`Client::query`].
-pub async fn wanted_state(
+pub async fn group_tags(client: &mut Client<'_>, uuid: &str) -> Result<Vec<String>, LuxiError> {
+    type TagsRow = (Cell<Vec<String>>,);
+    let filter = json!(["&", ["==", "uuid", uuid]]);
+    let rows = client.query::<TagsRow>("group", &["tags"], Some(filter)).await?;
+    Ok(readable(rows).find_map(|(tags,)| tags.value()).unwrap_or_default())
+}
+
+/// The instances whose lock somebody holds.
+///
+/// # Errors
+/// As [`Client::query`].
+pub async fn locked_instances(client: &mut Client<'_>) -> Result<BTreeMap<String, LockMode>, LuxiError> {
+    type LockRow = (Cell<String>, Cell<String>);
+    let rows = client.query::<LockRow>("lock", &["name", "mode"], None).await?;
+    let held = readable(rows).filter_map(|(name, mode)| {
+        let instance = name.value()?.strip_prefix("instance/")?.to_owned();
+        let mode = if mode.value()? == "shared" { LockMode::Shared } else { LockMode::Exclusive };
+        Some((instance, mode))
+    });
+    Ok(held.collect())
+}
+
+/// What the configuration says of an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whether it wants it up.
+    pub admin_state: AdminState,
+    /// Whether Ganeti considers its disks assembled.
+    pub disks_active: bool,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+/// What the configuration wants of these instances, and whether their disks are in use, by name; without those that
+/// are gone. Asks no node.
+///
+/// # Errors
+/// As [`Client::query`].
+pub async fn wanted_states(
     client: &mut Client<'_>,
-    instance: &str,
-) -> Result<Option<(AdminState, bool)>, LuxiError> {
-    type WantedRow = (Required<AdminState>, Required<bool>);
-    // Without the "&" luxid takes the name for one that must exist, and refuses the query when it does not.
-    let filter = json!(["&", ["==", "name", instance]]);
-    let rows = client.query::<WantedRow>("instance", &["admin_state", "disks_active"], Some(filter)).await?;
-    Ok(readable(rows).next().map(|(admin_state, disks_active)| (admin_state.1, disks_active.1)))
+    instances: &[&str],
+) -> Result<BTreeMap<String, Wanted>, LuxiError> {
+    type WantedRow = (Required<String>, Required<AdminState>, Required<bool>, Cell<Vec<String>>);
+    if instances.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let fields = ["name", "admin_state", "disks_active", "tags"];
+    let rows = client.query::<WantedRow>("instance", &fields, Some(any_of("name", instances))).await?;
+    let wanted = |(name, admin_state, disks_active, tags): WantedRow| {
+        let tags = tags.value().unwrap_or_default();
+        (name.1, Wanted { admin_state: admin_state.1, disks_active: disks_active.1, tags })
+    };
+    Ok(readable(rows).map(wanted).collect())
+}
+
+/// A filter for the objects whose field has one of these values. Without the "&" luxid takes names for ones that must
+/// exist, and refuses the whole query when one does not.
+fn any_of(field: &str, values: &[&str]) -> Value {
+    let each = values.iter().map(|value| json!(["==", field, value]));
+    let any: Vec<Value> = std::iter::once(json!("|")).chain(each).collect();
+    json!(["&", any])
 }
 
 /// Every job that has not ended, with the summaries of its opcodes.
@@ -118,16 +196,70 @@ pub async fn wanted_state(
 pub async fn pending_jobs(client: &mut Client<'_>) -> Result<Vec<PendingJob>, LuxiError> {
     let filter =
         json!(["|", ["==", "status", "running"], ["==", "status", "queued"], ["==", "status", "waiting"]]);
-    type JobRow = (Required<JobId>, Cell<Vec<String>>);
-    let rows = client.query::<JobRow>("job", &["id", "summary"], Some(filter)).await?;
-    let jobs = readable(rows);
-    Ok(jobs
-        .map(|(id, summary)| PendingJob { id: id.1, summaries: summary.value().unwrap_or_default() })
-        .collect())
+    type JobRow = (Required<JobId>, Cell<Vec<String>>, Cell<String>);
+    let rows = client.query::<JobRow>("job", &["id", "summary", "status"], Some(filter)).await?;
+    let job = |(id, summary, status): JobRow| PendingJob {
+        id: id.1,
+        summaries: summary.value().unwrap_or_default(),
+        has_process: status.value().is_none_or(|status| status != "queued"),
+    };
+    Ok(readable(rows).map(job).collect())
 }
 
-type LockRow = (Cell<String>, Cell<String>);
-type NodeRow = (Required<String>, Cell<String>, Cell<bool>);
+/// The jobs that failed and that Ganeti has not archived yet: of each the opcode that failed.
+///
+/// # Errors
+/// As [`Client::query`].
+pub async fn failed_jobs(client: &mut Client<'_>) -> Result<Vec<EndedJob>, LuxiError> {
+    jobs_about(client, json!(["==", "status", "error"]), None).await
+}
+
+/// The ended jobs with an opcode that has one of these summaries, as far as Ganeti has not archived them.
+///
+/// # Errors
+/// As [`Client::query`].
+pub async fn ended_jobs(client: &mut Client<'_>, summaries: &[String]) -> Result<Vec<EndedJob>, LuxiError> {
+    let each = summaries.iter().map(|summary| json!(["=[]", "summary", summary]));
+    let any: Vec<Value> = std::iter::once(json!("|")).chain(each).collect();
+    jobs_about(client, Value::Array(any), Some(summaries)).await
+}
+
+/// Every opcode, of the jobs that the filter lets pass, that has ended; with `summaries` only those that have one of them.
+async fn jobs_about(
+    client: &mut Client<'_>,
+    filter: Value,
+    summaries: Option<&[String]>,
+) -> Result<Vec<EndedJob>, LuxiError> {
+    type JobRow = (Required<JobId>, Cell<Vec<String>>, Cell<Vec<String>>, Cell<Vec<Value>>);
+    let rows =
+        client.query::<JobRow>("job", &["id", "summary", "opstatus", "opresult"], Some(filter)).await?;
+    let mut ended = Vec::new();
+    for (id, own, statuses, results) in readable(rows) {
+        let own = own.value().unwrap_or_default();
+        let ends = statuses.value().unwrap_or_default().into_iter().zip(results.value().unwrap_or_default());
+        for (summary, (status, result)) in own.into_iter().zip(ends) {
+            if let Some(end) = end_of(&status, &result)
+                && summaries.is_none_or(|wanted| wanted.contains(&summary))
+            {
+                ended.push(EndedJob { id: id.1, summary, end });
+            }
+        }
+    }
+    Ok(ended)
+}
+
+fn end_of(status: &str, result: &Value) -> Option<End> {
+    match status {
+        "success" => Some(End::Success),
+        "error" => match GanetiError::decode(result) {
+            Some(error) if error.class == "OpPrereqError" => Some(End::Refused),
+            Some(_) | None => Some(End::Failed),
+        },
+        _ => None,
+    }
+}
+
+type NodeRow = (Required<String>, Cell<String>, Cell<bool>, Cell<bool>, Cell<String>);
 type InstanceRow = (
     Required<String>,
     Required<String>,
@@ -137,9 +269,12 @@ type InstanceRow = (
     Cell<String>,
     Required<Vec<Option<String>>>,
     Cell<String>,
+    Cell<String>,
+    Cell<Vec<String>>,
 );
 
-const INSTANCE_FIELDS: [&str; 8] = [
+const NODE_FIELDS: [&str; 5] = ["name", "bootid", "offline", "vm_capable", "pip"];
+const INSTANCE_FIELDS: [&str; 10] = [
     "name",
     "status",
     "admin_state",
@@ -148,6 +283,8 @@ const INSTANCE_FIELDS: [&str; 8] = [
     "pnode.group.uuid",
     "snodes.group.uuid",
     "disk_template",
+    "pnode",
+    "tags",
 ];
 
 /// A cell that must have a value.
@@ -162,15 +299,30 @@ fn log_unreadable(row: &UnreadableRow) {
     error!("Ignoring what luxid says that cannot be understood: {}", row.problem);
 }
 
-fn node((name, boot_id, offline): NodeRow) -> Node {
-    let boot_id = boot_id.value().filter(|boot_id| !boot_id.is_empty());
-    Node { name: name.1, boot_id, offline: offline.value().unwrap_or(false) }
+fn node((name, boot_id, offline, vm_capable, address): NodeRow) -> Node {
+    Node {
+        name: name.1,
+        boot_id: boot_id.value().filter(|boot_id| !boot_id.is_empty()),
+        offline: offline.value().unwrap_or(false),
+        vm_capable: vm_capable.value().unwrap_or(true),
+        address: address.value().unwrap_or_default(),
+    }
 }
 
 /// The instance, or why it is split: a secondary node is in another group than the primary.
 fn membership(row: InstanceRow) -> Result<Instance, SplitInstance> {
-    let (name, status, admin_state, disks_active, secondaries, primary_group, secondary_groups, template) =
-        row;
+    let (
+        name,
+        status,
+        admin_state,
+        disks_active,
+        secondaries,
+        primary_group,
+        secondary_groups,
+        template,
+        primary,
+        tags,
+    ) = row;
     let primary_group = primary_group.value();
     if !secondaries.1.is_empty() && secondary_groups.1.iter().any(|group| *group != primary_group) {
         return Err(SplitInstance {
@@ -184,8 +336,10 @@ fn membership(row: InstanceRow) -> Result<Instance, SplitInstance> {
         status: InstanceStatus::from_word(&status.1),
         admin_state: admin_state.1,
         disks_active: disks_active.1,
+        primary: primary.value().unwrap_or_default(),
         secondaries: secondaries.1,
         disk_template: template.value().unwrap_or_default(),
+        tags: tags.value().unwrap_or_default(),
     })
 }
 
@@ -200,18 +354,19 @@ mod tests {
     #[test]
     fn a_row_becomes_an_instance() {
         let instance = membership(row(
-            r#"[[0,"i1"],[0,"ERROR_down"],[0,"up"],[0,true],[0,["n2"]],[0,"g"],[0,["g"]],[0,"drbd"]]"#,
+            r#"[[0,"i1"],[0,"ERROR_down"],[0,"up"],[0,true],[0,["n2"]],[0,"g"],[0,["g"]],[0,"drbd"],[0,"n1"],[0,["t"]]]"#,
         ))
         .unwrap();
         assert_eq!(instance.status, InstanceStatus::ErrorDown);
         assert_eq!(instance.admin_state, AdminState::Up);
-        assert_eq!(instance.secondaries, ["n2"]);
+        assert_eq!((instance.primary.as_str(), instance.secondaries), ("n1", vec!["n2".to_owned()]));
+        assert_eq!(instance.tags, ["t"]);
     }
 
     #[test]
     fn an_instance_with_nodes_in_two_groups_is_split() {
         let split = membership(row(
-            r#"[[0,"i1"],[0,"running"],[0,"up"],[0,true],[0,["n2"]],[0,"g"],[0,["h"]],[0,"drbd"]]"#,
+            r#"[[0,"i1"],[0,"running"],[0,"up"],[0,true],[0,["n2"]],[0,"g"],[0,["h"]],[0,"drbd"],[0,"n1"],[0,[]]]"#,
         ));
         assert_eq!(
             split.unwrap_err(),
@@ -226,8 +381,8 @@ mod tests {
     #[test]
     fn a_node_that_does_not_answer_or_is_offline_has_no_boot_id() {
         let parse = |text: &str| node(serde_json::from_str(text).unwrap());
-        assert_eq!(parse(r#"[[0,"n1"],[2,null],[0,false]]"#).boot_id, None);
-        assert!(parse(r#"[[0,"n1"],[4,null],[0,true]]"#).offline);
-        assert_eq!(parse(r#"[[0,"n1"],[0,"b"],[0,false]]"#).boot_id.as_deref(), Some("b"));
+        assert_eq!(parse(r#"[[0,"n1"],[2,null],[0,false],[0,true],[0,"192.0.2.1"]]"#).boot_id, None);
+        assert!(parse(r#"[[0,"n1"],[4,null],[0,true],[0,true],[0,""]]"#).offline);
+        assert_eq!(parse(r#"[[0,"n1"],[0,"b"],[0,false],[1,null],[1,null]]"#).boot_id.as_deref(), Some("b"));
     }
 }

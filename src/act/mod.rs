@@ -1,28 +1,44 @@
-//! Carries out plans: one job for each action, at most so many at once, and a second look before each. Makes no choice
+//! Carries out plans: one job for each action, side by side within limits, and a second look before each. Makes no choice
 //! that a plan could have made.
 
+mod slots;
+mod submissions;
 mod view;
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
+use futures_util::future::join_all;
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 
 use crate::armed::Armed;
 use crate::clock::Clock;
 use crate::cluster::{GanetiVersion, JobId, Timestamp};
-use crate::decide::{Action, ActionKind, Note, Outcome, Step, second_look};
+use crate::decide::agenda::Agenda;
+use crate::decide::governor::{Governor, Load};
+use crate::decide::second_look::{self, Changed};
+use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome, budget};
 use crate::luxi::LuxiError;
-use crate::luxi::jobs::{self, JobResult, PollPace, SubmitError};
+use crate::luxi::client::LocalFuture;
+use crate::luxi::jobs::{self, Finished, JobResult, PollPace, SubmitError};
 use crate::luxi::opcodes::OpCode;
+use crate::node::mond::Monitor;
+use submissions::{Answered, Submissions};
 
+pub use slots::{Share, Slots};
 pub use view::View;
 
 /// How long luxid may give errors instead of the status of jobs before they are given up.
 const POLL_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a run waits with nothing to do for the turn of what is left, before it leaves that to a later run.
+const IDLE_PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at the nodes' load. mond itself takes a sample every five seconds.
+const LOAD_INTERVAL: Duration = Duration::from_secs(10);
+/// Between two looks whether another group has left slots.
+const SLOT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Why a plan was not carried out to its end. Jobs that were submitted go on.
 #[derive(Debug, Error)]
@@ -59,61 +75,92 @@ pub struct Runner<'a, 'c> {
     pub armed: &'a Armed,
     /// The cluster's version, when it is known.
     pub version: Option<GanetiVersion>,
+    /// How many jobs the cluster runs at once, when that is known.
+    pub ceiling: Option<usize>,
     /// For the times of reasons and records.
     pub clock: &'a dyn Clock,
     /// Whether an administrator wants the watcher to stop now.
     pub is_paused: &'a dyn Fn() -> Result<bool>,
-    /// At most so many jobs are in flight.
-    pub limit: usize,
+    /// The group's share of the slots for jobs.
+    pub share: Share<'a>,
+    /// How much each node bears.
+    pub governor: Governor,
+    /// Tells how busy nodes are.
+    pub monitor: &'a dyn Monitor,
 }
 
 impl std::fmt::Debug for Runner<'_, '_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Runner").field("limit", &self.limit).finish_non_exhaustive()
+        formatter.debug_struct("Runner").field("share", &self.share).finish_non_exhaustive()
     }
 }
 
-type InFlight = Vec<(JobId, Action)>;
+/// What a plan's carrying out has come to.
+struct Progress<'a, 'c: 'a> {
+    agenda: Agenda,
+    submissions: Submissions<'a, 'c>,
+    in_flight: BTreeMap<JobId, Action>,
+    pace: PollPace,
+    stopped: Result<(), Stopped>,
+    /// Since when there is nothing to do but to wait for somebody's turn.
+    idle_since: Option<Instant>,
+}
 
-impl Runner<'_, '_> {
-    /// Takes the steps in order and returns when everything that was submitted has ended.
+type Loads = Vec<(String, Option<Load>)>;
+
+impl<'a, 'c: 'a> Runner<'a, 'c> {
+    /// Carries out an agenda, and returns when everything that was submitted has ended.
     ///
     /// # Errors
     /// See [`Stopped`]. Nothing more is submitted then. What is in flight is followed to its end all the same, unless
     /// luxid itself is away.
-    pub async fn carry_out(&mut self, steps: Vec<Step>, witness: &mut dyn Witness) -> Result<(), Stopped> {
-        let mut waiting: VecDeque<Step> = steps.into();
-        let mut in_flight = InFlight::new();
-        let mut pace = PollPace::new();
-        let mut stopped = Ok(());
+    pub async fn carry_out(&mut self, agenda: Agenda, witness: &mut dyn Witness) -> Result<(), Stopped> {
+        let mut progress = Progress {
+            agenda,
+            submissions: Submissions::new(self.armed, self.version),
+            in_flight: BTreeMap::new(),
+            pace: PollPace::new(),
+            stopped: Ok(()),
+            idle_since: None,
+        };
+        let mut loads = self.ask_loads(&progress.agenda);
+        if self.governor.has_load_limit() {
+            // Nothing is begun on a node before its load is known.
+            self.heed_loads((&mut loads).await);
+            loads = Self::later(LOAD_INTERVAL);
+        }
         loop {
-            while stopped.is_ok() && in_flight.len() < self.limit {
-                let Some(step) = waiting.pop_front() else { break };
-                match step {
-                    Step::Note(note) => witness.noted(&note, self.clock.now()),
-                    Step::Act(action) => match self.begin(action, witness).await {
-                        Ok(begun) => {
-                            in_flight.extend(begun);
-                            pace.quicken();
-                        }
-                        Err(reason) => stopped = Err(reason),
-                    },
+            while progress.stopped.is_ok() && !progress.submissions.is_full() {
+                match self.begin(&mut progress, witness).await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(reason) => progress.stopped = Err(reason),
                 }
             }
-            if in_flight.is_empty() {
-                return stopped;
-            }
-            pace.pause().await;
-            match self.collect(&mut in_flight, witness).await {
-                Ok(false) => {}
-                Ok(true) => pace.quicken(),
-                Err(error) => {
-                    let now = self.clock.now();
-                    for (job, action) in in_flight {
-                        witness.ended(&action, &Outcome::Unknown(format!("job {job}: {error}")), now);
+            if progress.in_flight.is_empty() && progress.submissions.is_empty() {
+                match self.when_idle(&mut progress, witness) {
+                    Some(wait) => sleep(wait).await,
+                    None => {
+                        self.share.wants_more(false);
+                        return progress.stopped;
                     }
-                    return Err(error.into());
                 }
+            } else {
+                progress.idle_since = None;
+            }
+            let jobs = progress.in_flight.len();
+            tokio::select! {
+                biased;
+                answered = progress.submissions.next() => self.answered(&mut progress, answered, witness),
+                seen = &mut loads => {
+                    loads = match seen.is_empty() {
+                        true => self.ask_loads(&progress.agenda),
+                        false => Self::later(LOAD_INTERVAL),
+                    };
+                    self.heed_loads(seen);
+                }
+                () = progress.pace.pause(jobs), if jobs > 0 => self.collect(&mut progress, witness).await?,
+                () = std::future::ready(()), if jobs == 0 && progress.submissions.is_empty() => {}
             }
         }
     }
@@ -125,11 +172,15 @@ impl Runner<'_, '_> {
     pub async fn submit(&mut self, opcode: &OpCode) -> Result<Result<JobId, SubmitError>, Stopped> {
         self.check_pause()?;
         let now_ns = self.clock.now_ns();
-        let submitted = jobs::submit(&mut self.view.client, self.armed, opcode, self.version, now_ns).await;
+        let opcodes = std::slice::from_ref(opcode);
+        let submitted = jobs::submit(&mut self.view.client, self.armed, opcodes, self.version, now_ns).await;
         match submitted {
-            Err(SubmitError::NoJob(error)) if error.is_queue_drained() => Err(Stopped::Drained),
-            Err(SubmitError::NoJob(error)) if !error.is_answer() => Err(error.into()),
-            submitted => Ok(submitted),
+            Ok(mut jobs) => Ok(match jobs.pop() {
+                Some(Ok(job)) => Ok(job),
+                Some(Err(problem)) => Err(SubmitError::Refused(problem)),
+                None => Err(SubmitError::Refused("luxid gave it no number".to_owned())),
+            }),
+            Err(error) => Ok(Err(stop_if_over(error)?)),
         }
     }
 
@@ -137,55 +188,133 @@ impl Runner<'_, '_> {
         if (self.is_paused)().map_err(Stopped::Failed)? { Err(Stopped::Paused) } else { Ok(()) }
     }
 
-    /// Looks again, and submits the action's job if it is still wanted.
-    async fn begin(
-        &mut self,
-        action: Action,
-        witness: &mut dyn Witness,
-    ) -> Result<Option<(JobId, Action)>, Stopped> {
-        self.view.look_again_at(&action.instance).await?;
-        let outcome = match second_look::change(&action, &self.view.snapshot) {
-            Some(change) => Outcome::LeftAlone(change),
-            None => {
-                // Before it is told: what a paused watcher does not do, it does not say either.
-                self.check_pause()?;
-                witness.begins(&action);
-                match self.submit(&opcode(&action)).await? {
-                    Ok(job) => return Ok(Some((job, action))),
-                    Err(SubmitError::NoJob(error)) => Outcome::NotSubmitted(error.to_string()),
-                    Err(error @ SubmitError::Unknown(_)) => Outcome::Unknown(error.to_string()),
-                }
-            }
-        };
-        witness.ended(&action, &outcome, self.clock.now());
-        Ok(None)
+    fn room(&self) -> usize {
+        self.share.room(self.ceiling, &self.view.snapshot.pending_jobs)
     }
 
-    /// Tells the witness of the jobs that have ended; whether there were any.
-    async fn collect(
+    /// Looks again at what may be begun next, and submits what is still wanted. Whether there was anything.
+    async fn begin(
         &mut self,
-        in_flight: &mut InFlight,
+        progress: &mut Progress<'a, 'c>,
         witness: &mut dyn Witness,
-    ) -> Result<bool, LuxiError> {
-        let ids: Vec<JobId> = in_flight.iter().map(|(job, _)| *job).collect();
-        let finished = self.finished(&ids).await?;
-        let now = self.clock.now();
-        let any = !finished.is_empty();
-        for (job, result) in finished {
-            if let Some(at) = in_flight.iter().position(|(id, _)| *id == job) {
-                let (_, action) = in_flight.remove(at);
-                let outcome = match result {
-                    Ok(_) => Outcome::Succeeded,
-                    Err(failure) => Outcome::Failed { job, failure },
-                };
-                witness.ended(&action, &outcome, now);
+    ) -> Result<bool, Stopped> {
+        let room = self.room().min(submissions::LARGEST);
+        let governor = &self.governor;
+        let actions = progress.agenda.take(self.clock.now(), room, &|node| governor.width(node));
+        self.share.wants_more(!progress.agenda.is_empty());
+        if actions.is_empty() {
+            return Ok(false);
+        }
+        let names: Vec<&str> = actions.iter().map(|action| action.instance.as_str()).collect();
+        self.view.look_again_at(&names).await?;
+        let mut wanted = Vec::new();
+        for action in actions {
+            let retagged = action.kind.is_start() && self.view.has_other_tags(&action.instance);
+            let change = second_look::change(&action, &self.view.snapshot);
+            match change.or(retagged.then_some(Changed::Tags)) {
+                None => wanted.push(action),
+                Some(change) => {
+                    progress.agenda.ended(&action.instance, change.is_up());
+                    witness.ended(&action, &Outcome::LeftAlone(change), self.clock.now());
+                }
             }
         }
-        Ok(any)
+        if wanted.is_empty() {
+            return Ok(true);
+        }
+        // Before it is told: what a paused watcher does not do, it does not say either.
+        self.check_pause()?;
+        wanted.iter().for_each(|action| witness.begins(action));
+        self.share.take(wanted.len());
+        progress.submissions.add(wanted, &self.view.client, self.clock.now_ns());
+        progress.pace.quicken();
+        Ok(true)
+    }
+
+    /// luxid has answered a submission, or will not.
+    fn answered(&mut self, progress: &mut Progress<'a, 'c>, answered: Answered, witness: &mut dyn Witness) {
+        let Answered { actions, result } = answered;
+        let now = self.clock.now();
+        let mut end = |action: Action, outcome: &Outcome| {
+            self.share.release(None);
+            progress.agenda.ended(&action.instance, false);
+            witness.ended(&action, outcome, now);
+        };
+        match result {
+            Ok(jobs) => {
+                for (action, job) in actions.into_iter().zip(jobs) {
+                    match job {
+                        Ok(job) => {
+                            self.share.submitted(job);
+                            progress.in_flight.insert(job, action);
+                        }
+                        Err(problem) => end(action, &Outcome::NotSubmitted(problem)),
+                    }
+                }
+            }
+            Err(error) => {
+                let outcome = match &error {
+                    SubmitError::NoJob(error) => Outcome::NotSubmitted(error.to_string()),
+                    SubmitError::Refused(problem) => Outcome::NotSubmitted(problem.clone()),
+                    SubmitError::Unknown(_) => Outcome::Unknown(error.to_string()),
+                };
+                match stop_if_over(error) {
+                    Ok(_) => actions.into_iter().for_each(|action| end(action, &outcome)),
+                    Err(reason) => {
+                        for action in actions {
+                            self.share.release(None);
+                            progress.agenda.ended(&action.instance, false);
+                        }
+                        progress.stopped = Err(reason);
+                    }
+                }
+            }
+        }
+        progress.pace.quicken();
+    }
+
+    /// Tells the witness of the jobs that have ended.
+    async fn collect(
+        &mut self,
+        progress: &mut Progress<'a, 'c>,
+        witness: &mut dyn Witness,
+    ) -> Result<(), LuxiError> {
+        let ids: Vec<JobId> = progress.in_flight.keys().copied().collect();
+        let finished = match self.finished(&ids).await {
+            Ok(finished) => finished,
+            Err(error) => {
+                let now = self.clock.now();
+                for (job, action) in &progress.in_flight {
+                    witness.ended(action, &Outcome::Unknown(format!("job {job}: {error}")), now);
+                }
+                return Err(error);
+            }
+        };
+        let now = self.clock.now();
+        for Finished { job, result, worked } in finished {
+            let Some(action) = progress.in_flight.remove(&job) else { continue };
+            self.share.release(Some(job));
+            let outcome = match result {
+                Ok(_) => Outcome::Succeeded,
+                Err(failure) => {
+                    let blamed = budget::blame(&failure, &action, &self.view.snapshot);
+                    Outcome::Failed { job, failure, blamed }
+                }
+            };
+            let is_up = outcome == Outcome::Succeeded && action.kind.is_start();
+            progress.agenda.ended(&action.instance, is_up);
+            if is_up && let Some(instance) = self.view.snapshot.instance(&action.instance) {
+                let change = worked.and_then(|seconds| self.governor.started(&instance.primary, seconds));
+                change.iter().for_each(|change| debug!("{change}"));
+            }
+            witness.ended(&action, &outcome, now);
+            progress.pace.quicken();
+        }
+        Ok(())
     }
 
     /// The jobs that have ended. An error of luxid's, such as one while it loads its configuration, may pass.
-    async fn finished(&mut self, ids: &[JobId]) -> Result<Vec<(JobId, JobResult)>, LuxiError> {
+    async fn finished(&mut self, ids: &[JobId]) -> Result<Vec<Finished>, LuxiError> {
         let deadline = Instant::now() + POLL_PATIENCE;
         let pace = PollPace::new();
         loop {
@@ -193,7 +322,7 @@ impl Runner<'_, '_> {
                 Err(error) if Instant::now() < deadline => debug!("{error}, asking again"),
                 finished => return finished,
             }
-            pace.pause().await;
+            pace.pause(ids.len()).await;
         }
     }
 
@@ -204,18 +333,96 @@ impl Runner<'_, '_> {
     pub async fn wait(&mut self, job: JobId) -> Result<JobResult, LuxiError> {
         let pace = PollPace::new();
         loop {
-            if let Some((_, result)) = self.finished(&[job]).await?.pop() {
+            if let Some(Finished { result, .. }) = self.finished(&[job]).await?.pop() {
                 return Ok(result);
             }
-            pace.pause().await;
+            pace.pause(1).await;
         }
+    }
+
+    /// With nothing in flight: how long to wait for the turn of what is left; `None` when there is nothing left, or
+    /// nothing that is worth waiting for.
+    fn when_idle(&mut self, progress: &mut Progress<'a, 'c>, witness: &mut dyn Witness) -> Option<Duration> {
+        if progress.stopped.is_err() || progress.agenda.is_empty() {
+            return None;
+        }
+        let idle_since = *progress.idle_since.get_or_insert_with(Instant::now);
+        if self.room() == 0 {
+            return Some(SLOT_INTERVAL);
+        }
+        let governor = &self.governor;
+        let width = |node: &str| governor.width(node);
+        let now = self.clock.now();
+        let left = IDLE_PATIENCE.saturating_sub(idle_since.elapsed());
+        let wait = match progress.agenda.next_moment(now, &width) {
+            Some(moment) => Duration::try_from_secs_f64(moment - now).unwrap_or(SLOT_INTERVAL),
+            // Only the load of nodes can hold something back that waits for nothing else.
+            None => SLOT_INTERVAL,
+        };
+        if wait <= left && !left.is_zero() {
+            return Some(wait.max(Duration::from_millis(1)));
+        }
+        for (action, hold) in progress.agenda.give_up(now, &width) {
+            let note = Note { instance: action.instance, kind: NoteKind::LeftForLater(hold) };
+            witness.noted(&note, now);
+        }
+        None
+    }
+
+    /// Asks the nodes on which starts wait how busy they are.
+    fn ask_loads(&self, agenda: &Agenda) -> LocalFuture<'a, Loads> {
+        let address = |name: &str| self.view.snapshot.node(name).map(|node| node.address.clone());
+        let nodes: Vec<(String, String)> = agenda
+            .nodes_waited_for()
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), address(name)?)))
+            .filter(|(_, address)| !address.is_empty())
+            .collect();
+        if nodes.is_empty() {
+            return Self::later(LOAD_INTERVAL);
+        }
+        let monitor = self.monitor;
+        Box::pin(async move {
+            let ask = |(name, address): (String, String)| async move {
+                let load = monitor.load(&name, &address).await;
+                (name, load)
+            };
+            join_all(nodes.into_iter().map(ask)).await
+        })
+    }
+
+    /// Nothing, after a while.
+    fn later(wait: Duration) -> LocalFuture<'a, Loads> {
+        Box::pin(async move {
+            sleep(wait).await;
+            Loads::new()
+        })
+    }
+
+    fn heed_loads(&mut self, loads: Loads) {
+        for (node, load) in loads {
+            self.governor.load_seen(&node, load);
+            if let (Some(load), true) = (load, self.governor.is_over_limit(&node)) {
+                debug!("Node '{node}' is given no starts: {:.1} of its processors are busy", load.busy);
+            }
+        }
+    }
+}
+
+/// The error, unless it means that nothing more can be submitted.
+fn stop_if_over(error: SubmitError) -> Result<SubmitError, Stopped> {
+    match error {
+        SubmitError::NoJob(error) if error.is_queue_drained() => Err(Stopped::Drained),
+        SubmitError::NoJob(error) if !error.is_answer() => Err(error.into()),
+        error => Ok(error),
     }
 }
 
 fn opcode(action: &Action) -> OpCode {
     let instance = action.instance.clone();
     match action.kind {
-        ActionKind::Restart { .. } => OpCode::InstanceStartup { instance },
+        ActionKind::Restart { .. } => OpCode::InstanceStartup { instance, force: false },
+        ActionKind::StartDegraded => OpCode::InstanceStartup { instance, force: true },
         ActionKind::CleanUp => OpCode::InstanceShutdownByUser { instance },
         ActionKind::ActivateDisks { .. } => OpCode::InstanceActivateDisks { instance },
     }

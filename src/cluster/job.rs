@@ -23,6 +23,8 @@ pub struct PendingJob {
     pub id: JobId,
     /// What its opcodes do, one entry each, such as `INSTANCE_STARTUP(name)`.
     pub summaries: Vec<String>,
+    /// Whether it has a process, and so takes one of the cluster's `max_running_jobs`.
+    pub has_process: bool,
 }
 
 impl PendingJob {
@@ -129,6 +131,7 @@ mod tests {
             summaries: ["CLUSTER_VERIFY", "INSTANCE_MIGRATE(i1)", "GROUP_VERIFY_DISKS(u)"]
                 .map(Into::into)
                 .into(),
+            has_process: true,
         };
         assert!(job.touches("i1") && job.does("GROUP_VERIFY_DISKS(u)"));
         for other in ["i", "i11", "u", "", "INSTANCE_MIGRATE(i1)"] {

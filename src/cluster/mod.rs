@@ -6,7 +6,7 @@ mod status;
 pub(crate) mod testing;
 mod version;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
@@ -28,13 +28,24 @@ pub struct Snapshot {
     pub split: Vec<SplitInstance>,
     /// The group's nodes, in luxid's natural order of names.
     pub nodes: Vec<Node>,
-    /// Names of the instances whose lock somebody holds.
-    pub locked_instances: BTreeSet<String>,
+    /// The instances whose lock somebody holds, and how.
+    pub locked_instances: BTreeMap<String, LockMode>,
     /// Every job of the cluster that has not ended.
     pub pending_jobs: Vec<PendingJob>,
     /// Names of the instances that luxid described in a way that cannot be read. Nothing is done to them, and nothing
     /// about them is forgotten.
     pub unreadable_instances: Vec<String>,
+    /// Tags of the node group.
+    pub tags: Vec<String>,
+}
+
+/// How a lock is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockMode {
+    /// Others may hold it so too.
+    Shared,
+    /// Nobody else holds it.
+    Exclusive,
 }
 
 /// An instance, with the fields that decisions need.
@@ -48,10 +59,14 @@ pub struct Instance {
     pub admin_state: AdminState,
     /// Whether Ganeti considers its disks assembled.
     pub disks_active: bool,
+    /// Name of its primary node.
+    pub primary: String,
     /// Names of its secondary nodes; at most one with DRBD.
     pub secondaries: Vec<String>,
     /// `drbd`, `plain`, `ext`, `diskless`, `mixed` and so on.
     pub disk_template: String,
+    /// Its tags.
+    pub tags: Vec<String>,
 }
 
 /// What the configuration wants of an instance.
@@ -86,6 +101,18 @@ pub struct Node {
     pub boot_id: Option<String>,
     /// Whether an administrator marked it offline.
     pub offline: bool,
+    /// Whether instances may run on it.
+    pub vm_capable: bool,
+    /// Its primary IP address.
+    pub address: String,
+}
+
+impl Node {
+    /// Whether it should answer, and does not.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        !self.offline && self.boot_id.is_none()
+    }
 }
 
 impl Snapshot {
@@ -93,6 +120,20 @@ impl Snapshot {
     #[must_use]
     pub fn instance(&self, name: &str) -> Option<&Instance> {
         self.instances.iter().find(|instance| instance.name == name)
+    }
+
+    /// The node of that name, if it is in the group.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// The first of the instance's secondary nodes that should answer and does not. Without force the instance cannot
+    /// be started then.
+    #[must_use]
+    pub fn silent_secondary(&self, instance: &Instance) -> Option<&Node> {
+        let mut secondaries = instance.secondaries.iter().filter_map(|name| self.node(name));
+        secondaries.find(|node| node.is_silent())
     }
 
     /// A job that is about this instance and has not ended.
@@ -126,5 +167,11 @@ impl Instance {
     #[must_use]
     pub fn needs_clean_up(&self) -> bool {
         self.status == InstanceStatus::UserDown && self.admin_state != AdminState::Down
+    }
+
+    /// Whether its disks are mirrored between its nodes by DRBD.
+    #[must_use]
+    pub fn is_mirrored(&self) -> bool {
+        self.disk_template == "drbd"
     }
 }

@@ -8,8 +8,10 @@ pub(crate) fn instance(name: &str, status: &str) -> Instance {
         status: InstanceStatus::from_word(status),
         admin_state: AdminState::Up,
         disks_active: true,
+        primary: "n1".into(),
         secondaries: Vec::new(),
         disk_template: "plain".into(),
+        tags: Vec::new(),
     }
 }
 
@@ -18,7 +20,13 @@ pub(crate) fn drbd_instance(name: &str, status: &str, secondary: &str) -> Instan
 }
 
 pub(crate) fn node(name: &str, boot_id: Option<&str>) -> Node {
-    Node { name: name.into(), boot_id: boot_id.map(Into::into), offline: false }
+    Node {
+        name: name.into(),
+        boot_id: boot_id.map(Into::into),
+        offline: false,
+        vm_capable: true,
+        address: "192.0.2.1".into(),
+    }
 }
 
 pub(crate) fn snapshot<const I: usize, const N: usize>(
@@ -29,5 +37,5 @@ pub(crate) fn snapshot<const I: usize, const N: usize>(
 }
 
 pub(crate) fn pending_job(id: u64, summary: &str) -> PendingJob {
-    PendingJob { id: JobId(id), summaries: vec![summary.into()] }
+    PendingJob { id: JobId(id), summaries: vec![summary.into()], has_process: true }
 }

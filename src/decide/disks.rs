@@ -6,15 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, ActionKind, Note, NoteKind, Outcome, Step};
+use super::{Action, ActionKind, Note, NoteKind, Outcome, Step, backoff};
 use crate::cluster::{AdminState, Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::State;
-use crate::memory::state::PendingActivation;
-
-/// A failed activation is tried again in the next run, then after this many seconds, then after twice as many, and so
-/// on up to [`LONGEST_WAIT`]: it locks two nodes, and a disk that is really broken does not mend itself.
-const FIRST_WAIT: f64 = 300.0;
-const LONGEST_WAIT: f64 = 3600.0;
+use crate::memory::recovery::Failures;
 
 /// What the boot-id pass is going to do.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -35,12 +30,21 @@ pub struct RebootedNode {
     /// Its boot id now.
     pub boot_id: String,
     /// The activations that must succeed before the boot id is stored, by instance.
-    pub waiting: BTreeMap<String, PendingActivation>,
+    pub waiting: BTreeMap<String, Failures>,
 }
 
-/// Plans the pass. `started` are the instances whose start succeeded in this run.
+/// What the instance pass has to do with the disks.
+#[derive(Debug, Clone, Default)]
+pub struct Starts {
+    /// Instances whose start succeeded in this run.
+    pub succeeded: BTreeSet<String>,
+    /// Instances that are yet to be started in this run: what becomes of them decides.
+    pub planned: BTreeSet<String>,
+}
+
+/// Plans the pass.
 #[must_use]
-pub fn plan(snapshot: &Snapshot, state: &State, started: &BTreeSet<String>, now: Timestamp) -> DiskPlan {
+pub fn plan(snapshot: &Snapshot, state: &State, starts: &Starts, now: Timestamp) -> DiskPlan {
     let by_secondary = snapshot.instances_by_secondary();
     let mut plan = DiskPlan::default();
     let mut planned = BTreeSet::new();
@@ -57,8 +61,7 @@ pub fn plan(snapshot: &Snapshot, state: &State, started: &BTreeSet<String>, now:
         }
         // Whether such an instance has this node as secondary is unknown. It stays on the list until it can be read.
         let unreadable = snapshot.unreadable_instances.iter().cloned();
-        let mut waiting: BTreeMap<_, _> =
-            unreadable.map(|name| (name, PendingActivation::default())).collect();
+        let mut waiting: BTreeMap<_, _> = unreadable.map(|name| (name, Failures::default())).collect();
         for instance in by_secondary.get(node.name.as_str()).into_iter().flatten() {
             let earlier = match &pending {
                 None => None,
@@ -67,58 +70,87 @@ pub fn plan(snapshot: &Snapshot, state: &State, started: &BTreeSet<String>, now:
                     None => continue,
                 },
             };
-            let step = step(snapshot, instance, earlier, started.contains(&instance.name), now);
-            if step.is_waited_for() {
+            let step = step(snapshot, instance, earlier, starts, now);
+            if step.as_ref().is_none_or(Step::is_waited_for) {
                 waiting.insert(instance.name.clone(), earlier.unwrap_or_default());
             }
             if planned.insert(instance.name.clone()) {
-                plan.steps.push(step);
+                plan.steps.extend(step);
             }
         }
         plan.rebooted.push(RebootedNode { name: node.name.clone(), boot_id: boot_id.clone(), waiting });
     }
+    for (name, earlier) in &state.recovery.activations {
+        if let Some(instance) = snapshot.instance(name)
+            && planned.insert(name.clone())
+        {
+            plan.steps.extend(step(snapshot, instance, Some(*earlier), starts, now));
+        }
+    }
+    let mirrors = inactive_mirrors(snapshot, &plan.steps);
+    plan.steps.extend(mirrors);
     plan
 }
 
-/// `earlier` is set when a run since the node's boot has left the activation undone.
+/// Instances that run on mirrored disks that Ganeti does not consider active. Neither verify-disks nor the original's
+/// passes ever look at those.
+fn inactive_mirrors(snapshot: &Snapshot, steps: &[Step]) -> Vec<Step> {
+    let is_looked_after = |name: &str| {
+        steps.iter().any(|step| match step {
+            Step::Act(action) => action.instance == name,
+            Step::Note(note) => {
+                note.instance == name
+                    && matches!(note.kind, NoteKind::Busy(_) | NoteKind::ActivationDelayed { .. })
+            }
+        })
+    };
+    let runs = |instance: &&Instance| {
+        matches!(instance.status, InstanceStatus::Running | InstanceStatus::ErrorUp) && !instance.disks_active
+    };
+    let unseen = |instance: &&Instance| {
+        instance.is_mirrored()
+            && !is_looked_after(&instance.name)
+            && snapshot.job_at(&instance.name).is_none()
+    };
+    let note =
+        |instance: &Instance| Note { instance: instance.name.clone(), kind: NoteKind::MirrorNotActive };
+    snapshot.instances.iter().filter(runs).filter(unseen).map(note).map(Step::Note).collect()
+}
+
+/// What is to be done about an instance whose disks need activation; `None` when that depends on its start. `earlier` is
+/// set when an earlier run has left the activation undone.
 fn step(
     snapshot: &Snapshot,
     instance: &Instance,
-    earlier: Option<PendingActivation>,
-    started: bool,
+    earlier: Option<Failures>,
+    starts: &Starts,
     now: Timestamp,
-) -> Step {
-    let note = |kind| Step::Note(Note { instance: instance.name.clone(), kind });
+) -> Option<Step> {
+    let name = &instance.name;
+    let note = |kind| Some(Step::Note(Note { instance: name.clone(), kind }));
+    let Failures { failures, last } = earlier.unwrap_or_default();
     // A failed activation makes Ganeti mark the disks as not active: that mark is then our own doing, and no reason
     // to leave a running instance without its mirror. One that is down is the instance pass's business.
-    let although_inactive = earlier.is_some_and(|earlier| earlier.failures > 0)
-        && instance.status == InstanceStatus::Running
-        && instance.admin_state == AdminState::Up;
-    let wait = earlier.map_or(0.0, |earlier| earlier.last + wait_after(earlier.failures) - now);
-    if started {
+    let although_inactive =
+        failures > 0 && instance.status == InstanceStatus::Running && instance.admin_state == AdminState::Up;
+    // Once at the next run, and only then ever more rarely: it locks two nodes, and a disk that is really broken does
+    // not mend itself.
+    let wait = backoff::left(failures.saturating_sub(1), last, name, now);
+    if starts.planned.contains(name) {
+        None
+    } else if starts.succeeded.contains(name) {
         note(NoteKind::StartedInThisRun)
     } else if !instance.disks_active && !although_inactive {
         note(NoteKind::DisksNotActive)
     } else if instance.status.is_helpless() {
         note(NoteKind::ActivationHelpless)
-    } else if let Some(job) = snapshot.job_at(&instance.name) {
+    } else if let Some(job) = snapshot.job_at(name) {
         note(NoteKind::Busy(job.clone()))
     } else if wait > 0.0 {
-        note(NoteKind::ActivationDelayed { failures: earlier.map_or(0, |earlier| earlier.failures), wait })
+        note(NoteKind::ActivationDelayed { failures, wait })
     } else {
         let kind = ActionKind::ActivateDisks { although_inactive };
-        Step::Act(Action { instance: instance.name.clone(), kind })
-    }
-}
-
-/// Seconds from the last failure to the next try. A clock that was set back must not make the wait endless, but that
-/// is bounded by it too.
-fn wait_after(failures: u64) -> f64 {
-    match u32::try_from(failures).unwrap_or(u32::MAX) {
-        0 | 1 => 0.0,
-        failures => {
-            (FIRST_WAIT * 2.0_f64.powi(i32::try_from(failures - 2).unwrap_or(i32::MAX))).min(LONGEST_WAIT)
-        }
+        Some(Step::Act(Action { instance: name.clone(), kind }))
     }
 }
 
@@ -134,6 +166,28 @@ impl Step {
     }
 }
 
+/// Remembers how an activation ended that verify-disks called for, or one that was left from such.
+pub fn remember_activation(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
+    let ActionKind::ActivateDisks { .. } = action.kind else { return };
+    let failed = &mut state.recovery.activations;
+    match outcome {
+        Outcome::Succeeded => drop(failed.remove(&action.instance)),
+        Outcome::Failed { .. } | Outcome::Unknown(_) => {
+            let earlier = failed.get(&action.instance).copied().unwrap_or_default();
+            failed.insert(action.instance.clone(), earlier.and_one_at(now));
+        }
+        Outcome::NotSubmitted(_) | Outcome::LeftAlone(_) => {}
+    }
+}
+
+/// Forgets the failed activations of instances that do not run any more: their next start assembles the disks.
+pub fn forget_stopped(state: &mut State, snapshot: &Snapshot) {
+    state.recovery.activations.retain(|name, _| match snapshot.instance(name) {
+        Some(instance) => instance.status == InstanceStatus::Running || instance.status.is_helpless(),
+        None => snapshot.unreadable_instances.contains(name),
+    });
+}
+
 /// Remembers how an activation of the pass ended: what is done is not waited for any more.
 pub fn remember_outcome(rebooted: &mut [RebootedNode], action: &Action, outcome: &Outcome, now: Timestamp) {
     for node in rebooted {
@@ -143,7 +197,7 @@ pub fn remember_outcome(rebooted: &mut [RebootedNode], action: &Action, outcome:
             }
             Outcome::Failed { .. } | Outcome::Unknown(_) => {
                 if let Some(waiting) = node.waiting.get_mut(&action.instance) {
-                    *waiting = PendingActivation { failures: waiting.failures + 1, last: now };
+                    *waiting = waiting.and_one_at(now);
                 }
             }
             Outcome::NotSubmitted(_) | Outcome::LeftAlone(_) => {}
@@ -167,11 +221,14 @@ mod tests {
     use super::*;
     use crate::cluster::testing::{drbd_instance, node, pending_job, snapshot};
     use crate::cluster::{JobFailure, JobId};
+    use crate::decide::blame::Blame;
+    use crate::decide::budget::Blamed;
 
     const NOW: Timestamp = 10_000.0;
 
-    fn names(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
+    fn started(names: &[&str]) -> Starts {
+        let succeeded = names.iter().map(|name| (*name).to_owned()).collect();
+        Starts { succeeded, ..Starts::default() }
     }
 
     fn activation(instance: &str, although_inactive: bool) -> Action {
@@ -187,7 +244,8 @@ mod tests {
     }
 
     fn failed() -> Outcome {
-        Outcome::Failed { job: JobId(1), failure: JobFailure::Canceled }
+        let blamed = Blamed { what: Blame::Queue, cause: String::new() };
+        Outcome::Failed { job: JobId(1), failure: JobFailure::Canceled, blamed }
     }
 
     fn two_nodes() -> Snapshot {
@@ -204,14 +262,14 @@ mod tests {
         state
     }
 
-    fn pending(instances: &[(&str, u64)]) -> BTreeMap<String, PendingActivation> {
-        let entry = |failures| PendingActivation { failures, last: NOW };
+    fn pending(instances: &[(&str, u64)]) -> BTreeMap<String, Failures> {
+        let entry = |failures| Failures { failures, last: NOW };
         instances.iter().map(|(name, failures)| ((*name).to_owned(), entry(*failures))).collect()
     }
 
     /// Plans, lets the named activations fail and the others succeed, and remembers.
     fn pass(cluster: &Snapshot, state: &mut State, failing: &[&str], now: Timestamp) -> Vec<Step> {
-        let DiskPlan { steps, mut rebooted, .. } = plan(cluster, state, &names(&[]), now);
+        let DiskPlan { steps, mut rebooted, .. } = plan(cluster, state, &Starts::default(), now);
         for step in &steps {
             if let Step::Act(action) = step {
                 let fails = failing.contains(&action.instance.as_str());
@@ -225,7 +283,7 @@ mod tests {
 
     #[test]
     fn without_a_reboot_nothing_is_done() {
-        assert_eq!(plan(&two_nodes(), &all_stored(), &names(&[]), NOW), DiskPlan::default());
+        assert_eq!(plan(&two_nodes(), &all_stored(), &Starts::default(), NOW), DiskPlan::default());
     }
 
     #[test]
@@ -244,10 +302,14 @@ mod tests {
         let mut cluster = two_nodes();
         cluster.instances[0].disks_active = false;
         let mut state = State::default();
-        let plan = plan(&cluster, &state, &names(&["i2"]), NOW);
+        let plan = plan(&cluster, &state, &started(&["i2"]), NOW);
         assert_eq!(
             plan.steps,
-            [note("i2", NoteKind::StartedInThisRun), note("i1", NoteKind::DisksNotActive)]
+            [
+                note("i2", NoteKind::StartedInThisRun),
+                note("i1", NoteKind::DisksNotActive),
+                note("i1", NoteKind::MirrorNotActive),
+            ]
         );
         remember(&mut state, &plan.rebooted);
         assert_eq!(state, all_stored());
@@ -284,7 +346,8 @@ mod tests {
                 ));
             }
         }
-        assert_eq!(tried_at, [0, 1, 2, 4, 8, 16, 28, 40, 52]);
+        // Without the jitter: 0, 1, 2, 4, 8, 16, 28, 40, 52.
+        assert_eq!(tried_at, [0, 1, 2, 4, 8, 15, 27, 37, 48]);
         assert_eq!(state.boot_id("n2"), Some("earlier"));
     }
 
@@ -306,6 +369,7 @@ mod tests {
         state.set_pending_activations("n2", "b2", &pending(&[("i1", 1), ("removed", 1)]));
         cluster.instances[0].disks_active = false;
         cluster.instances[0].admin_state = AdminState::Down;
+        cluster.instances[0].status = InstanceStatus::AdminDown;
         assert_eq!(pass(&cluster, &mut state, &[], NOW), [note("i1", NoteKind::DisksNotActive)]);
         assert_eq!(state, all_stored());
     }
@@ -319,7 +383,7 @@ mod tests {
         let job = pending_job(7, "INSTANCE_ACTIVATE_DISKS(i2)");
         cluster.pending_jobs.push(job.clone());
         let mut state = State::default();
-        let plan = plan(&cluster, &state, &names(&[]), NOW);
+        let plan = plan(&cluster, &state, &Starts::default(), NOW);
         assert_eq!(plan.steps, [note("i1", NoteKind::ActivationHelpless), note("i2", NoteKind::Busy(job))]);
         assert_eq!(plan.without_boot_id, ["n1"]);
         remember(&mut state, &plan.rebooted);
@@ -332,7 +396,7 @@ mod tests {
     fn what_was_not_reached_is_still_to_be_done() {
         let mut state = all_stored();
         state.set_boot_id("n2", "earlier");
-        let plan = plan(&two_nodes(), &state, &names(&[]), NOW);
+        let plan = plan(&two_nodes(), &state, &Starts::default(), NOW);
         remember(&mut state, &plan.rebooted);
         assert_eq!(pass(&two_nodes(), &mut state, &[], NOW), [activate("i1")]);
         assert_eq!(state, all_stored());
@@ -358,7 +422,7 @@ mod tests {
         let mut state = State::default();
         state.set_pending_activations("n2", "b-old", &pending(&[("other", 9)]));
         state.set_boot_id("n1", "b1");
-        assert_eq!(plan(&two_nodes(), &state, &names(&[]), NOW).steps, [activate("i1")]);
+        assert_eq!(plan(&two_nodes(), &state, &Starts::default(), NOW).steps, [activate("i1")]);
     }
 
     #[test]
@@ -366,6 +430,6 @@ mod tests {
         let mut cluster = two_nodes();
         cluster.nodes[0].boot_id = None;
         cluster.nodes[0].offline = true;
-        assert_eq!(plan(&cluster, &all_stored(), &names(&[]), NOW), DiskPlan::default());
+        assert_eq!(plan(&cluster, &all_stored(), &Starts::default(), NOW), DiskPlan::default());
     }
 }

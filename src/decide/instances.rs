@@ -4,7 +4,9 @@
 
 use std::collections::HashSet;
 
-use super::{Action, ActionKind, Note, NoteKind, Outcome, Step};
+use super::policy::Policies;
+use super::tags::Consent;
+use super::{Action, ActionKind, Note, NoteKind, Outcome, Step, budget, elsewhere};
 use crate::cluster::{Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::State;
 
@@ -29,34 +31,81 @@ pub fn drop_stale_records(snapshot: &Snapshot, state: &mut State, now: Timestamp
     stale
 }
 
-/// What to do about every instance, in the snapshot's order.
-#[must_use]
-pub fn plan(snapshot: &Snapshot, state: &State) -> Vec<Step> {
-    snapshot.instances.iter().filter_map(|instance| step(snapshot, instance, state)).collect()
+/// Everything that the pass decides from.
+#[derive(Debug, Clone, Copy)]
+pub struct Outlook<'a> {
+    /// The group.
+    pub snapshot: &'a Snapshot,
+    /// What earlier runs left.
+    pub state: &'a State,
+    /// What tags say.
+    pub policies: &'a Policies,
+    /// What time it is.
+    pub now: Timestamp,
 }
 
-fn step(snapshot: &Snapshot, instance: &Instance, state: &State) -> Option<Step> {
+/// What to do about every instance, in the snapshot's order.
+#[must_use]
+pub fn plan(outlook: &Outlook<'_>) -> Vec<Step> {
+    outlook.snapshot.instances.iter().filter_map(|instance| step(outlook, instance)).collect()
+}
+
+fn step(outlook: &Outlook<'_>, instance: &Instance) -> Option<Step> {
+    let Outlook { snapshot, state, .. } = outlook;
     let note = |kind| Some(Step::Note(Note { instance: instance.name.clone(), kind }));
-    let act = |kind| match snapshot.job_at(&instance.name) {
-        Some(job) => note(NoteKind::Busy(job.clone())),
-        None => Some(Step::Act(Action { instance: instance.name.clone(), kind })),
-    };
+    let act = |kind| Some(Step::Act(Action { instance: instance.name.clone(), kind }));
     if instance.needs_clean_up() {
         return match state.clean_up_attempts(&instance.name) {
-            _ if snapshot.locked_instances.contains(&instance.name) => note(NoteKind::CleanUpLocked),
+            _ if snapshot.locked_instances.contains_key(&instance.name) => note(NoteKind::CleanUpLocked),
             failed if failed > MAX_TRIES => note(NoteKind::CleanUpRetriesExhausted),
-            _ => act(ActionKind::CleanUp),
+            _ => match snapshot.job_at(&instance.name) {
+                Some(job) => note(NoteKind::Busy(job.clone())),
+                None => act(ActionKind::CleanUp),
+            },
         };
     }
     let attempts = state.restart_attempts(&instance.name);
     match (&instance.status, attempts) {
-        (InstanceStatus::ErrorDown, n) if n > MAX_TRIES => note(NoteKind::RestartRetriesExhausted),
-        (InstanceStatus::ErrorDown, n) if n == MAX_TRIES => note(NoteKind::GivenUp),
-        (InstanceStatus::ErrorDown, n) => act(ActionKind::Restart { attempt: n + 1 }),
+        (InstanceStatus::ErrorDown, attempts) => match obstacle(outlook, instance, attempts) {
+            Some(obstacle) => note(obstacle),
+            None => act(ActionKind::Restart { attempt: attempts + 1 }),
+        },
         (_, 0) => None,
         (status, _) if status.is_helpless() => note(NoteKind::Helpless),
         _ => note(NoteKind::Recovered),
     }
+}
+
+/// Why an instance that is down is not started now; the reasons that last longest come first.
+fn obstacle(outlook: &Outlook<'_>, instance: &Instance, attempts: u64) -> Option<NoteKind> {
+    let Outlook { snapshot, state, policies, now } = outlook;
+    let name = &instance.name;
+    match policies.of(name).consent {
+        Consent::Given => {}
+        Consent::Never { on } => return Some(NoteKind::NeverStarted(on)),
+        Consent::HeldUntil { when, on } => return Some(NoteKind::Held { until: when, on }),
+    }
+    if attempts > MAX_TRIES {
+        return Some(NoteKind::RestartRetriesExhausted);
+    }
+    if attempts == MAX_TRIES {
+        return Some(NoteKind::GivenUp);
+    }
+    if let Some(job) = snapshot.job_at(name) {
+        return Some(NoteKind::Busy(job.clone()));
+    }
+    if let Some(failed) = state.recovery.failed_moves.get(name) {
+        return Some(NoteKind::MoveFailed(failed.clone()));
+    }
+    let elsewhere = elsewhere::may_run_on(instance, snapshot);
+    if !elsewhere.is_empty() {
+        return Some(NoteKind::MayRunOn(elsewhere));
+    }
+    if let Some(node) = snapshot.silent_secondary(instance) {
+        return Some(NoteKind::SecondarySilent { node: node.name.clone() });
+    }
+    let wait = budget::wait(state, name, *now)?;
+    Some(NoteKind::Blocked { by: wait.by, failures: wait.failures, wait: wait.seconds })
 }
 
 /// Remembers what a note of the pass means for later runs.
@@ -65,33 +114,35 @@ pub fn remember_note(state: &mut State, note: &Note, now: Timestamp) {
         // The attempt that marks it as given up, and from which the eight hours count.
         NoteKind::GivenUp => state.record_restart_attempt(&note.instance, now),
         NoteKind::Recovered | NoteKind::Helpless => state.forget_instance(&note.instance),
-        NoteKind::RestartRetriesExhausted
-        | NoteKind::Busy(_)
-        | NoteKind::CleanUpLocked
-        | NoteKind::CleanUpRetriesExhausted
-        | NoteKind::DisksNotActive
-        | NoteKind::StartedInThisRun
-        | NoteKind::ActivationHelpless
-        | NoteKind::ActivationDelayed { .. }
-        | NoteKind::Unknown
-        | NoteKind::VerifyHelpless => {}
+        _ => {}
     }
 }
 
-/// Remembers how an action of the pass ended. A start counts as a try whether it succeeded or not, because only a
-/// later run can see whether the instance stays up. An action that surely never became a job counts as nothing.
+/// Remembers how an action of the pass ended. A start that succeeded counts as a try too, because only a later run can
+/// see whether the instance stays up. An action that surely never became a job counts as nothing.
 pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
+    let name = &action.instance;
     match (&action.kind, outcome) {
-        (ActionKind::Restart { .. }, Outcome::Succeeded | Outcome::Failed { .. } | Outcome::Unknown(_)) => {
-            state.record_restart_attempt(&action.instance, now);
+        (
+            ActionKind::Restart { .. } | ActionKind::StartDegraded,
+            Outcome::Succeeded | Outcome::Unknown(_),
+        ) => {
+            state.recovery.blocked.remove(name);
+            state.record_restart_attempt(name, now);
+            if (&action.kind, outcome) == (&ActionKind::StartDegraded, &Outcome::Succeeded) {
+                state.recovery.degraded.insert(name.clone(), now);
+            }
+        }
+        (ActionKind::Restart { .. } | ActionKind::StartDegraded, Outcome::Failed { blamed, .. }) => {
+            budget::remember_failure(state, name, blamed, now);
         }
         (ActionKind::CleanUp, Outcome::Succeeded) => {
-            if state.clean_up_attempts(&action.instance) > 0 {
-                state.forget_instance(&action.instance);
+            if state.clean_up_attempts(name) > 0 {
+                state.forget_instance(name);
             }
         }
         (ActionKind::CleanUp, Outcome::Failed { .. } | Outcome::Unknown(_)) => {
-            state.record_clean_up_attempt(&action.instance, now);
+            state.record_clean_up_attempt(name, now);
         }
         (ActionKind::ActivateDisks { .. }, _) | (_, Outcome::NotSubmitted(_) | Outcome::LeftAlone(_)) => {}
     }
@@ -102,7 +153,9 @@ mod tests {
     use super::*;
     use crate::cluster::AdminState;
     use crate::cluster::testing::{instance, pending_job, snapshot};
-    use crate::cluster::{JobFailure, JobId};
+    use crate::cluster::{JobFailure, JobId, LockMode};
+    use crate::decide::blame::Blame;
+    use crate::decide::budget::Blamed;
 
     fn state_with(name: &str, attempts: u64) -> State {
         let mut state = State::default();
@@ -117,8 +170,16 @@ mod tests {
         plan(&snapshot, &state_with("i", attempts)).pop()
     }
 
+    /// Without any tags.
+    fn plan(snapshot: &Snapshot, state: &State) -> Vec<Step> {
+        let (policies, problems) = Policies::read(snapshot, &[], 1000.0);
+        assert_eq!(problems, []);
+        super::plan(&Outlook { snapshot, state, policies: &policies, now: 1000.0 })
+    }
+
     fn failed() -> Outcome {
-        Outcome::Failed { job: JobId(7), failure: JobFailure::Text("no reason".into()) }
+        let blamed = Blamed { what: Blame::Instance, cause: String::new() };
+        Outcome::Failed { job: JobId(7), failure: JobFailure::Text("no reason".into()), blamed }
     }
 
     fn act(kind: ActionKind) -> Option<Step> {
@@ -160,7 +221,7 @@ mod tests {
             state.record_clean_up_attempt("i", 1000.0);
         }
         assert_eq!(plan(&down, &state).pop(), note(NoteKind::CleanUpRetriesExhausted));
-        down.locked_instances.insert("i".into());
+        down.locked_instances.insert("i".into(), LockMode::Shared);
         assert_eq!(plan(&down, &state).pop(), note(NoteKind::CleanUpLocked));
         down.instances[0].admin_state = AdminState::Down;
         assert_eq!(plan(&down, &state).pop(), None);

@@ -3,15 +3,29 @@
 //! Nothing here knows a clock, a file, the network or the runtime. A pass returns [`Step`]s in the order in which they
 //! are to be taken; [`crate::act`] takes them and feeds every [`Outcome`] back.
 
+pub mod agenda;
+pub mod backoff;
+pub mod blame;
+pub mod budget;
+pub mod degraded;
 pub mod disks;
+pub mod elsewhere;
+pub mod governor;
 pub mod instances;
+pub mod policy;
 pub mod report;
+pub mod schedule;
 pub mod second_look;
+pub mod tags;
 pub mod verify;
 
 pub use report::{LogLine, Severity};
 
-use crate::cluster::{JobFailure, JobId, PendingJob};
+use crate::cluster::{JobFailure, JobId, PendingJob, Timestamp};
+use crate::memory::recovery::FailedMove;
+use agenda::Hold;
+use budget::Blamed;
+use tags::Place;
 
 /// One entry of a plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +34,17 @@ pub enum Step {
     Act(Action),
     /// Something left alone, or only to be remembered, and why.
     Note(Note),
+}
+
+impl Step {
+    /// The note, if it is one.
+    #[must_use]
+    pub fn note(&self) -> Option<&Note> {
+        match self {
+            Self::Note(note) => Some(note),
+            Self::Act(_) => None,
+        }
+    }
 }
 
 /// Something to do for one instance, by one job.
@@ -39,6 +64,8 @@ pub enum ActionKind {
         /// Which try this is, from 1.
         attempt: u64,
     },
+    /// It is started on its primary node alone, with force, because its secondary stays silent.
+    StartDegraded,
     /// It was shut down by its user, and is marked and cleaned up as such.
     CleanUp,
     /// Its disks are assembled again on all its nodes.
@@ -46,6 +73,14 @@ pub enum ActionKind {
         /// Although Ganeti marks them as not active: that mark comes from an activation of ours that failed.
         although_inactive: bool,
     },
+}
+
+impl ActionKind {
+    /// Whether the instance runs after it.
+    #[must_use]
+    pub fn is_start(&self) -> bool {
+        matches!(self, Self::Restart { .. } | Self::StartDegraded)
+    }
 }
 
 /// Something about one instance that needs no job.
@@ -87,6 +122,42 @@ pub enum NoteKind {
         /// In how many seconds it is tried again.
         wait: f64,
     },
+    /// It is down, and a tag says that the watcher never starts it.
+    NeverStarted(Place),
+    /// It is down, and a tag says that it is not to be started yet.
+    Held {
+        /// Until when.
+        until: Timestamp,
+        /// What carries the tag.
+        on: Place,
+    },
+    /// It is down, but it may be running on another node since its last migration or failover failed.
+    MoveFailed(FailedMove),
+    /// It is down, but its storage would let it run on one of these nodes too, and they do not answer.
+    MayRunOn(Vec<String>),
+    /// It is down, and cannot be started without force while its secondary node does not answer.
+    SecondarySilent {
+        /// That node.
+        node: String,
+    },
+    /// It is down, its last start failed for a reason that is not its own, and it is too early to try again.
+    Blocked {
+        /// What was to blame.
+        by: String,
+        /// How often in a row.
+        failures: u64,
+        /// In how many seconds it is tried again.
+        wait: f64,
+    },
+    /// Its turn did not come in this run.
+    LeftForLater(Hold),
+    /// It runs, but Ganeti does not consider its mirrored disks active, and so never repairs them.
+    MirrorNotActive,
+    /// It was started without its secondary node, and its mirror is not whole yet.
+    RunsDegraded {
+        /// Since when.
+        since: Timestamp,
+    },
     /// verify-disks names it, but it is unknown or was ignored.
     Unknown,
     /// verify-disks names it, but its primary node is away or a secondary is offline.
@@ -104,6 +175,8 @@ pub enum Outcome {
         job: JobId,
         /// Why.
         failure: JobFailure,
+        /// Whose fault that is.
+        blamed: Blamed,
     },
     /// There is, or may be, a job, but how it ended could not be learnt; the text says why.
     Unknown(String),

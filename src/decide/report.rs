@@ -1,8 +1,13 @@
 //! The log lines of decisions and outcomes. Where the original has a line for the same event, its greppable words are
 //! kept.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::agenda::Hold;
 use super::instances::MAX_TRIES;
-use super::{Action, ActionKind, Note, NoteKind, Outcome};
+use super::{Action, ActionKind, Note, NoteKind, Outcome, Step};
+use crate::memory::recovery::FailedMove;
 
 /// How much a line matters, in Python's levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +32,50 @@ pub struct LogLine {
 }
 
 impl LogLine {
+    /// A line that only `--debug` shows.
+    #[must_use]
+    pub fn debug(text: String) -> Self {
+        Self { severity: Severity::Debug, text }
+    }
+
     pub(super) fn new(severity: Severity, text: String) -> Self {
         Self { severity, text }
+    }
+}
+
+/// A length of time in words, in whole minutes and never less than one.
+fn minutes(seconds: f64) -> String {
+    format!("{:.0} min", (seconds / 60.0).ceil().max(1.0))
+}
+
+/// The lines for instances that wait for a secondary node that does not answer: one for each node, with what an
+/// administrator can do.
+#[must_use]
+pub fn silent_secondaries(steps: &[Step]) -> Vec<LogLine> {
+    let mut by_node: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for step in steps {
+        if let Step::Note(Note { instance, kind: NoteKind::SecondarySilent { node } }) = step {
+            by_node.entry(node).or_default().push(instance);
+        }
+    }
+    let line = |(node, instances): (&str, Vec<&str>)| {
+        let text = format!(
+            "Node '{node}' does not answer, and without it these instances cannot be started: {}; repair the node, or see \
+             that it is off, then 'gnt-node modify --offline yes {node}'",
+            instances.join(", ")
+        );
+        LogLine::new(Severity::Warning, text)
+    };
+    by_node.into_iter().map(line).collect()
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tier { behind, .. } => write!(formatter, "its tier waits for instance '{behind}'"),
+            Self::Delay { .. } => formatter.write_str("its delay is not over"),
+            Self::Busy => formatter.write_str("its node has too much to do"),
+        }
     }
 }
 
@@ -67,8 +114,62 @@ impl Note {
             NoteKind::ActivationDelayed { failures, wait } => (
                 Warning,
                 format!(
-                    "Disks of instance '{name}' could not be activated {failures} times, next try in {:.0} min",
-                    (wait / 60.0).ceil()
+                    "Disks of instance '{name}' could not be activated {failures} times, next try in {}",
+                    minutes(*wait)
+                ),
+            ),
+            NoteKind::NeverStarted(on) => {
+                (Info, format!("Not starting instance '{name}': a tag of {on} says never"))
+            }
+            NoteKind::Held { until, on } => (
+                Info,
+                format!(
+                    "Not starting instance '{name}': a tag of {on} holds it until {until:.0} (Unix time)"
+                ),
+            ),
+            NoteKind::MoveFailed(FailedMove { job, summary }) => (
+                Warning,
+                format!(
+                    "Not starting instance '{name}': job {job} ({summary}) failed, so it may be running on another node; \
+                     see where it is, then 'gnt-instance migrate --cleanup {name}' or 'gnt-instance startup {name}'"
+                ),
+            ),
+            NoteKind::MayRunOn(nodes) => (
+                Warning,
+                format!(
+                    "Not starting instance '{name}': its storage does not keep it from running twice, and {} does not \
+                     answer; repair the node, or see that it is off, then 'gnt-node modify --offline yes {}'",
+                    nodes.join(", "),
+                    nodes.first().map(String::as_str).unwrap_or_default()
+                ),
+            ),
+            // One line for all instances of the node, see `silent_secondaries`.
+            NoteKind::SecondarySilent { node } => (
+                Debug,
+                format!("Not starting instance '{name}': its secondary node '{node}' does not answer"),
+            ),
+            NoteKind::Blocked { by, failures, wait } => (
+                Warning,
+                format!(
+                    "Not starting instance '{name}' for another {}: {by} failed it ({failures} in a row); no try is used \
+                     up, 'ganeti-watcher retry {name}' does not wait",
+                    minutes(*wait)
+                ),
+            ),
+            NoteKind::LeftForLater(hold) => {
+                (Info, format!("Leaving instance '{name}' to a later run: {hold}"))
+            }
+            NoteKind::MirrorNotActive => (
+                Warning,
+                format!(
+                    "Instance '{name}' runs, but Ganeti does not consider its disks active and so does not look after \
+                     their mirror; 'gnt-instance activate-disks {name}' repairs that"
+                ),
+            ),
+            NoteKind::RunsDegraded { .. } => (
+                Warning,
+                format!(
+                    "Instance '{name}' was started without its secondary node, and its mirror is not whole yet"
                 ),
             ),
             NoteKind::Unknown => (Info, format!("Can't find instance '{name}', maybe it was ignored")),
@@ -90,6 +191,11 @@ impl Action {
         let name = &self.instance;
         let text = match self.kind {
             ActionKind::Restart { attempt } => format!("Restarting instance '{name}' (attempt #{attempt})"),
+            ActionKind::StartDegraded => {
+                let text =
+                    format!("Starting instance '{name}' on its primary node alone, without its mirror");
+                return LogLine::new(Severity::Warning, text);
+            }
             ActionKind::CleanUp => {
                 format!("Instance '{name}' was shutdown by the user, cleaning up instance")
             }
@@ -103,6 +209,7 @@ impl Action {
     pub fn outcome_line(&self, outcome: &Outcome) -> LogLine {
         let doing = match self.kind {
             ActionKind::Restart { .. } => "restarting",
+            ActionKind::StartDegraded => "starting without its mirror",
             ActionKind::CleanUp => "cleaning up",
             ActionKind::ActivateDisks { .. } => "activating disks for",
         };
@@ -111,10 +218,19 @@ impl Action {
             Outcome::Succeeded => {
                 LogLine::new(Severity::Debug, format!("Finished {doing} instance '{name}'"))
             }
-            Outcome::Failed { job, failure } => LogLine::new(
-                Severity::Error,
-                format!("Error while {doing} instance '{name}': job {job}: {failure}"),
-            ),
+            Outcome::Failed { job, failure, blamed } => {
+                let is_start = matches!(self.kind, ActionKind::Restart { .. } | ActionKind::StartDegraded);
+                let uncounted = match blamed.what {
+                    what if is_start && !what.uses_up_a_try() => {
+                        format!(" (not counted as a try: {what} is to blame)")
+                    }
+                    _ => String::new(),
+                };
+                LogLine::new(
+                    Severity::Error,
+                    format!("Error while {doing} instance '{name}': job {job}: {failure}{uncounted}"),
+                )
+            }
             Outcome::Unknown(why) => LogLine::new(
                 Severity::Error,
                 format!("Error while {doing} instance '{name}': how its job ended is unknown: {why}"),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Action, ActionKind};
-use crate::cluster::{AdminState, Instance, InstanceStatus, PendingJob, Snapshot};
+use crate::cluster::{AdminState, Instance, InstanceStatus, LockMode, PendingJob, Snapshot};
 
 /// Why an action is not wanted any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,20 @@ pub enum Changed {
     Locked,
     /// A job is about it now.
     Busy(PendingJob),
+    /// Its secondary node, of that name, does not answer any more.
+    SecondarySilent(String),
+    /// Its secondary node answers again.
+    SecondaryAnswers,
+    /// Its tags, which may say how it is to be started.
+    Tags,
+}
+
+impl Changed {
+    /// Whether the instance is known to run now.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        *self == Self::Status(InstanceStatus::Running)
+    }
 }
 
 impl fmt::Display for Changed {
@@ -31,6 +45,11 @@ impl fmt::Display for Changed {
             Self::DisksNotActive => formatter.write_str("its disks are not active any more"),
             Self::Locked => formatter.write_str("it is locked now"),
             Self::Busy(job) => write!(formatter, "{job} is at it"),
+            Self::SecondarySilent(node) => {
+                write!(formatter, "its secondary node '{node}' does not answer any more")
+            }
+            Self::Tags => formatter.write_str("its tags were changed, they count from the next run on"),
+            Self::SecondaryAnswers => formatter.write_str("its secondary node answers again"),
         }
     }
 }
@@ -46,15 +65,30 @@ pub fn change(action: &Action, now: &Snapshot) -> Option<Changed> {
     }
     let status = || Changed::Status(instance.status.clone());
     match &action.kind {
-        ActionKind::Restart { .. } if instance.status != InstanceStatus::ErrorDown => Some(status()),
-        ActionKind::Restart { .. } => is_unwanted(instance),
-        ActionKind::CleanUp if now.locked_instances.contains(&instance.name) => Some(Changed::Locked),
+        // A shared lock is one of verify-disks, which would hold up every start of the group.
+        _ if now.locked_instances.get(&instance.name) == Some(&LockMode::Exclusive) => Some(Changed::Locked),
+        ActionKind::Restart { .. } | ActionKind::StartDegraded
+            if instance.status != InstanceStatus::ErrorDown =>
+        {
+            Some(status())
+        }
+        ActionKind::Restart { .. } => is_unwanted(instance).or_else(|| secondary_silent(instance, now)),
+        // A secondary that answers again is no reason to do without it.
+        ActionKind::StartDegraded if now.silent_secondary(instance).is_none() => {
+            Some(Changed::SecondaryAnswers)
+        }
+        ActionKind::StartDegraded => is_unwanted(instance),
+        ActionKind::CleanUp if now.locked_instances.contains_key(&instance.name) => Some(Changed::Locked),
         ActionKind::CleanUp => (!instance.needs_clean_up()).then(status),
         ActionKind::ActivateDisks { .. } if instance.status.is_helpless() => Some(status()),
         ActionKind::ActivateDisks { .. } if instance.disks_active => None,
         ActionKind::ActivateDisks { although_inactive: true } => is_unwanted(instance),
         ActionKind::ActivateDisks { although_inactive: false } => Some(Changed::DisksNotActive),
     }
+}
+
+fn secondary_silent(instance: &Instance, now: &Snapshot) -> Option<Changed> {
+    now.silent_secondary(instance).map(|node| Changed::SecondarySilent(node.name.clone()))
 }
 
 fn is_unwanted(instance: &Instance) -> Option<Changed> {
@@ -64,7 +98,7 @@ fn is_unwanted(instance: &Instance) -> Option<Changed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::testing::{instance, pending_job, snapshot};
+    use crate::cluster::testing::{drbd_instance, instance, node, pending_job, snapshot};
 
     fn action(kind: ActionKind) -> Action {
         Action { instance: "i".into(), kind }
@@ -109,11 +143,28 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_stops_a_clean_up_but_not_a_restart() {
+    fn a_lock_stops_what_it_would_hold_up_but_verify_disks_stops_no_restart() {
         let mut cluster = snapshot([instance("i", "USER_down")], []);
-        cluster.locked_instances.insert("i".into());
-        assert_eq!(change(&action(ActionKind::CleanUp), &cluster), Some(Changed::Locked));
-        cluster.instances[0].status = InstanceStatus::ErrorDown;
-        assert_eq!(change(&action(ActionKind::Restart { attempt: 1 }), &cluster), None);
+        let clean_up = action(ActionKind::CleanUp);
+        let restart = action(ActionKind::Restart { attempt: 1 });
+        for (mode, restarted) in [(LockMode::Shared, true), (LockMode::Exclusive, false)] {
+            cluster.locked_instances.insert("i".into(), mode);
+            cluster.instances[0].status = InstanceStatus::UserDown;
+            assert_eq!(change(&clean_up, &cluster), Some(Changed::Locked));
+            cluster.instances[0].status = InstanceStatus::ErrorDown;
+            assert_eq!(change(&restart, &cluster).is_none(), restarted, "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn a_secondary_that_fell_silent_or_answers_again_changes_how_an_instance_is_started() {
+        let silent = snapshot([drbd_instance("i", "ERROR_down", "n2")], [node("n2", None)]);
+        let whole = snapshot([drbd_instance("i", "ERROR_down", "n2")], [node("n2", Some("b"))]);
+        let restart = action(ActionKind::Restart { attempt: 1 });
+        let degraded = action(ActionKind::StartDegraded);
+        assert_eq!(change(&restart, &silent), Some(Changed::SecondarySilent("n2".into())));
+        assert_eq!(change(&restart, &whole), None);
+        assert_eq!(change(&degraded, &whole), Some(Changed::SecondaryAnswers));
+        assert_eq!(change(&degraded, &silent), None);
     }
 }

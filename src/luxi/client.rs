@@ -95,6 +95,12 @@ impl<'a> Client<'a> {
         Ok(Self { connector, connection })
     }
 
+    /// Another client for the same luxid. It connects with its first call.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self { connector: self.connector, connection: None }
+    }
+
     async fn open(connector: &dyn Connector) -> io::Result<Connection> {
         let stream = timeout(CONNECT_TIMEOUT, connector.connect()).await??;
         Ok(Connection { stream, decoder: FrameDecoder::new(FRAME_LIMIT) })

@@ -25,44 +25,90 @@ pub enum SubmitError {
     /// There is no job.
     #[error(transparent)]
     NoJob(LuxiError),
+    /// luxid took others of the same submission, and refused this one.
+    #[error("luxid refused it: {0}")]
+    Refused(String),
     /// There may be a job, but its number could not be learnt.
     #[error("the job may exist all the same: {0}")]
     Unknown(LuxiError),
 }
 
-/// Submits one job with one opcode. `epoch_ns` is the time of the job's reason; together with the reason's text it
-/// tells this submission from all others.
+/// What became of each opcode of a submission: the number of its job, or why luxid refused that one.
+pub type Submitted = Vec<Result<JobId, String>>;
+
+/// Submits one job for each opcode, all by one call. `epoch_ns` is the time of the jobs' reasons; together with a reason's
+/// text it tells this submission from all others.
 ///
-/// Without a proper answer nobody knows whether the job exists. It is then looked for by its reason, and submitted
-/// again only when it is not there.
+/// Without a proper answer nobody knows which jobs exist. They are then looked for by their reasons, and only what is
+/// not there is submitted again.
 ///
 /// # Errors
-/// See [`SubmitError`].
+/// See [`SubmitError`]; it is about all of them.
 pub async fn submit(
     client: &mut Client<'_>,
     _armed: &Armed,
-    opcode: &OpCode,
+    opcodes: &[OpCode],
     version: Option<GanetiVersion>,
     epoch_ns: u64,
-) -> Result<JobId, SubmitError> {
+) -> Result<Submitted, SubmitError> {
     // A connection that cannot even be opened carries no job.
     client.ensure_connected().await.map_err(SubmitError::NoJob)?;
-    let args = ([opcode.encode(version, epoch_ns)],);
-    let error = match client.call_once("SubmitJob", &args).await {
-        Ok(job) => return Ok(job),
+    let encoded: Vec<Value> = opcodes.iter().map(|opcode| opcode.encode(version, epoch_ns)).collect();
+    let error = match submit_once(client, &encoded).await {
+        Ok(submitted) => return Ok(submitted),
         Err(error) if error.is_answer() => return Err(SubmitError::NoJob(error)),
         Err(error) => error,
     };
-    warn!("{error}; looking whether the job '{}' was submitted", opcode.reason());
-    // A thread of luxid's may still be writing the job that it was asked for.
+    let reasons: Vec<String> = opcodes.iter().map(OpCode::reason).collect();
+    warn!("{error}; looking whether the job '{}' was submitted", reasons.join("', '"));
+    // A thread of luxid's may still be writing the jobs that it was asked for.
     sleep(Duration::from_secs(1)).await;
-    match find_by_reason(client, opcode, epoch_ns).await.map_err(SubmitError::Unknown)? {
-        Some(job) => Ok(job),
-        None => client.call_once("SubmitJob", &args).await.map_err(|error| match error.is_answer() {
-            true => SubmitError::NoJob(error),
-            false => SubmitError::Unknown(error),
-        }),
+    let mut found = Vec::new();
+    for opcode in opcodes {
+        found.push(find_by_reason(client, opcode, epoch_ns).await.map_err(SubmitError::Unknown)?);
     }
+    let missing: Vec<Value> = encoded
+        .into_iter()
+        .zip(&found)
+        .filter(|(_, found)| found.is_none())
+        .map(|(opcode, _)| opcode)
+        .collect();
+    let mut again = match missing.is_empty() {
+        true => Vec::new(),
+        false => submit_once(client, &missing).await.map_err(|error| match error.is_answer() {
+            // Those that were found go on, and are followed by nobody. So all of them are in doubt.
+            true if missing.len() == opcodes.len() => SubmitError::NoJob(error),
+            _ => SubmitError::Unknown(error),
+        })?,
+    }
+    .into_iter();
+    let submitted = found.into_iter().map(|found| match found {
+        Some(job) => Ok(job),
+        None => again.next().unwrap_or_else(|| Err("luxid gave it no number".to_owned())),
+    });
+    Ok(submitted.collect())
+}
+
+/// One call: `SubmitJob` for one, as the original has it, and `SubmitManyJobs` for several, which costs less for each.
+async fn submit_once(client: &mut Client<'_>, opcodes: &[Value]) -> Result<Submitted, LuxiError> {
+    if let [opcode] = opcodes {
+        return Ok(vec![Ok(client.call_once("SubmitJob", &([opcode],)).await?)]);
+    }
+    let jobs: Vec<[&Value; 1]> = opcodes.iter().map(|opcode| [opcode]).collect();
+    let rows: Vec<(bool, Value)> = client.call_once("SubmitManyJobs", &(jobs,)).await?;
+    let method = "SubmitManyJobs";
+    if rows.len() != opcodes.len() {
+        let reason = format!("{} rows for {} jobs", rows.len(), opcodes.len());
+        return Err(LuxiError::Malformed { method, reason });
+    }
+    let row = |(accepted, value): (bool, Value)| match (accepted, value) {
+        (true, value) => serde_json::from_value(value)
+            .map(Ok)
+            .map_err(|error| LuxiError::Malformed { method, reason: error.to_string() }),
+        (false, Value::String(problem)) => Ok(Err(problem)),
+        (false, other) => Ok(Err(other.to_string())),
+    };
+    rows.into_iter().map(row).collect()
 }
 
 type JobRow = (Cell<JobId>, Cell<Vec<Value>>);
@@ -90,29 +136,58 @@ async fn find_by_reason(
     Ok(None)
 }
 
-type JobStatusRow = (Option<String>, Option<Vec<String>>, Option<Vec<Value>>);
+/// Seconds and microseconds since 1970.
+type Stamp = (u64, u64);
+type JobStatusRow = (
+    Option<String>,
+    Option<Vec<String>>,
+    Option<Vec<Value>>,
+    Option<Vec<Option<Stamp>>>,
+    Option<Vec<Option<Stamp>>>,
+);
 
-/// The jobs of `jobs` that have ended, each with its result, by one `QueryJobs` for all of them.
+/// A job that has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// The job.
+    pub job: JobId,
+    /// What became of it.
+    pub result: JobResult,
+    /// How long its opcodes were at work once they had their locks, in seconds, if luxid knows.
+    pub worked: Option<f64>,
+}
+
+/// The jobs of `jobs` that have ended, by one `QueryJobs` for all of them.
 ///
 /// # Errors
 /// As [`Client::query`].
-pub async fn finished(client: &mut Client<'_>, jobs: &[JobId]) -> Result<Vec<(JobId, JobResult)>, LuxiError> {
+pub async fn finished(client: &mut Client<'_>, jobs: &[JobId]) -> Result<Vec<Finished>, LuxiError> {
     // luxid reads an empty list as "all jobs".
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
-    let fields = ["status", "opstatus", "opresult"];
+    let fields = ["status", "opstatus", "opresult", "opexec", "opend"];
     let rows: Vec<JobStatusRow> = client.call("QueryJobs", &(jobs, fields)).await?;
     if rows.len() != jobs.len() {
         let reason = format!("{} rows for {} jobs", rows.len(), jobs.len());
         return Err(LuxiError::Malformed { method: "QueryJobs", reason });
     }
-    let results = jobs.iter().zip(rows).filter_map(|(job, row)| Some((*job, result_of(row)?)));
-    Ok(results.collect())
+    let finished = jobs.iter().zip(rows).filter_map(|(job, row)| {
+        let worked = worked(&row);
+        Some(Finished { job: *job, result: result_of(row)?, worked })
+    });
+    Ok(finished.collect())
+}
+
+fn worked((_, _, _, begun, ended): &JobStatusRow) -> Option<f64> {
+    let seconds = |(seconds, micros): Stamp| Duration::from_secs(seconds) + Duration::from_micros(micros);
+    let first = begun.as_ref()?.iter().copied().find_map(|stamp| stamp)?;
+    let last = ended.as_ref()?.iter().rev().copied().find_map(|stamp| stamp)?;
+    Some(seconds(last).saturating_sub(seconds(first)).as_secs_f64())
 }
 
 /// `None` while the job has not ended. `canceling` counts as ended, as it does for the original.
-fn result_of((status, opcode_status, results): JobStatusRow) -> Option<JobResult> {
+fn result_of((status, opcode_status, results, ..): JobStatusRow) -> Option<JobResult> {
     let results = results.unwrap_or_default();
     match status.as_deref() {
         None => Some(Err(JobFailure::Lost)),
@@ -145,6 +220,8 @@ pub struct PollPace {
 
 impl PollPace {
     const SHORTEST: Duration = Duration::from_millis(50);
+    /// With many jobs in flight some end all the time, and luxid has better things to do than to tell of each at once.
+    const SHORTEST_OF_MANY: Duration = Duration::from_millis(250);
     const LONGEST: Duration = Duration::from_secs(1);
 
     /// Starts with the shortest pause.
@@ -158,9 +235,10 @@ impl PollPace {
         self.since = Instant::now();
     }
 
-    /// Waits.
-    pub async fn pause(&self) {
-        sleep((self.since.elapsed() / 10).clamp(Self::SHORTEST, Self::LONGEST)).await;
+    /// Waits for so many jobs.
+    pub async fn pause(&self, jobs: usize) {
+        let shortest = if jobs > 2 { Self::SHORTEST_OF_MANY } else { Self::SHORTEST };
+        sleep((self.since.elapsed() / 10).clamp(shortest, Self::LONGEST)).await;
     }
 }
 
@@ -196,7 +274,8 @@ mod tests {
     use super::*;
 
     fn row(text: &str) -> Option<JobResult> {
-        result_of(serde_json::from_str(text).unwrap())
+        let (status, opcode_status, results) = serde_json::from_str(text).unwrap();
+        result_of((status, opcode_status, results, None, None))
     }
 
     #[test]
@@ -204,6 +283,15 @@ mod tests {
         for status in ["queued", "waiting", "running"] {
             assert_eq!(row(&format!(r#"["{status}",["{status}"],[null]]"#)), None);
         }
+    }
+
+    #[test]
+    fn work_is_counted_from_the_locks_to_the_end() {
+        let parse = |text: &str| worked(&serde_json::from_str(text).unwrap());
+        let row = r#"["success",["success"],[null],[[100,500000]],[[103,0]]]"#;
+        assert_eq!(parse(row), Some(2.5));
+        assert_eq!(parse(r#"["canceled",["canceled"],[null],[null],[[103,0]]]"#), None);
+        assert_eq!(parse("[null,null,null,null,null]"), None);
     }
 
     #[test]

@@ -15,10 +15,18 @@ const PRIORITY_LOW: i64 = 10;
 /// One thing for Ganeti to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpCode {
-    /// `OP_INSTANCE_STARTUP` without force.
+    /// `OP_INSTANCE_STARTUP`.
     InstanceStartup {
         /// Name of the instance.
         instance: String,
+        /// Whether errors of its secondary node are ignored.
+        force: bool,
+    },
+    /// `OP_INSTANCE_QUERY_DATA`: what is really the case with the disks of instances. Fails as a whole when one of their nodes should
+    /// answer and does not.
+    InstanceQueryData {
+        /// Names of the instances.
+        instances: Vec<String>,
     },
     /// `OP_INSTANCE_ACTIVATE_DISKS`.
     InstanceActivateDisks {
@@ -44,9 +52,12 @@ impl OpCode {
     #[must_use]
     pub fn reason(&self) -> String {
         match self {
-            Self::InstanceStartup { instance } => format!("Restarting instance {instance}"),
+            Self::InstanceStartup { instance, .. } => format!("Restarting instance {instance}"),
             Self::InstanceActivateDisks { instance } => format!("Activating disks for instance {instance}"),
             Self::InstanceShutdownByUser { instance } => format!("Cleaning up instance {instance}"),
+            Self::InstanceQueryData { instances } => {
+                format!("Looking at the disks of {}", instances.join(", "))
+            }
             Self::GroupVerifyDisks { group, .. } => format!("Verifying disks of group {group}"),
         }
     }
@@ -55,7 +66,8 @@ impl OpCode {
     #[must_use]
     pub fn summary(&self) -> String {
         match self {
-            Self::InstanceStartup { instance } => format!("INSTANCE_STARTUP({instance})"),
+            Self::InstanceStartup { instance, .. } => format!("INSTANCE_STARTUP({instance})"),
+            Self::InstanceQueryData { .. } => "INSTANCE_QUERY_DATA".to_owned(),
             Self::InstanceActivateDisks { instance } => format!("INSTANCE_ACTIVATE_DISKS({instance})"),
             Self::InstanceShutdownByUser { instance } => format!("INSTANCE_SHUTDOWN({instance})"),
             Self::GroupVerifyDisks { group, .. } => format!("GROUP_VERIFY_DISKS({group})"),
@@ -68,9 +80,15 @@ impl OpCode {
     pub fn encode(&self, version: Option<GanetiVersion>, epoch_ns: u64) -> Value {
         let reason = json!([[REASON_SOURCE, self.reason(), epoch_ns]]);
         match self {
-            Self::InstanceStartup { instance } => {
+            Self::InstanceStartup { instance, force: false } => {
                 json!({"OP_ID": "OP_INSTANCE_STARTUP", "instance_name": instance, "reason": reason})
             }
+            Self::InstanceStartup { instance, force: true } => json!({
+                "OP_ID": "OP_INSTANCE_STARTUP", "instance_name": instance, "force": true, "reason": reason,
+            }),
+            Self::InstanceQueryData { instances } => json!({
+                "OP_ID": "OP_INSTANCE_QUERY_DATA", "instances": instances, "reason": reason,
+            }),
             Self::InstanceActivateDisks { instance } => {
                 json!({"OP_ID": "OP_INSTANCE_ACTIVATE_DISKS", "instance_name": instance, "reason": reason})
             }

@@ -2,11 +2,12 @@
 //!
 //! Source: `watcher/state.py: WatcherState`. Keys that this program does not know are kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use super::python_json;
+use super::recovery::{Failures, Recovery};
 use crate::cluster::Timestamp;
 
 const INSTANCE: &str = "instance";
@@ -19,33 +20,21 @@ const BOOT_ID: &str = "bootid";
 /// Ours; the original keeps and ignores them.
 const PENDING_BOOT_ID: &str = "pending_bootid";
 const PENDING_ACTIVATIONS: &str = "pending_activations";
+const RECOVERY: &str = "recovery";
 const FAILURES: &str = "failures";
 const LAST: &str = "last";
 
-/// An activation that a node's reboot called for and that is still to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct PendingActivation {
-    /// How often it failed.
-    pub failures: u64,
-    /// When it failed last.
-    pub last: Timestamp,
+fn read_failures(entry: &Value) -> Failures {
+    let failures = entry.get(FAILURES).and_then(Value::as_u64).unwrap_or(0);
+    Failures { failures, last: entry.get(LAST).and_then(Value::as_f64).unwrap_or(0.0) }
 }
 
-impl PendingActivation {
-    fn read(entry: &Value) -> Self {
-        let failures = entry.get(FAILURES).and_then(Value::as_u64).unwrap_or(0);
-        Self { failures, last: entry.get(LAST).and_then(Value::as_f64).unwrap_or(0.0) }
-    }
-
-    fn write(self) -> Value {
-        json!({FAILURES: self.failures, LAST: self.last})
-    }
-}
-
-/// Counters of instances and boot ids of nodes.
+/// Counters of instances and boot ids of nodes, and what only this program remembers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
     document: Map<String, Value>,
+    /// What the original does not know of.
+    pub recovery: Recovery,
 }
 
 impl Default for State {
@@ -67,7 +56,11 @@ impl State {
         let Value::Object(document) = document else {
             return Err(format!("expected a JSON object, found {}", kind(&document)));
         };
-        let state = Self::with_sections(document);
+        let mut state = Self::with_sections(document);
+        if let Some(recovery) = state.document.shift_remove(RECOVERY) {
+            state.recovery =
+                Recovery::read(recovery).map_err(|problem| format!("'{RECOVERY}': {problem}"))?;
+        }
         state.check()?;
         Ok(state)
     }
@@ -76,7 +69,7 @@ impl State {
         for section in [INSTANCE, NODE] {
             document.entry(section).or_insert_with(|| Value::Object(Map::new()));
         }
-        Self { document }
+        Self { document, recovery: Recovery::default() }
     }
 
     /// Checks the shape of everything that the accessors read, so that they cannot fail.
@@ -123,7 +116,12 @@ impl State {
     #[must_use]
     pub fn to_text(&self) -> String {
         // A map with text keys and values out of a JSON text can always be written.
-        python_json::to_line(&self.document).unwrap_or_default()
+        if self.recovery.is_empty() {
+            return python_json::to_line(&self.document).unwrap_or_default();
+        }
+        let mut document = self.document.clone();
+        document.insert(RECOVERY.to_owned(), self.recovery.write());
+        python_json::to_line(&document).unwrap_or_default()
     }
 
     /// How many starts of the instance are on record.
@@ -146,6 +144,38 @@ impl State {
     /// Counts a failed clean-up of the instance.
     pub fn record_clean_up_attempt(&mut self, instance: &str, now: Timestamp) {
         self.record_attempt(instance, CLEANUP_WHEN, CLEANUP_COUNT, now);
+    }
+
+    /// Gives the instance all its tries back, and lets nothing that failed earlier wait any more. Whether there was
+    /// anything on record.
+    pub fn reset_budget(&mut self, instance: &str) -> bool {
+        let mut found = self.section_mut(INSTANCE).shift_remove(instance).is_some();
+        found |= self.recovery.blocked.remove(instance).is_some();
+        let failed = self.recovery.activations.get_mut(instance);
+        found |= failed
+            .map(|failures| *failures = Failures { failures: failures.failures.min(1), last: 0.0 })
+            .is_some();
+        for node in self.section_mut(NODE).values_mut() {
+            let pending = node.get_mut(PENDING_ACTIVATIONS).and_then(Value::as_object_mut);
+            if let Some(entry) = pending.and_then(|pending| pending.get_mut(instance)) {
+                let failures = read_failures(entry).failures;
+                found |= failures > 0;
+                *entry = json!({FAILURES: failures.min(1), LAST: 0.0});
+            }
+        }
+        found
+    }
+
+    /// Names of the instances whose budget [`State::reset_budget`] would change.
+    #[must_use]
+    pub fn instances_with_budget(&self) -> BTreeSet<String> {
+        let counted = self.section(INSTANCE).into_iter().flatten().map(|(name, _)| name.clone());
+        let blocked = self.recovery.blocked.keys().cloned();
+        let failed = self.recovery.activations.keys().cloned();
+        let nodes = self.section(NODE).into_iter().flat_map(Map::values);
+        let pending = nodes.filter_map(|node| node.get(PENDING_ACTIVATIONS)?.as_object()).flatten();
+        let pending = pending.filter(|(_, entry)| read_failures(entry).failures > 0);
+        counted.chain(blocked).chain(failed).chain(pending.map(|(name, _)| name.clone())).collect()
     }
 
     /// Drops everything on record about the instance.
@@ -179,17 +209,13 @@ impl State {
     /// The activations that this boot of the node called for and that are still to be done; `None` when no pass over
     /// the node's instances has been made since it booted.
     #[must_use]
-    pub fn pending_activations(
-        &self,
-        node: &str,
-        boot_id: &str,
-    ) -> Option<BTreeMap<String, PendingActivation>> {
+    pub fn pending_activations(&self, node: &str, boot_id: &str) -> Option<BTreeMap<String, Failures>> {
         let record = self.node(node)?;
         if record.get(PENDING_BOOT_ID)?.as_str()? != boot_id {
             return None;
         }
         let pending = record.get(PENDING_ACTIVATIONS)?.as_object()?.iter();
-        Some(pending.map(|(name, entry)| (name.clone(), PendingActivation::read(entry))).collect())
+        Some(pending.map(|(name, entry)| (name.clone(), read_failures(entry))).collect())
     }
 
     /// Stores which activations this boot of the node still calls for.
@@ -197,10 +223,12 @@ impl State {
         &mut self,
         node: &str,
         boot_id: &str,
-        pending: &BTreeMap<String, PendingActivation>,
+        pending: &BTreeMap<String, Failures>,
     ) {
-        let entries: Map<String, Value> =
-            pending.iter().map(|(name, entry)| (name.clone(), entry.write())).collect();
+        let entries: Map<String, Value> = pending
+            .iter()
+            .map(|(name, entry)| (name.clone(), json!({FAILURES: entry.failures, LAST: entry.last})))
+            .collect();
         let record = self.record_mut(NODE, node);
         record.insert(PENDING_BOOT_ID.to_owned(), json!(boot_id));
         record.insert(PENDING_ACTIVATIONS.to_owned(), Value::Object(entries));
@@ -322,7 +350,7 @@ mod tests {
     fn pending_activations_belong_to_one_boot() {
         let mut state = State::default();
         assert_eq!(state.pending_activations("n", "b1"), None);
-        let pending = BTreeMap::from([("i1".to_owned(), PendingActivation { failures: 2, last: 7.5 })]);
+        let pending = BTreeMap::from([("i1".to_owned(), Failures { failures: 2, last: 7.5 })]);
         state.set_pending_activations("n", "b1", &pending);
         assert_eq!(state.pending_activations("n", "b1"), Some(pending));
         assert_eq!(state.pending_activations("n", "b2"), None);

@@ -120,18 +120,11 @@ async fn lock(path: &Path) -> Result<Option<File>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{AdminState, InstanceStatus};
+    use crate::cluster::InstanceStatus;
     use crate::memory::files::read_text;
 
     fn instance(name: &str, status: InstanceStatus) -> Instance {
-        Instance {
-            name: name.into(),
-            status,
-            admin_state: AdminState::Up,
-            disks_active: true,
-            secondaries: Vec::new(),
-            disk_template: "diskless".into(),
-        }
+        Instance { status, ..crate::cluster::testing::instance(name, "running") }
     }
 
     fn content(path: &Path) -> String {

@@ -3,7 +3,7 @@
 //! - [`daemons`]: Ganeti's daemons run. [`systemd`]: unless systemd looks after them, and somebody wants them stopped.
 //! - [`hooks`]: the site's own programs.
 //! - [`maintenance`]: a node that the master candidates call offline ([`confd`]) runs nothing any more.
-//! - [`probes`]: on the master, RAPI and WConfD answer.
+//! - [`probes`]: on the master, RAPI and WConfD answer. [`mond`]: how busy other nodes are.
 //! - [`process`]: how programs are run. [`own_name`], [`ssconf`]: who and where this node is.
 //!
 //! Nothing here ends a run: what goes wrong is logged, and the run goes on.
@@ -11,7 +11,9 @@
 pub mod confd;
 pub mod daemons;
 pub mod hooks;
+mod http;
 pub mod maintenance;
+pub mod mond;
 pub mod own_name;
 mod pid_file;
 pub mod probes;

@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn everything_that_the_watcher_sends_is_understood_by_its_version() {
         let opcodes = [
-            OpCode::InstanceStartup { instance: "i".into() },
+            OpCode::InstanceStartup { instance: "i".into(), force: false },
             OpCode::InstanceActivateDisks { instance: "i".into() },
             OpCode::InstanceShutdownByUser { instance: "i".into() },
             OpCode::GroupVerifyDisks { group: "g".into(), strict: false },

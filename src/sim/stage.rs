@@ -14,11 +14,13 @@ use super::engine::Engine;
 use super::names::Name;
 use super::scenario::Scenario;
 use crate::armed::Armed;
+use crate::decide::governor::Load;
 use crate::layout::Layout;
 use crate::luxi::Connector;
 use crate::luxi::client::{LocalFuture, Stream};
 use crate::memory::files;
 use crate::node::daemons::Daemons;
+use crate::node::mond::Monitor;
 
 /// A box with the files of its nodes.
 #[derive(Debug)]
@@ -192,6 +194,12 @@ impl Connector for OnNode<'_> {
 
     fn address(&self) -> String {
         "/var/run/ganeti/socket/ganeti-query".to_owned()
+    }
+}
+
+impl Monitor for OnNode<'_> {
+    fn load<'a>(&'a self, _node: &'a str, _address: &'a str) -> LocalFuture<'a, Option<Load>> {
+        Box::pin(async { None })
     }
 }
 

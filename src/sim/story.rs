@@ -192,6 +192,7 @@ impl Watcher for InProcess {
                 clock: &clock,
                 luxid: &on_node,
                 daemons: &on_node,
+                monitor: &on_node,
                 armed: armed.as_ref(),
             };
             Ok(match watch::run(&context).await {

@@ -68,7 +68,7 @@ impl Talk {
 }
 
 fn startup(instance: &str) -> OpCode {
-    OpCode::InstanceStartup { instance: instance.into() }
+    OpCode::InstanceStartup { instance: instance.into(), force: false }
 }
 
 fn activate(instance: &str) -> OpCode {

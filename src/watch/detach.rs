@@ -15,7 +15,7 @@ use crate::observe::Group;
 pub(super) fn start(_armed: &Armed, context: &Context<'_>, groups: &[Group], lock: &File) -> Ended {
     let mut ended = Ended::Done;
     for Group { name, uuid } in groups {
-        match start_one(context, uuid, lock) {
+        match start_one(context, uuid, groups.len(), lock) {
             Ok(child) => {
                 debug!("Started the watcher for node group '{name}' ({uuid}) with PID {}", child.id());
             }
@@ -28,11 +28,11 @@ pub(super) fn start(_armed: &Armed, context: &Context<'_>, groups: &[Group], loc
     ended
 }
 
-fn start_one(context: &Context<'_>, uuid: &str, lock: &File) -> io::Result<Child> {
+fn start_one(context: &Context<'_>, uuid: &str, groups: usize, lock: &File) -> io::Result<Child> {
     // This very program, even when a package manager has meanwhile put another one in its place.
     Command::new("/proc/self/exe")
         .arg0("ganeti-watcher")
-        .args(arguments(context.options, uuid))
+        .args(arguments(context.options, uuid, groups))
         // As its standard input the child keeps the watcher lock from before this process ends, so that
         // maintenance which waits for all watchers waits for it too.
         .stdin(Stdio::from(lock.try_clone()?))
@@ -40,7 +40,7 @@ fn start_one(context: &Context<'_>, uuid: &str, lock: &File) -> io::Result<Child
         .spawn()
 }
 
-fn arguments(options: &Options, group: &str) -> Vec<String> {
+fn arguments(options: &Options, group: &str, groups: usize) -> Vec<String> {
     let Options {
         node_group: _,
         job_age: _,
@@ -51,6 +51,10 @@ fn arguments(options: &Options, group: &str) -> Vec<String> {
         debug,
         rapi_ip: _,
         hook_limit: _,
+        starts_per_node,
+        parallel_jobs,
+        load_limit,
+        start_degraded,
         dry_run: _,
     } = options;
     let mut arguments = vec![format!("--node-group={group}")];
@@ -60,6 +64,12 @@ fn arguments(options: &Options, group: &str) -> Vec<String> {
         (no_strict, "--no-strict"),
         (debug, "--debug"),
     ];
+    // The parts of the cluster's slots add up to what was asked for.
+    let part = (parallel_jobs / groups.max(1)).max(1);
+    arguments.push(format!("--parallel-jobs={part}"));
+    arguments.push(format!("--starts-per-node={starts_per_node}"));
+    arguments.extend(load_limit.map(|limit| format!("--load-limit={limit}")));
+    arguments.extend(start_degraded.map(|after| format!("--start-degraded={}", after.as_secs())));
     arguments.extend(flags.iter().filter(|(given, _)| **given).map(|(_, flag)| (*flag).to_owned()));
     arguments
 }

@@ -1,14 +1,14 @@
 //! A dry run of the group part: the same look and the same decisions, told instead of carried out.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
 use tracing::{error, info};
 
+use super::plan::{self, Plan};
 use super::{Context, group, verify};
 use crate::cluster::Snapshot;
-use crate::decide::{Action, ActionKind, Step, disks, instances};
+use crate::decide::{Action, ActionKind, Note};
 use crate::memory::state_file::StateFile;
 use crate::{logging, observe};
 
@@ -23,38 +23,22 @@ pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path)
         error!("Job queue is drained, can't maintain cluster state");
         return Ok(());
     }
-    let version = observe::version(&mut view.client).await;
-    let snapshot = &view.snapshot;
+    let setup = observe::cluster_setup(&mut view.client).await;
     let now = context.clock.now();
-    instances::drop_stale_records(snapshot, &mut state, now);
-    let repairs = instances::plan(snapshot, &state);
-    tell(&repairs, snapshot);
-    let started: BTreeSet<String> = repairs.iter().filter_map(restarted).map(str::to_owned).collect();
-    tell(&disks::plan(snapshot, &state, &started, now).steps, snapshot);
+    let Plan { lines, notes, actions, starts: _, schedule: _, disks: _, to_inspect: _ } =
+        plan::make(&mut view, &mut state, context.options, &setup.tags, now).await?;
+    let snapshot = &view.snapshot;
+    lines.iter().for_each(logging::log);
+    notes.iter().filter_map(Note::log_line).for_each(|line| logging::log(&line));
+    actions.iter().for_each(|action| info!("{}", would(action, snapshot)));
     if context.options.no_verify_disks {
         return Ok(());
     }
-    let strict = verify::is_strict(context.options.no_strict, version);
+    let strict = verify::is_strict(context.options.no_strict, setup.version);
     if verify::wanted(snapshot, strict).is_some() {
         info!("Would verify the disks of group '{group}', and activate those that are found broken");
     }
     Ok(())
-}
-
-fn restarted(step: &Step) -> Option<&str> {
-    match step {
-        Step::Act(Action { instance, kind: ActionKind::Restart { .. } }) => Some(instance),
-        Step::Act(_) | Step::Note(_) => None,
-    }
-}
-
-fn tell(steps: &[Step], snapshot: &Snapshot) {
-    for step in steps {
-        match step {
-            Step::Act(action) => info!("{}", would(action, snapshot)),
-            Step::Note(note) => note.log_line().iter().for_each(logging::log),
-        }
-    }
 }
 
 fn would(action: &Action, snapshot: &Snapshot) -> String {
@@ -64,6 +48,10 @@ fn would(action: &Action, snapshot: &Snapshot) -> String {
         ActionKind::Restart { attempt } => {
             format!("Would restart instance '{name}' (attempt #{attempt}): its status is {status}")
         }
+        ActionKind::StartDegraded => format!(
+            "Would start instance '{name}' on its primary node alone, without its mirror: its status is {status}, and \
+             its secondary node does not answer"
+        ),
         ActionKind::CleanUp => {
             format!("Would clean up instance '{name}': its user shut it down (status {status})")
         }

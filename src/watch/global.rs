@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use tracing::{debug, error, info};
 
 use super::{Context, Ended, NotMaster, connect, detach, group};
+use crate::act::Slots;
 use crate::luxi::{Client, jobs};
 use crate::memory::state_file::StateBusy;
 use crate::observe::{self, Group};
@@ -22,7 +23,7 @@ use crate::observe::{self, Group};
 ///
 /// # Errors
 /// When luxid cannot be used. A group that fails is logged and makes the run [`Ended::Failed`].
-pub(super) async fn run(context: &Context<'_>, lock: Option<&File>) -> Result<Ended> {
+pub(super) async fn run(context: &Context<'_>, slots: &Slots, lock: Option<&File>) -> Result<Ended> {
     context.daemons.on_every_node(context.armed).await;
     let mut client = match connect::connect_or_start(context).await {
         Err(error) if error.is::<NotMaster>() => {
@@ -44,14 +45,14 @@ pub(super) async fn run(context: &Context<'_>, lock: Option<&File>) -> Result<En
     if let (false, Some(armed), Some(lock)) = (context.options.wait_children, context.armed, lock) {
         return Ok(detach::start(armed, context, &groups, lock));
     }
-    let results = join_all(groups.iter().map(|group| watch(context, group))).await;
+    let results = join_all(groups.iter().map(|group| watch(context, slots, group))).await;
     Ok(if results.into_iter().all(|succeeded| succeeded) { Ended::Done } else { Ended::Failed })
 }
 
 /// One group; whether it went well. Whatever happens in it, the other groups go on.
-async fn watch(context: &Context<'_>, group: &Group) -> bool {
+async fn watch(context: &Context<'_>, slots: &Slots, group: &Group) -> bool {
     let Group { name, uuid } = group;
-    let watched = AssertUnwindSafe(group::run(context, uuid)).catch_unwind();
+    let watched = AssertUnwindSafe(group::run(context, slots, uuid)).catch_unwind();
     let Ok(result) = watched.await else {
         // The panic hook has logged the place.
         error!("Watcher for node group '{name}' ({uuid}) failed by an internal error");

@@ -3,32 +3,34 @@
 //! Source: `watcher/__init__.py: _GroupWatcher`; the order of saving and verifying is that of 3.1.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
-use super::{Context, LogWitness, connect, dry_run, verify};
-use crate::act::{Runner, Stopped, View, Witness};
+use super::{Context, LogWitness, Options, connect, dry_run, inspect, plan, verify};
+use crate::act::{Runner, Slots, Stopped, View, Witness};
 use crate::armed::Armed;
 use crate::clock;
 use crate::cluster::{Snapshot, Timestamp};
-use crate::decide::disks::{DiskPlan, RebootedNode};
-use crate::decide::{Action, ActionKind, Note, Outcome, disks, instances};
+use crate::decide::agenda::Agenda;
+use crate::decide::disks::{DiskPlan, RebootedNode, Starts};
+use crate::decide::governor::Governor;
+use crate::decide::schedule::Schedule;
+use crate::decide::{Action, Note, Outcome, Step, degraded, disks, instances};
+use crate::logging;
 use crate::luxi::client::CONNECT_TIMEOUT;
 use crate::memory::state_file::StateFile;
 use crate::memory::{State, status};
 use crate::node::ssconf;
 use crate::observe::{self, ClusterFacts};
 
-/// One job at a time.
-const JOBS_AT_ONCE: usize = 1;
-
 /// Runs the group part for the group with this UUID.
 ///
 /// # Errors
 /// When the group is unknown, its state is locked, luxid cannot be used, or something cannot be written. What was
 /// done before that is remembered.
-pub(super) async fn run(context: &Context<'_>, group: &str) -> Result<()> {
+pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Result<()> {
     let group = group.to_lowercase();
     if !ssconf::is_uuid(&group) {
         bail!("Node group parameter (--node-group) must be given a UUID, got '{group}'");
@@ -56,22 +58,29 @@ pub(super) async fn run(context: &Context<'_>, group: &str) -> Result<()> {
         error!("Job queue is drained, can't maintain cluster state");
         return ledger.save().and(reported);
     }
-    let version = observe::version(&mut view.client).await;
+    let setup = observe::cluster_setup(&mut view.client).await;
+    let options = context.options;
     let mut runner = Runner {
         view,
         armed,
-        version,
+        version: setup.version,
+        ceiling: setup.max_running_jobs.into_iter().chain(setup.max_tracked_jobs).min(),
         clock: context.clock,
         is_paused: &|| context.is_paused(),
-        limit: JOBS_AT_ONCE,
+        share: slots.share(),
+        governor: Governor::new(options.starts_per_node, options.load_limit),
+        monitor: context.monitor,
     };
-    let repaired = repair(&mut runner, &mut ledger).await;
+    let repaired = repair(&mut runner, &mut ledger, options, &setup.tags).await;
     let saved = ledger.save();
     // Verifying may take long, and needs no state: other runs may go on meanwhile.
     drop(ledger);
     let result = match may_go_on(repaired) {
-        Ok(true) if !context.options.no_verify_disks => {
-            may_go_on(verify::run(context, &mut runner).await).map(drop)
+        Ok(true) if !options.no_verify_disks => {
+            let mut activations = Activations::default();
+            let verified = verify::run(context, &mut runner, &mut activations).await;
+            activations.remember(armed, &state_path, &stamp);
+            may_go_on(verified).map(drop)
         }
         repaired => repaired.map(drop),
     };
@@ -143,7 +152,10 @@ impl Witness for Ledger {
         instances::remember_outcome(&mut self.state, action, outcome, now);
         disks::remember_outcome(&mut self.rebooted, action, outcome, now);
         disks::remember(&mut self.state, &self.rebooted);
-        if let (ActionKind::Restart { .. }, Outcome::Succeeded) = (&action.kind, outcome) {
+        if self.state.recovery.activations.contains_key(&action.instance) {
+            disks::remember_activation(&mut self.state, action, outcome, now);
+        }
+        if action.kind.is_start() && *outcome == Outcome::Succeeded {
             self.started.insert(action.instance.clone());
         }
         // At once, so that a run that is killed has not forgotten what it did. A full disk is no reason to leave the
@@ -154,25 +166,102 @@ impl Witness for Ledger {
     }
 }
 
-/// The instance pass and the boot-id pass.
-async fn repair(runner: &mut Runner<'_, '_>, ledger: &mut Ledger) -> Result<(), Stopped> {
-    let now = runner.clock.now();
-    for instance in instances::drop_stale_records(&runner.view.snapshot, &mut ledger.state, now) {
-        debug!("Forgetting the record of instance {instance}: it is gone, or its last start is long ago");
-    }
-    let steps = instances::plan(&runner.view.snapshot, &ledger.state);
-    runner.carry_out(steps, ledger).await?;
+/// The activations that verify-disks called for, so that the failed ones are tried again: Ganeti marks their disks as not
+/// active, and then neither it nor verify-disks looks at them any more.
+#[derive(Default)]
+struct Activations(Vec<(Action, Outcome, Timestamp)>);
 
-    runner.view.renew().await?;
+impl Witness for Activations {
+    fn noted(&mut self, note: &Note, now: Timestamp) {
+        LogWitness.noted(note, now);
+    }
+
+    fn begins(&mut self, action: &Action) {
+        LogWitness.begins(action);
+    }
+
+    fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
+        LogWitness.ended(action, outcome, now);
+        self.0.push((action.clone(), outcome.clone(), now));
+    }
+}
+
+impl Activations {
+    /// The state's lock was given back before disks were verified, so it is taken once more.
+    fn remember(self, armed: &Armed, path: &Path, stamp: &str) {
+        if self.0.iter().all(|(_, outcome, _)| *outcome == Outcome::Succeeded) {
+            return;
+        }
+        let remembered = StateFile::open(armed, path, stamp).and_then(|(mut file, mut state)| {
+            for (action, outcome, now) in &self.0 {
+                disks::remember_activation(&mut state, action, outcome, *now);
+            }
+            file.save_change(&state)
+        });
+        if let Err(error) = remembered {
+            warn!(
+                "The failed activations of verify-disks are not remembered, and so not tried again: {error:#}"
+            );
+        }
+    }
+}
+
+/// The instance pass and the boot-id pass, side by side.
+async fn repair<'a, 'c: 'a>(
+    runner: &mut Runner<'a, 'c>,
+    ledger: &mut Ledger,
+    options: &Options,
+    cluster_tags: &[String],
+) -> Result<(), Stopped> {
     let now = runner.clock.now();
-    let DiskPlan { steps, rebooted, without_boot_id } =
-        disks::plan(&runner.view.snapshot, &ledger.state, &ledger.started, now);
-    for node in without_boot_id {
+    let plan = plan::make(&mut runner.view, &mut ledger.state, options, cluster_tags, now).await?;
+    plan.lines.iter().for_each(logging::log);
+    for node in plan.disks.without_boot_id {
         debug!("Node '{node}' missing boot ID, skipping secondary checks");
     }
+    ledger.rebooted = plan.disks.rebooted;
+    disks::remember(&mut ledger.state, &ledger.rebooted);
+    plan.notes.iter().for_each(|note| ledger.noted(note, now));
+    let agenda = Agenda::new(plan.actions, &runner.view.snapshot, plan.schedule);
+    runner.carry_out(agenda, ledger).await?;
+
+    activate_after_starts(runner, ledger, plan.starts).await?;
+    if !plan.to_inspect.is_empty() {
+        let whole = inspect::whole_mirrors(runner, &plan.to_inspect).await?;
+        whole.iter().for_each(|name| info!("The mirror of instance '{name}' is whole again"));
+        let now = runner.clock.now();
+        let notes = degraded::inspected(&mut ledger.state, &plan.to_inspect, &whole);
+        notes.iter().filter_map(Step::note).for_each(|note| ledger.noted(note, now));
+    }
+    Ok(())
+}
+
+/// A start assembles the disks on all nodes. Where it failed, the activation that a reboot calls for is still to be made.
+async fn activate_after_starts<'a, 'c: 'a>(
+    runner: &mut Runner<'a, 'c>,
+    ledger: &mut Ledger,
+    planned: BTreeSet<String>,
+) -> Result<(), Stopped> {
+    if planned.is_empty() {
+        return Ok(());
+    }
+    runner.view.renew().await?;
+    let now = runner.clock.now();
+    let starts = Starts { succeeded: ledger.started.clone(), planned: BTreeSet::new() };
+    let DiskPlan { steps, rebooted, .. } = disks::plan(&runner.view.snapshot, &ledger.state, &starts, now);
     ledger.rebooted = rebooted;
     disks::remember(&mut ledger.state, &ledger.rebooted);
-    runner.carry_out(steps, ledger).await
+    let mut actions = Vec::new();
+    for step in steps {
+        match step {
+            // The others had their turn.
+            Step::Act(action) if planned.contains(&action.instance) => actions.push(action),
+            Step::Note(note) if planned.contains(&note.instance) => ledger.noted(&note, now),
+            Step::Act(_) | Step::Note(_) => {}
+        }
+    }
+    let agenda = Agenda::new(actions, &runner.view.snapshot, Schedule::default());
+    runner.carry_out(agenda, ledger).await
 }
 
 /// Whether the run may go on; not when an administrator stopped it, which is no failure.

@@ -5,6 +5,9 @@ mod detach;
 mod dry_run;
 mod global;
 mod group;
+mod inspect;
+mod plan;
+pub mod retry;
 mod verify;
 
 use std::time::Duration;
@@ -12,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Error, Result};
 use tracing::{debug, error, info};
 
-use crate::act::Witness;
+use crate::act::{Slots, Witness};
 use crate::armed::Armed;
 use crate::clock::Clock;
 use crate::cluster::Timestamp;
@@ -23,9 +26,10 @@ use crate::luxi::Connector;
 use crate::memory::locks::{self, LockError};
 use crate::memory::pause::{self, Pause};
 use crate::node::daemons::Daemons;
+use crate::node::mond::Monitor;
 
 /// What a run is asked to do; the original's options.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Only the group part, for the node group with this UUID.
     pub node_group: Option<String>,
@@ -45,6 +49,14 @@ pub struct Options {
     pub rapi_ip: String,
     /// A watcher hook that runs longer is killed.
     pub hook_limit: Duration,
+    /// At most so many starts at once on a node.
+    pub starts_per_node: usize,
+    /// At most so many jobs at once in the cluster, and always fewer than its `max_running_jobs`.
+    pub parallel_jobs: usize,
+    /// Nothing is started on a node with so many busy processors or more.
+    pub load_limit: Option<f64>,
+    /// An instance whose secondary node has been silent for so long is started without it.
+    pub start_degraded: Option<Duration>,
     /// Everything is looked at and decided, and nothing is done.
     pub dry_run: bool,
 }
@@ -62,6 +74,8 @@ pub struct Context<'a> {
     pub luxid: &'a dyn Connector,
     /// How this node's daemons are checked and started.
     pub daemons: &'a dyn Daemons,
+    /// How busy nodes are.
+    pub monitor: &'a dyn Monitor,
     /// Permission to change something; a dry run has none.
     pub armed: Option<&'a Armed>,
 }
@@ -142,9 +156,10 @@ pub async fn run(context: &Context<'_>) -> Ended {
             };
         }
     };
+    let slots = Slots::new(context.options.parallel_jobs);
     let result = match &context.options.node_group {
-        Some(group) => group::run(context, group).await.map(|()| Ended::Done),
-        None => global::run(context, lock.as_ref()).await,
+        Some(group) => group::run(context, &slots, group).await.map(|()| Ended::Done),
+        None => global::run(context, &slots, lock.as_ref()).await,
     };
     result.unwrap_or_else(|error| failed(&error))
 }

@@ -10,9 +10,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tracing::{debug, info, warn};
 
-use super::{Context, LogWitness};
-use crate::act::{Runner, Stopped};
+use super::Context;
+use crate::act::{Runner, Stopped, Witness};
 use crate::cluster::{GanetiVersion, Snapshot};
+use crate::decide::Step;
+use crate::decide::agenda::Agenda;
+use crate::decide::schedule::Schedule;
 use crate::decide::verify::{self, Findings, Verification};
 use crate::luxi::jobs::{self, JobFailure, JobResult};
 use crate::luxi::messages::parse_shape;
@@ -23,7 +26,11 @@ use crate::{logging, observe};
 ///
 /// # Errors
 /// See [`Stopped`].
-pub(super) async fn run(context: &Context<'_>, runner: &mut Runner<'_, '_>) -> Result<(), Stopped> {
+pub(super) async fn run<'a, 'c: 'a>(
+    context: &Context<'_>,
+    runner: &mut Runner<'a, 'c>,
+    witness: &mut dyn Witness,
+) -> Result<(), Stopped> {
     let strict = is_strict(context.options.no_strict, runner.version);
     let view = &mut runner.view;
     view.snapshot.pending_jobs = observe::pending_jobs(&mut view.client).await?;
@@ -49,8 +56,16 @@ pub(super) async fn run(context: &Context<'_>, runner: &mut Runner<'_, '_>) -> R
     findings.log_lines(strict).iter().for_each(logging::log);
     // The job may have waited for locks for a long time.
     runner.view.renew().await?;
-    let steps = verify::plan(&runner.view.snapshot, &findings);
-    runner.carry_out(steps, &mut LogWitness).await
+    let snapshot = &runner.view.snapshot;
+    let mut actions = Vec::new();
+    for step in verify::plan(snapshot, &findings) {
+        match step {
+            Step::Act(action) => actions.push(action),
+            Step::Note(note) => witness.noted(&note, runner.clock.now()),
+        }
+    }
+    let agenda = Agenda::new(actions, snapshot, Schedule::default());
+    runner.carry_out(agenda, witness).await
 }
 
 /// The verification that the group needs now; when it needs none, that is logged.

@@ -5,7 +5,6 @@
 //! easily, and a restart ends what the daemon's other clients are doing.
 
 mod endpoint;
-mod http;
 mod rapi;
 mod tls;
 mod wconfd;

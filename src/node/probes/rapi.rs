@@ -14,9 +14,9 @@ use tokio_rustls::rustls::{Error as TlsError, InvalidMessage};
 use tracing::debug;
 
 use super::endpoint::Endpoint;
-use super::http::{self, Response};
 use super::{Health, tls};
 use crate::layout::Layout;
+use crate::node::http::{self, Response};
 
 /// `constants.RAPI_VERSION`.
 const VERSION: &str = "2";

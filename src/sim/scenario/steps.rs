@@ -100,7 +100,7 @@ impl Run {
             cli::parse(std::iter::once("ganeti-watcher".to_owned()).chain(arguments).map(Into::into));
         match request {
             Ok(Request::Watch(options)) => Ok(options),
-            Ok(Request::Simulate(_)) => Err("a simulation cannot simulate".to_owned()),
+            Ok(Request::Simulate(_) | Request::Retry(_)) => Err("only runs can be simulated".to_owned()),
             Err(Refusal::Answer(text) | Refusal::Usage(text) | Refusal::BadValue(text)) => Err(text),
         }
     }

@@ -1,4 +1,4 @@
-//! One GET over a stream that is there already: all the HTTP that a probe needs.
+//! One GET over a stream that is there already: all the HTTP that a watcher needs.
 
 use std::io::ErrorKind;
 

@@ -1,0 +1,70 @@
+//! Submissions on their way: several at once, each over a connection of its own.
+//!
+//! While a master candidate is dead and not marked offline, luxid answers a submission only after waiting for it, several
+//! times over (contract, last row of the lab's baselines). One after another these waits would cost more than the jobs.
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::opcode;
+use crate::armed::Armed;
+use crate::cluster::GanetiVersion;
+use crate::decide::Action;
+use crate::luxi::Client;
+use crate::luxi::client::LocalFuture;
+use crate::luxi::jobs::{self, SubmitError, Submitted};
+
+/// luxid lets few connections wait to be accepted (a backlog of 5).
+const AT_ONCE: usize = 4;
+/// So many jobs go into one submission, so that the first of them need not wait long for the last.
+pub(super) const LARGEST: usize = 4;
+
+/// A submission that has been answered, or failed.
+pub(super) struct Answered {
+    pub(super) actions: Vec<Action>,
+    pub(super) result: Result<Submitted, SubmitError>,
+}
+
+/// Submissions on their way, and connections for more.
+pub(super) struct Submissions<'a, 'c: 'a> {
+    armed: &'a Armed,
+    version: Option<GanetiVersion>,
+    idle: Vec<Client<'c>>,
+    on_their_way: FuturesUnordered<LocalFuture<'a, (Answered, Client<'c>)>>,
+}
+
+impl<'a, 'c: 'a> Submissions<'a, 'c> {
+    pub(super) fn new(armed: &'a Armed, version: Option<GanetiVersion>) -> Self {
+        Self { armed, version, idle: Vec::new(), on_their_way: FuturesUnordered::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.on_their_way.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.on_their_way.len() >= AT_ONCE
+    }
+
+    /// Sends these off, as jobs of their own: a job with several opcodes would end with the first that fails.
+    pub(super) fn add(&mut self, actions: Vec<Action>, client: &Client<'c>, now_ns: u64) {
+        let (armed, version) = (self.armed, self.version);
+        let mut client = self.idle.pop().unwrap_or_else(|| client.another());
+        self.on_their_way.push(Box::pin(async move {
+            let opcodes: Vec<_> = actions.iter().map(opcode).collect();
+            let result = jobs::submit(&mut client, armed, &opcodes, version, now_ns).await;
+            (Answered { actions, result }, client)
+        }));
+    }
+
+    /// The next one that is answered; never, when there is none.
+    pub(super) async fn next(&mut self) -> Answered {
+        match self.on_their_way.next().await {
+            Some((answered, client)) => {
+                self.idle.push(client);
+                answered
+            }
+            None => std::future::pending().await,
+        }
+    }
+}

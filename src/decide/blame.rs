@@ -1,0 +1,217 @@
+//! Whose fault a failed job is. Only what the instance itself has to answer for uses up one of its tries: an outage, a
+//! full node or a locked configuration must not make the watcher give an instance up.
+//!
+//! Error classes and codes tell most of it, from Ganeti 2.15 to 3.2. Where only words do, the shortest fragment that
+//! has not changed in these versions is looked for, with the file that makes it. The job logs of disks that cannot be
+//! assembled are not read: the error says "Disk consistency error" whatever the reason.
+
+use std::fmt;
+
+use crate::cluster::{GanetiError, JobFailure};
+
+/// Whose fault it is that a job failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Blame {
+    /// Its own: its disks, its parameters, or a hook of the site that refuses it.
+    Instance,
+    /// Its primary node's: away, out of memory, without a bridge, or its node daemon is in trouble.
+    Node,
+    /// Its secondary node's: it does not answer, or the DRBD handshake with it fails.
+    Peer,
+    /// The job queue's: the job was canceled, or its turn never came.
+    Queue,
+    /// The master's: the job's process died, or the configuration could not be read or written.
+    Master,
+    /// It cannot be told.
+    Unknown,
+}
+
+impl fmt::Display for Blame {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Instance => "the instance itself",
+            Self::Node => "its primary node",
+            Self::Peer => "its secondary node",
+            Self::Queue => "the job queue",
+            Self::Master => "the master",
+            Self::Unknown => "an unknown cause",
+        })
+    }
+}
+
+impl Blame {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Instance, Self::Node, Self::Peer, Self::Queue, Self::Master, Self::Unknown];
+
+    /// The blame for a start or an activation of disks that failed. `primary_answers` is what is known
+    /// after the failure. `silent_secondary` is whether a secondary that is not marked offline does not answer; it is
+    /// false for a start with force, which does without the secondary.
+    #[must_use]
+    pub fn of(failure: &JobFailure, primary_answers: bool, silent_secondary: bool) -> Self {
+        let blame = match failure {
+            JobFailure::Canceled => Self::Queue,
+            JobFailure::Lost => Self::Unknown,
+            JobFailure::Text(text) => of_text(text),
+            JobFailure::Error(error) => of_error(error, silent_secondary),
+        };
+        match blame {
+            // Whatever the words are: on a node that is away nothing can be done.
+            Self::Instance | Self::Peer | Self::Unknown if !primary_answers => Self::Node,
+            blame => blame,
+        }
+    }
+
+    /// Whether the failure counts against the instance. An unknown one does, or a job that fails in a way that nobody
+    /// has foreseen would be submitted for ever.
+    #[must_use]
+    pub fn uses_up_a_try(self) -> bool {
+        matches!(self, Self::Instance | Self::Unknown)
+    }
+}
+
+/// Results that are no encoded error come from luxid (`JQScheduler.hs: checkForDeath, failJobs`).
+fn of_text(text: &str) -> Blame {
+    if text.starts_with("detected death of job ") || text.contains(" failed to start: ") {
+        Blame::Master
+    } else {
+        Blame::Unknown
+    }
+}
+
+fn of_error(error: &GanetiError, silent_secondary: bool) -> Blame {
+    match error.class.as_str() {
+        "OpPrereqError" => of_prerequisite(error),
+        "OpExecError" => of_execution(&error.message, silent_secondary),
+        // A hook that refuses is the site's own word about this instance. One that cannot be run has said nothing
+        // (`backend.py: HooksRunner.RunHooks`).
+        "HooksAbort" if error.message.contains("Hook script execution error") => Blame::Node,
+        "HooksAbort" => Blame::Instance,
+        // Parameters that the master finds wrong (`hypervisor/hv_base.py: CheckParameterSyntax`).
+        "HypervisorError" => Blame::Instance,
+        "JobCanceled" | "JobQueueError" | "JobQueueDrainError" | "JobQueueFull" => Blame::Queue,
+        // The job's process and its configuration.
+        "ConfigurationError"
+        | "ConfigVersionMismatch"
+        | "ConfigVerifyError"
+        | "HooksFailure"
+        | "JobFileCorrupted"
+        | "LockError"
+        | "PidFileLockError"
+        | "ResolverError" => Blame::Master,
+        // What WConfD answers (`rpc/client.py: CallRPCMethod`), and being without it (`rpc/errors.py`).
+        "GenericError"
+        | "LuxiError"
+        | "ProtocolError"
+        | "ConnectionClosedError"
+        | "TimeoutError"
+        | "RequestError"
+        | "NoMasterError"
+        | "PermissionError" => Blame::Master,
+        _ => Blame::Unknown,
+    }
+}
+
+/// `LUInstanceStartup.CheckPrereq` asks the primary alone, so what is wrong with a node is wrong with that one.
+fn of_prerequisite(error: &GanetiError) -> Blame {
+    match error.code.as_deref() {
+        // Memory (`instance_utils.py: CheckNodeFreeMemory`).
+        Some("insufficient_resources" | "temp_insufficient_resources") => Blame::Node,
+        // Bridges, and every call that the node does not answer (`CheckNicsBridgesExist`, `RpcResult.Raise`).
+        Some("environment_error") => Blame::Node,
+        // `common.py: CheckNodeOnline`; the code is the same for an instance in the wrong state.
+        Some("wrong_state") if error.message.starts_with("Can't use offline node") => Blame::Node,
+        Some("wrong_state" | "unknown_entity" | "wrong_input" | "resource_not_unique" | "already_exists") => {
+            Blame::Instance
+        }
+        Some("resolver_error") => Blame::Master,
+        _ => Blame::Unknown,
+    }
+}
+
+fn of_execution(message: &str, silent_secondary: bool) -> Blame {
+    let disks = if silent_secondary { Blame::Peer } else { Blame::Instance };
+    match message {
+        // `instance_storage.py: StartInstanceDisks, LUInstanceActivateDisks.Exec`.
+        "Disk consistency error" | "Cannot activate block devices" => disks,
+        // `jqueue/__init__.py: _JobProcessor`: this opcode was not tried.
+        "Preceding opcode failed" => Blame::Queue,
+        // `utils.RetryTimeout` has no words: for 30 s another job held the configuration
+        // (`config/__init__.py: _SetInstanceStatus`).
+        "" => Blame::Master,
+        // A bare `OSError` is the job's own: its files, or its connection to WConfD (`jqueue: _EncodeOpError`).
+        _ if message.starts_with("[Errno ") => Blame::Master,
+        // Ganeti 3.2 (`instance_storage.py: AssembleInstanceDisks`).
+        _ if message.starts_with("DRBD handshake did not complete") => Blame::Peer,
+        _ => node_s_answer(message).map_or(Blame::Unknown, |answer| of_answer(answer, disks)),
+    }
+}
+
+/// What the primary, or the connection to it, said to `instance_start` or `instance_shutdown`
+/// (`instance_operation.py: LUInstanceStartup.Exec`, `rpc/node.py: RpcResult.Raise`).
+fn node_s_answer(message: &str) -> Option<&str> {
+    let told = ["Could not start instance '", "Could not shutdown instance '"];
+    let rest = told.iter().find_map(|start| message.strip_prefix(start))?;
+    rest.split_once("': ").map(|(_, answer)| answer)
+}
+
+fn of_answer(answer: &str, disks: Blame) -> Blame {
+    if is_no_answer(answer) {
+        Blame::Node
+    } else if let Some(error) = answer.strip_prefix("Hypervisor error: ") {
+        let about_node = NODE_TROUBLE.iter().any(|words| error.contains(words));
+        if about_node { Blame::Node } else { Blame::Instance }
+    } else if answer.starts_with("Block device error: ") {
+        disks
+    } else {
+        // The node daemon is well, and it is this instance that it cannot start or stop.
+        Blame::Instance
+    }
+}
+
+/// Whether a call did not reach the code on the node, or broke it.
+fn is_no_answer(answer: &str) -> bool {
+    // `Error 28: Connection timed out`: number and words are curl's (`http/client.py: _ProcessCurlRequests`).
+    let is_curl_error = answer
+        .strip_prefix("Error ")
+        .and_then(|rest| rest.split_once(": "))
+        .is_some_and(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()));
+    is_curl_error
+        || answer == "Node is marked offline"
+        || answer == "No error information"
+        || answer.starts_with("RPC layer error")
+        // `server/noded.py: HandleRequest`: an exception that nobody foresaw.
+        || answer.starts_with("Error while executing backend function")
+        // The page that stands for an HTTP error (`http/server.py: DEFAULT_ERROR_MESSAGE`).
+        || answer.starts_with("<html>")
+}
+
+/// Fragments of hypervisor errors that are about the node and not about the instance.
+const NODE_TROUBLE: [&str; 15] = [
+    // libc's words for ENOMEM and ENOSPC, mostly from qemu: starts side by side are not checked against each other.
+    "Cannot allocate memory",
+    "No space left on device",
+    // xl create, when the memory of the hypervisor is not enough.
+    "failed to free memory for the domain",
+    // qemu, when /dev/kvm is missing or not accessible.
+    "Could not access KVM kernel module",
+    // `hv_base.py: ConfigureNIC`: an Open vSwitch bridge, for example, which no prerequisite checks.
+    "Failed to configure interface",
+    // `hv_kvm/netdev.py: OpenTap`.
+    "/dev/net/tun",
+    "Failed to allocate a new TAP device",
+    "/dev/vhost-net",
+    // `hv_kvm/__init__.py: _GetNetworkDeviceFeatures, _ParseKVMVersion, _GetKVMOutput, _StartKvmd`.
+    "is configured but it is not available",
+    "Unable to get KVM ",
+    "Failed to start KVM daemon",
+    // `hv_xen.py: _GetAllInstanceList, _ParseInstanceList`.
+    "listing instances failed",
+    "Can't parse instance list",
+    // `hv_lxc.py: _MountCgroupSubsystem, _GetCgroupEnabledKernelSubsystems`.
+    "Failed to mount cgroup",
+    "Failed to read cgroup",
+];
+
+#[cfg(test)]
+mod tests;

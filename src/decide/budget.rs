@@ -1,0 +1,106 @@
+//! The fair budget of tries: only what is the instance's own fault, or nobody's that is known, uses one up. Everything
+//! else waits, ever longer, and is forgiven as soon as what was to blame has changed.
+//!
+//! The original counts every failure (`watcher/__init__.py: _CheckInstances`), so that a drained queue or a switch that
+//! boots slowly leaves instances down for eight hours.
+
+use super::blame::Blame;
+use super::{Action, ActionKind, backoff};
+use crate::cluster::{Instance, InstanceStatus, JobFailure, Node, Snapshot, Timestamp};
+use crate::memory::State;
+use crate::memory::recovery::{Blocked, Failures};
+
+/// Whose fault a failure is, and what that looked like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blamed {
+    /// What is to blame.
+    pub what: Blame,
+    /// A mark of its present condition: another one means that it has changed.
+    pub cause: String,
+}
+
+/// Why a start has to wait.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wait {
+    /// What was to blame.
+    pub by: String,
+    /// How often in a row.
+    pub failures: u64,
+    /// For how many more seconds.
+    pub seconds: f64,
+}
+
+/// Whose fault it is that the action's job failed.
+#[must_use]
+pub fn blame(failure: &JobFailure, action: &Action, snapshot: &Snapshot) -> Blamed {
+    let Some(instance) = snapshot.instance(&action.instance) else {
+        return Blamed { what: Blame::Unknown, cause: String::new() };
+    };
+    let primary_answers = snapshot.node(&instance.primary).is_none_or(|node| node.boot_id.is_some());
+    // With force the secondary is not needed.
+    let misses_secondary =
+        action.kind != ActionKind::StartDegraded && snapshot.silent_secondary(instance).is_some();
+    let what = Blame::of(failure, primary_answers, misses_secondary);
+    Blamed { what, cause: cause(what, instance, snapshot) }
+}
+
+/// What the nodes that may be to blame look like: a new boot id, an answer after silence, or a mark as offline all change
+/// it.
+fn cause(what: Blame, instance: &Instance, snapshot: &Snapshot) -> String {
+    let look = |name: &String| match snapshot.node(name) {
+        Some(Node { offline: true, .. }) => format!("{name} offline"),
+        Some(Node { boot_id: Some(boot_id), .. }) => format!("{name} {boot_id}"),
+        Some(_) | None => format!("{name} silent"),
+    };
+    match what {
+        Blame::Node => look(&instance.primary),
+        Blame::Peer => instance.secondaries.iter().map(look).collect::<Vec<_>>().join(", "),
+        Blame::Instance | Blame::Queue | Blame::Master | Blame::Unknown => String::new(),
+    }
+}
+
+/// Remembers a failed start.
+pub fn remember_failure(state: &mut State, instance: &str, blamed: &Blamed, now: Timestamp) {
+    if blamed.what.uses_up_a_try() {
+        state.recovery.blocked.remove(instance);
+        state.record_restart_attempt(instance, now);
+        return;
+    }
+    let by = blamed.what.to_string();
+    let before = state.recovery.blocked.get(instance).filter(|blocked| blocked.by == by);
+    let failures = before.map_or_else(Failures::default, |blocked| blocked.failures).and_one_at(now);
+    let blocked = Blocked { by, failures, cause: blamed.cause.clone() };
+    state.recovery.blocked.insert(instance.to_owned(), blocked);
+}
+
+/// Forgives what has changed since, and what is not down any more. Returns the names of those that are down and need
+/// not wait any more.
+pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
+    let mut forgiven = Vec::new();
+    state.recovery.blocked.retain(|name, blocked| {
+        let Some(instance) = snapshot.instance(name) else {
+            return snapshot.unreadable_instances.contains(name);
+        };
+        if instance.status.is_helpless() {
+            return true;
+        }
+        if instance.status != InstanceStatus::ErrorDown {
+            return false;
+        }
+        let blame = Blame::ALL.into_iter().find(|blame| blame.to_string() == blocked.by);
+        let same = blame.is_some_and(|blame| cause(blame, instance, snapshot) == blocked.cause);
+        if !same {
+            forgiven.push(name.clone());
+        }
+        same
+    });
+    forgiven
+}
+
+/// What the instance still has to wait for, if anything.
+#[must_use]
+pub fn wait(state: &State, instance: &str, now: Timestamp) -> Option<Wait> {
+    let Blocked { by, failures: Failures { failures, last }, .. } = state.recovery.blocked.get(instance)?;
+    let seconds = backoff::left(*failures, *last, instance, now);
+    (seconds > 0.0).then(|| Wait { by: by.clone(), failures: *failures, seconds })
+}

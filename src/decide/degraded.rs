@@ -1,0 +1,102 @@
+//! Starting without the mirror: an instance whose secondary node stays silent runs on its primary alone, if somebody asked
+//! for that, and is told of until its mirror is whole again.
+//!
+//! Such a start carries force. That makes Ganeti overlook the secondary, and nothing else: DRBD lets only a disk that is
+//! `UpToDate` become primary, and Ganeti does not force that when it assembles disks (`backend.py:
+//! _RecursiveAssembleBD`). An outdated or inconsistent disk makes the start fail, and harms nothing.
+
+use std::time::Duration;
+
+use super::policy::Policies;
+use super::tags::Degraded;
+use super::{Action, ActionKind, Note, NoteKind, Step};
+use crate::cluster::{InstanceStatus, Snapshot, Timestamp};
+use crate::memory::State;
+
+/// Remembers since when nodes do not answer, and forgets it of those that do or are marked offline.
+pub fn remember_silent(state: &mut State, snapshot: &Snapshot, now: Timestamp) {
+    let before = std::mem::take(&mut state.recovery.silent);
+    let silent = snapshot.nodes.iter().filter(|node| node.is_silent());
+    let since = |name: &str| before.get(name).copied().unwrap_or(now).min(now);
+    state.recovery.silent = silent.map(|node| (node.name.clone(), since(&node.name))).collect();
+}
+
+/// The steps of the instance pass, with degraded starts in the place of notes about silent secondaries where they are
+/// asked for: by `option` (`--start-degraded`) or by a tag, which is nearer.
+#[must_use]
+pub fn allow(
+    steps: Vec<Step>,
+    state: &State,
+    policies: &Policies,
+    option: Option<Duration>,
+    now: Timestamp,
+) -> Vec<Step> {
+    let allowed = |note: &Note| {
+        let NoteKind::SecondarySilent { node } = &note.kind else { return false };
+        let after = match policies.of(&note.instance).degraded {
+            Some(Degraded::Never) => None,
+            Some(Degraded::After(after)) => Some(after),
+            None => option,
+        };
+        let silent_for = state.recovery.silent.get(node).map(|since| now - since);
+        matches!((after, silent_for), (Some(after), Some(silent_for)) if silent_for >= after.as_secs_f64())
+    };
+    let step = |step: Step| match step {
+        Step::Note(note) if allowed(&note) => {
+            Step::Act(Action { instance: note.instance, kind: ActionKind::StartDegraded })
+        }
+        step => step,
+    };
+    steps.into_iter().map(step).collect()
+}
+
+/// The instances that were started without their mirror, and how they are now.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Mirrors {
+    /// Notes about those whose mirror cannot be whole, because a secondary node is still away.
+    pub notes: Vec<Step>,
+    /// Those whose mirror may be whole again, which Ganeti can tell.
+    pub to_inspect: Vec<String>,
+}
+
+/// Looks at the instances that were started without their mirror, and forgets those that do not run any more, or never
+/// did: their next start is an ordinary one.
+pub fn review(state: &mut State, snapshot: &Snapshot) -> Mirrors {
+    let mut mirrors = Mirrors::default();
+    state.recovery.degraded.retain(|name, since| {
+        let Some(instance) = snapshot.instance(name) else {
+            return snapshot.unreadable_instances.contains(name);
+        };
+        if instance.status.is_helpless() {
+            return true;
+        }
+        if instance.status != InstanceStatus::Running {
+            return false;
+        }
+        let away = |name: &String| snapshot.node(name).is_none_or(|node| node.boot_id.is_none());
+        if instance.secondaries.iter().any(away) {
+            mirrors.notes.push(runs_degraded(name, *since));
+        } else {
+            mirrors.to_inspect.push(name.clone());
+        }
+        true
+    });
+    mirrors
+}
+
+/// After an inspection: `whole` are those whose mirror is. They are forgotten; the others have a note.
+pub fn inspected(state: &mut State, inspected: &[String], whole: &[String]) -> Vec<Step> {
+    let mut notes = Vec::new();
+    for name in inspected {
+        if whole.contains(name) {
+            state.recovery.degraded.remove(name);
+        } else if let Some(since) = state.recovery.degraded.get(name) {
+            notes.push(runs_degraded(name, *since));
+        }
+    }
+    notes
+}
+
+fn runs_degraded(instance: &str, since: Timestamp) -> Step {
+    Step::Note(Note { instance: instance.to_owned(), kind: NoteKind::RunsDegraded { since } })
+}

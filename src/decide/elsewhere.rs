@@ -1,0 +1,149 @@
+//! Never twice: whether an instance that looks down may be alive on another node.
+//!
+//! luxid asks only nodes that are the primary of some instance (`Query/Instance.hs: collectLiveData`), and none that does
+//! not answer. DRBD lets no second node write; other shared storage does.
+
+use std::collections::BTreeMap;
+
+use crate::cluster::{Instance, InstanceStatus, JobId, Snapshot};
+use crate::memory::State;
+use crate::memory::recovery::FailedMove;
+
+/// Disk templates whose disks every node of the group can open, and that keep no second node from it.
+const SHARED_TEMPLATES: [&str; 5] = ["sharedfile", "blockdev", "rbd", "ext", "gluster"];
+const MOVES: [&str; 2] = ["INSTANCE_MIGRATE", "INSTANCE_FAILOVER"];
+/// When one of these succeeds after a failed move, somebody has made sure where the instance is.
+const SETTLING: [&str; 5] =
+    ["INSTANCE_MIGRATE", "INSTANCE_FAILOVER", "INSTANCE_STARTUP", "INSTANCE_SHUTDOWN", "INSTANCE_REBOOT"];
+
+/// An ended job about an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedJob {
+    /// Its number.
+    pub id: JobId,
+    /// The summary of its opcode about the instance, such as `INSTANCE_MIGRATE(name)`.
+    pub summary: String,
+    /// How that opcode ended.
+    pub end: End,
+}
+
+/// How an opcode ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Well.
+    Success,
+    /// It was refused before it had changed anything (`OpPrereqError`).
+    Refused,
+    /// It failed under way.
+    Failed,
+}
+
+/// Whether a summary is about a move of an instance; if so, of which.
+#[must_use]
+pub fn moved_instance(summary: &str) -> Option<&str> {
+    let (kind, rest) = summary.split_once('(')?;
+    MOVES.contains(&kind).then(|| rest.strip_suffix(')')).flatten()
+}
+
+/// The summaries of everything that tells where an instance is.
+pub fn telling_summaries(instance: &str) -> impl Iterator<Item = String> {
+    SETTLING.iter().map(move |kind| format!("{kind}({instance})"))
+}
+
+/// Remembers which instances may be elsewhere, and forgets it of those that are not down any more. Ganeti archives jobs
+/// after a few hours; the doubt stays.
+pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<String, Vec<EndedJob>>) {
+    let moves = &mut state.recovery.failed_moves;
+    moves.retain(|name, _| match snapshot.instance(name) {
+        Some(instance) => instance.status == InstanceStatus::ErrorDown || instance.status.is_helpless(),
+        None => snapshot.unreadable_instances.contains(name),
+    });
+    for (name, jobs) in jobs {
+        let telling = jobs.iter().filter(|job| match job.end {
+            End::Success => true,
+            End::Refused => false,
+            End::Failed => moved_instance(&job.summary).is_some(),
+        });
+        match telling.max_by_key(|job| job.id) {
+            Some(EndedJob { end: End::Failed, id, summary }) => {
+                let failed = FailedMove { job: *id, summary: summary.clone() };
+                moves.insert(name.clone(), failed);
+            }
+            Some(job) if moves.get(name).is_some_and(|failed| failed.job < job.id) => {
+                drop(moves.remove(name))
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The silent nodes on which the instance could be running all the same.
+#[must_use]
+pub fn may_run_on(instance: &Instance, snapshot: &Snapshot) -> Vec<String> {
+    if !SHARED_TEMPLATES.contains(&instance.disk_template.as_str()) {
+        return Vec::new();
+    }
+    let silent = snapshot.nodes.iter().filter(|node| node.vm_capable && node.is_silent());
+    silent.map(|node| node.name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::testing::{instance, node, snapshot};
+
+    fn job(id: u64, kind: &str, end: End) -> EndedJob {
+        EndedJob { id: JobId(id), summary: format!("{kind}(i)"), end }
+    }
+
+    fn suspected(jobs: &[EndedJob], state: &mut State) -> Option<u64> {
+        let cluster = snapshot([instance("i", "ERROR_down")], []);
+        remember_moves(state, &cluster, &BTreeMap::from([("i".to_owned(), jobs.to_vec())]));
+        state.recovery.failed_moves.get("i").map(|failed| failed.job.0)
+    }
+
+    #[test]
+    fn the_last_word_about_where_an_instance_is_counts() {
+        let failed = job(5, "INSTANCE_MIGRATE", End::Failed);
+        for (jobs, expected) in [
+            (vec![], None),
+            (vec![failed.clone()], Some(5)),
+            (vec![failed.clone(), job(3, "INSTANCE_STARTUP", End::Success)], Some(5)),
+            (vec![failed.clone(), job(7, "INSTANCE_STARTUP", End::Failed)], Some(5)),
+            (vec![failed.clone(), job(7, "INSTANCE_STARTUP", End::Success)], None),
+            (vec![failed.clone(), job(7, "INSTANCE_MIGRATE", End::Success)], None),
+            (vec![failed.clone(), job(7, "INSTANCE_FAILOVER", End::Refused)], Some(5)),
+            (vec![job(5, "INSTANCE_FAILOVER", End::Refused)], None),
+            (vec![failed.clone(), job(7, "INSTANCE_FAILOVER", End::Failed)], Some(7)),
+        ] {
+            assert_eq!(suspected(&jobs, &mut State::default()), expected, "{jobs:?}");
+        }
+    }
+
+    #[test]
+    fn the_doubt_outlives_the_job_and_ends_with_a_newer_one_or_when_the_instance_is_seen() {
+        let mut state = State::default();
+        assert_eq!(suspected(&[job(5, "INSTANCE_MIGRATE", End::Failed)], &mut state), Some(5));
+        assert_eq!(suspected(&[], &mut state), Some(5));
+        assert_eq!(suspected(&[job(4, "INSTANCE_REBOOT", End::Success)], &mut state), Some(5));
+        assert_eq!(suspected(&[job(9, "INSTANCE_SHUTDOWN", End::Success)], &mut state), None);
+        assert_eq!(suspected(&[job(12, "INSTANCE_MIGRATE", End::Failed)], &mut state), Some(12));
+        remember_moves(&mut state, &snapshot([instance("i", "running")], []), &BTreeMap::new());
+        assert_eq!(state.recovery.failed_moves, BTreeMap::new());
+    }
+
+    #[test]
+    fn only_shared_storage_without_a_fence_needs_every_nodes_answer() {
+        let mut nodes = [node("n1", Some("b")), node("n2", None), node("n3", None), node("n4", None)];
+        nodes[2].offline = true;
+        nodes[3].vm_capable = false;
+        for (template, expected) in
+            [("rbd", &["n2"][..]), ("ext", &["n2"]), ("sharedfile", &["n2"]), ("drbd", &[]), ("plain", &[])]
+        {
+            let mut down = instance("i", "ERROR_down");
+            down.disk_template = template.into();
+            let cluster = snapshot([down], nodes.clone());
+            assert_eq!(may_run_on(&cluster.instances[0], &cluster), expected, "{template}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What the tags of a group say about starting its instances.
+
+use std::collections::BTreeMap;
+
+use super::report::{LogLine, Severity};
+use super::tags::{Rules, StartPolicy};
+use crate::cluster::{Snapshot, Timestamp};
+
+/// The policies of a group's instances.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policies {
+    /// For instances without tags of their own.
+    default: StartPolicy,
+    /// For those with some.
+    special: BTreeMap<String, StartPolicy>,
+}
+
+impl Policies {
+    /// Reads the tags of a group's instances, of the group and of the cluster. What cannot be read does nothing, and has
+    /// a line.
+    #[must_use]
+    pub fn read(snapshot: &Snapshot, cluster_tags: &[String], now: Timestamp) -> (Self, Vec<LogLine>) {
+        let mut problems = Vec::new();
+        let mut rules = |of: &str, tags: &[String]| {
+            let (rules, found) = Rules::parse(tags.iter().map(String::as_str));
+            let line = |problem| LogLine::new(Severity::Warning, format!("{of}: {problem}"));
+            problems.extend(found.into_iter().map(line));
+            rules
+        };
+        let cluster = rules("Tags of the cluster", cluster_tags);
+        let group = rules(&format!("Tags of node group '{}'", snapshot.group), &snapshot.tags);
+        let none = Rules::default();
+        let mut special = BTreeMap::new();
+        for instance in snapshot.instances.iter().filter(|instance| !instance.tags.is_empty()) {
+            let own = rules(&format!("Tags of instance '{}'", instance.name), &instance.tags);
+            if own != none {
+                special.insert(instance.name.clone(), StartPolicy::of(&own, &group, &cluster, now));
+            }
+        }
+        let default = StartPolicy::of(&none, &group, &cluster, now);
+        (Self { default, special }, problems)
+    }
+
+    /// The policy of an instance.
+    #[must_use]
+    pub fn of(&self, instance: &str) -> &StartPolicy {
+        self.special.get(instance).unwrap_or(&self.default)
+    }
+
+    /// Whether instances differ in their turn, or have to wait for it.
+    #[must_use]
+    pub fn order_matters(&self) -> bool {
+        let mut all = self.special.values().chain([&self.default]);
+        all.any(|policy| policy.tier != self.default.tier || !policy.delay.is_zero())
+    }
+
+    pub(super) fn default_tier(&self) -> u32 {
+        self.default.tier
+    }
+}

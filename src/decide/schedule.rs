@@ -1,0 +1,92 @@
+//! Whose turn it is: start tiers and delays, as tags ask for them.
+
+use std::collections::BTreeMap;
+
+use super::policy::Policies;
+use super::tags::Consent;
+use crate::cluster::{AdminState, Instance, InstanceStatus, Snapshot, Timestamp};
+use crate::memory::State;
+
+/// So many seconds after the watcher first saw an instance down, higher tiers do not wait for it any more: one that
+/// never starts must not keep the others down.
+pub const TIER_PATIENCE: f64 = 600.0;
+
+/// When an instance may be started.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Turn {
+    /// After those with a lower number.
+    pub tier: u32,
+    /// And not before this moment.
+    pub not_before: Timestamp,
+}
+
+/// The turns of all instances, and what higher tiers wait for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Schedule {
+    turns: BTreeMap<String, Turn>,
+    default: Turn,
+    /// By tier, the instances that are not up, and until when that is minded.
+    not_up: BTreeMap<u32, BTreeMap<String, Timestamp>>,
+}
+
+/// Whether the instance is down although it should run. One on a node that is marked offline, or that must not be
+/// started now, is nobody's hurry.
+fn is_missing(instance: &Instance) -> bool {
+    instance.admin_state == AdminState::Up
+        && matches!(instance.status, InstanceStatus::ErrorDown | InstanceStatus::NodeDown)
+}
+
+/// Remembers since when instances are down, if anything depends on it, and forgets it of those that are not.
+pub fn remember_down(state: &mut State, snapshot: &Snapshot, policies: &Policies, now: Timestamp) {
+    let matters = policies.order_matters();
+    let missing = snapshot.instances.iter().filter(|instance| matters && is_missing(instance));
+    let before = std::mem::take(&mut state.recovery.down);
+    let since = |instance: &Instance| before.get(&instance.name).copied().unwrap_or(now).min(now);
+    state.recovery.down = missing.map(|instance| (instance.name.clone(), since(instance))).collect();
+    for name in &snapshot.unreadable_instances {
+        if let Some(since) = before.get(name) {
+            state.recovery.down.insert(name.clone(), *since);
+        }
+    }
+}
+
+impl Schedule {
+    /// The schedule of a group, after [`remember_down`].
+    #[must_use]
+    pub fn of(snapshot: &Snapshot, state: &State, policies: &Policies, now: Timestamp) -> Self {
+        let default = Turn { tier: policies.default_tier(), not_before: 0.0 };
+        let mut schedule = Self { default, ..Self::default() };
+        if !policies.order_matters() {
+            return schedule;
+        }
+        for instance in snapshot.instances.iter().filter(|instance| is_missing(instance)) {
+            let policy = policies.of(&instance.name);
+            let since = state.recovery.down.get(&instance.name).copied().unwrap_or(now);
+            let turn = Turn { tier: policy.tier, not_before: since + policy.delay.as_secs_f64() };
+            schedule.turns.insert(instance.name.clone(), turn);
+            if policy.consent == Consent::Given {
+                let tier = schedule.not_up.entry(turn.tier).or_default();
+                tier.insert(instance.name.clone(), since + TIER_PATIENCE);
+            }
+        }
+        schedule
+    }
+
+    pub(super) fn turn(&self, instance: &str) -> Turn {
+        self.turns.get(instance).copied().unwrap_or(self.default)
+    }
+
+    /// An instance of a lower tier that is still waited for, and until when.
+    pub(super) fn gate(&self, tier: u32, now: Timestamp) -> Option<(&str, Timestamp)> {
+        let lower = self.not_up.range(..tier).flat_map(|(_, instances)| instances);
+        let waited_for = lower.filter(|(_, until)| **until > now);
+        waited_for.map(|(name, until)| (name.as_str(), *until)).max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    pub(super) fn is_up(&mut self, instance: &str) {
+        let tier = self.turn(instance).tier;
+        if let Some(instances) = self.not_up.get_mut(&tier) {
+            instances.remove(instance);
+        }
+    }
+}

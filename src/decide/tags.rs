@@ -1,0 +1,261 @@
+//! What tags say about starting an instance: in which order, after which delay, and whether at all.
+//!
+//! Tags on the instance, its node group and the cluster, with the grammar of Ganeti's auto-repair tags:
+//!
+//! ```text
+//! ganeti:watcher:start:tier:N           lower tiers are started first
+//! ganeti:watcher:start:delay:T          not before it has been down for T
+//! ganeti:watcher:start:never            not at all
+//! ganeti:watcher:start:hold:TIMESTAMP   not before this moment, in seconds since the epoch
+//! ganeti:watcher:start:always           takes back a never or hold from further away
+//! ganeti:watcher:start:degraded:T       without its secondary, once that has been silent for T
+//! ganeti:watcher:start:degraded:never   never without its secondary
+//! ```
+//!
+//! For tier, delay, consent (`never`, `hold`, `always`) and degraded, each by itself, the nearest object that says
+//! something counts, and on one object the most careful tag. A hold that is over says nothing. Source of these rules:
+//! `doc/design-autorepair.rst`, `HTools/Loader.hs: getArPolicy`.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::cluster::Timestamp;
+
+/// What the watcher's start tags begin with.
+pub const PREFIX: &str = "ganeti:watcher:start:";
+
+/// The tier of an instance for which no tag says one. Not 0, so that one tag puts a name server before everything and
+/// one tag puts a batch machine after it; `tier:0` on the cluster gives the other habit.
+pub const DEFAULT_TIER: u32 = 5;
+
+/// What tags say about starting an instance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StartPolicy {
+    /// Instances of a lower tier are started first.
+    pub tier: u32,
+    /// It is started no sooner than this after it was first seen down.
+    pub delay: Duration,
+    /// Whether it may be started.
+    pub consent: Consent,
+    /// Whether it may be started without its secondary; `None` leaves it to `--start-degraded`.
+    pub degraded: Option<Degraded>,
+}
+
+/// Whether an instance may be started.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Consent {
+    /// It may.
+    Given,
+    /// It may not.
+    Never {
+        /// What has the tag.
+        on: Place,
+    },
+    /// Not before a moment that is still to come.
+    HeldUntil {
+        /// The moment.
+        when: Timestamp,
+        /// What has the tag.
+        on: Place,
+    },
+}
+
+/// Whether an instance may be started without its secondary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Degraded {
+    /// Once the secondary has been silent for so long.
+    After(Duration),
+    /// It may not.
+    Never,
+}
+
+/// What has a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The instance.
+    Instance,
+    /// The node group of its primary node.
+    Group,
+    /// The cluster.
+    Cluster,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Instance => "the instance",
+            Self::Group => "its node group",
+            Self::Cluster => "the cluster",
+        })
+    }
+}
+
+/// A tag that is one of the watcher's and does not do what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The whole tag.
+    pub tag: String,
+    /// What is wrong with it, to be read after the tag.
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "tag '{}' {}", self.tag, self.reason)
+    }
+}
+
+/// What one object's tags say.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rules(Vec<Rule>);
+
+/// What one tag says. Among those of one kind, the more careful is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rule {
+    Tier(u32),
+    Delay(Duration),
+    Always,
+    Hold(u64),
+    Never,
+    Degraded(Degraded),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Tier,
+    Delay,
+    Consent,
+    Degraded,
+}
+
+impl Rules {
+    /// Reads the tags of one object. Tags that are not the watcher's are passed over.
+    #[must_use]
+    pub fn parse<'tag>(tags: impl IntoIterator<Item = &'tag str>) -> (Self, Vec<Problem>) {
+        let mut problems = Vec::new();
+        let mut readable = Vec::new();
+        for tag in tags {
+            match tag.strip_prefix(PREFIX).map(Rule::parse) {
+                None => {}
+                Some(Ok(rule)) => readable.push((rule, tag)),
+                Some(Err(why)) => {
+                    problems.push(Problem { tag: tag.to_owned(), reason: format!("is ignored: {why}") });
+                }
+            }
+        }
+        for (rule, tag) in &readable {
+            let same_kind = readable.iter().filter(|(other, _)| other.kind() == rule.kind());
+            if let Some((_, strictest)) = same_kind.max()
+                && strictest != tag
+            {
+                let reason = format!("yields to the more careful '{strictest}' on the same object");
+                problems.push(Problem { tag: (*tag).to_owned(), reason });
+            }
+        }
+        (Self(readable.into_iter().map(|(rule, _)| rule).collect()), problems)
+    }
+
+    fn strictest(&self, kind: Kind, now: Timestamp) -> Option<Rule> {
+        self.0.iter().filter(|rule| rule.kind() == kind && !rule.is_over(now)).max().copied()
+    }
+}
+
+impl Rule {
+    /// Reads what follows [`PREFIX`]. The error is a phrase.
+    fn parse(text: &str) -> Result<Self, String> {
+        let (word, value) = match text.split_once(':') {
+            Some((word, value)) => (word, Some(value)),
+            None => (text, None),
+        };
+        match (word, value) {
+            ("tier", Some(value)) => {
+                let tier = value.parse();
+                tier.map(Self::Tier)
+                    .map_err(|_| format!("'{value}' is no whole number from 0 to {}", u32::MAX))
+            }
+            ("delay", Some(value)) => parse_duration(value).map(Self::Delay),
+            ("never", None) => Ok(Self::Never),
+            ("always", None) => Ok(Self::Always),
+            ("hold", Some(value)) => {
+                let when = value.parse();
+                when.map(Self::Hold).map_err(|_| format!("'{value}' is no time in seconds since the epoch"))
+            }
+            ("degraded", Some("never")) => Ok(Self::Degraded(Degraded::Never)),
+            ("degraded", Some(value)) => {
+                parse_duration(value).map(|after| Self::Degraded(Degraded::After(after)))
+            }
+            _ => Err(format!(
+                "expected tier:N, delay:T, never, always, hold:TIMESTAMP, degraded:T or degraded:never after '{PREFIX}'"
+            )),
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Tier(_) => Kind::Tier,
+            Self::Delay(_) => Kind::Delay,
+            Self::Always | Self::Hold(_) | Self::Never => Kind::Consent,
+            Self::Degraded(_) => Kind::Degraded,
+        }
+    }
+
+    fn is_over(self, now: Timestamp) -> bool {
+        matches!(self, Self::Hold(when) if when as Timestamp <= now)
+    }
+}
+
+impl Default for StartPolicy {
+    /// What holds without any tags.
+    fn default() -> Self {
+        Self { tier: DEFAULT_TIER, delay: Duration::ZERO, consent: Consent::Given, degraded: None }
+    }
+}
+
+impl StartPolicy {
+    /// What the tags of an instance, its node group and the cluster come to at this moment.
+    #[must_use]
+    pub fn of(instance: &Rules, group: &Rules, cluster: &Rules, now: Timestamp) -> Self {
+        let places = [(Place::Instance, instance), (Place::Group, group), (Place::Cluster, cluster)];
+        let mut policy = Self::default();
+        for kind in [Kind::Tier, Kind::Delay, Kind::Consent, Kind::Degraded] {
+            let nearest =
+                places.iter().find_map(|(place, rules)| Some((*place, rules.strictest(kind, now)?)));
+            match nearest {
+                None | Some((_, Rule::Always)) => {}
+                Some((_, Rule::Tier(tier))) => policy.tier = tier,
+                Some((_, Rule::Delay(delay))) => policy.delay = delay,
+                Some((on, Rule::Hold(when))) => {
+                    policy.consent = Consent::HeldUntil { when: when as Timestamp, on };
+                }
+                Some((on, Rule::Never)) => policy.consent = Consent::Never { on },
+                Some((_, Rule::Degraded(degraded))) => policy.degraded = Some(degraded),
+            }
+        }
+        policy
+    }
+}
+
+/// Seconds of a time specification: an integer with an optional suffix out of `s`, `m`, `h`, `d`, `w`
+/// (`cli.py: ParseTimespec`). It may be negative.
+///
+/// # Errors
+/// A phrase that names the text, when it is no such specification.
+pub fn parse_timespec(text: &str) -> Result<i64, String> {
+    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)];
+    let (number, unit) = units
+        .iter()
+        .find_map(|(suffix, seconds)| Some((text.strip_suffix(*suffix)?, *seconds)))
+        .unwrap_or((text, 1));
+    let number: Option<i64> = number.trim().parse().ok();
+    number.and_then(|number| number.checked_mul(unit)).ok_or_else(|| {
+        format!("invalid time specification '{text}': expected an integer, with s, m, h, d or w after it if wanted")
+    })
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let seconds = u64::try_from(parse_timespec(text)?);
+    seconds.map(Duration::from_secs).map_err(|_| format!("the time '{text}' is negative"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! The part of the state file that is ours alone: what the fair retry budget and the order of starts remember. The
+//! original keeps the key at the top level, which it does not know, and ignores it. Pure.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::cluster::{JobId, Timestamp};
+
+/// Failures in a row of the same thing.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Failures {
+    /// How many there were.
+    pub failures: u64,
+    /// When the last one was, in seconds since 1970.
+    pub last: Timestamp,
+}
+
+impl Failures {
+    /// One more.
+    #[must_use]
+    pub fn and_one_at(self, now: Timestamp) -> Self {
+        Self { failures: self.failures.saturating_add(1), last: now }
+    }
+}
+
+/// A start that failed for a reason that is not the instance's fault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Blocked {
+    /// What is to blame, in the words of [`crate::decide::blame::Blame`].
+    pub by: String,
+    /// How often, and when last.
+    #[serde(flatten)]
+    pub failures: Failures,
+    /// What the blamed node looked like then; when it looks otherwise, the wait is over.
+    pub cause: String,
+}
+
+/// A migration or failover that failed, so that the instance may be running on either node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedMove {
+    /// The job.
+    pub job: JobId,
+    /// Its summary, such as `INSTANCE_MIGRATE(name)`.
+    pub summary: String,
+}
+
+/// What is remembered, by names of instances and nodes. Keys that this program does not know are kept.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Recovery {
+    /// Since when instances are down; only where tags make that matter.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub down: BTreeMap<String, Timestamp>,
+    /// Starts that wait because something other than the instance failed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub blocked: BTreeMap<String, Blocked>,
+    /// Since when nodes do not answer.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub silent: BTreeMap<String, Timestamp>,
+    /// Instances that may be running elsewhere.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed_moves: BTreeMap<String, FailedMove>,
+    /// Instances that were started without their secondary node, and when.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub degraded: BTreeMap<String, Timestamp>,
+    /// Activations that verify-disks called for and that failed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub activations: BTreeMap<String, Failures>,
+    /// What a later version remembers.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl Recovery {
+    /// Whether there is nothing to remember.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(super) fn read(value: Value) -> Result<Self, String> {
+        serde_path_to_error::deserialize(value).map_err(|error| error.to_string())
+    }
+
+    pub(super) fn write(&self) -> Value {
+        // Texts, numbers and maps with text keys can always be written.
+        serde_json::to_value(self).unwrap_or_else(|_| Value::Object(Map::new()))
+    }
+}

@@ -1,0 +1,93 @@
+//! How busy other nodes are, as their monitoring daemons tell.
+//!
+//! Source: `Monitoring/Server.hs`, `DataCollectors/CPUload.hs` (contract 8.2): plain HTTP, without a password.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::http;
+use crate::decide::governor::Load;
+use crate::layout::{Layout, Service};
+use crate::luxi::client::LocalFuture;
+
+/// A node that is too busy to answer this is busy enough.
+const LIMIT: Duration = Duration::from_secs(2);
+const REPORT: &str = "/1/report/default/cpu-avg-load";
+
+/// Tells how busy nodes are. The simulator brings its own.
+pub trait Monitor: fmt::Debug {
+    /// The load of the node of that name at that address; `None` when it cannot be learnt.
+    fn load<'a>(&'a self, node: &'a str, address: &'a str) -> LocalFuture<'a, Option<Load>>;
+}
+
+/// ganeti-mond on every node.
+#[derive(Debug, Clone, Copy)]
+pub struct Mond<'d> {
+    /// Where things are.
+    pub layout: &'d Layout,
+}
+
+impl Monitor for Mond<'_> {
+    fn load<'a>(&'a self, node: &'a str, address: &'a str) -> LocalFuture<'a, Option<Load>> {
+        Box::pin(async move {
+            let port = self.layout.port(Service::Mond);
+            let asked = timeout(LIMIT, ask(address, port)).await;
+            let load = asked.unwrap_or_else(|_| bail_late());
+            load.inspect_err(|error| debug!("ganeti-mond on node '{node}' does not tell its load: {error:#}"))
+                .ok()
+        })
+    }
+}
+
+fn bail_late() -> Result<Load> {
+    bail!("no answer within {} s", LIMIT.as_secs())
+}
+
+async fn ask(address: &str, port: u16) -> Result<Load> {
+    let stream = TcpStream::connect((address, port)).await.context("cannot connect")?;
+    let answer = http::get(stream, address, REPORT).await?;
+    if answer.status != 200 {
+        bail!("HTTP status {}", answer.status);
+    }
+    parse(&answer.body)
+}
+
+fn parse(report: &str) -> Result<Load> {
+    #[derive(Deserialize)]
+    struct Report {
+        data: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        cpu_number: f64,
+        cpu_total: f64,
+    }
+    let Report { data: Data { cpu_number, cpu_total } } =
+        serde_json::from_str(report).context("strange report")?;
+    if !(cpu_number >= 1.0 && cpu_total >= 0.0) {
+        bail!("strange report: {cpu_total} of {cpu_number} processors");
+    }
+    Ok(Load { busy: cpu_total, processors: cpu_number })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_load_is_what_the_collector_says() {
+        let report = r#"{"name":"cpu-avg-load","version":"B","format_version":1,"timestamp":1,"category":null,
+            "kind":0,"data":{"cpu_number":2,"cpus":[0.75,0.81],"cpu_total":1.56}}"#;
+        assert_eq!(parse(report).unwrap(), Load { busy: 1.56, processors: 2.0 });
+        for strange in ["", "[]", r#"{"data":{"cpu_number":0,"cpu_total":1}}"#, r#"{"data":{"cpu_total":1}}"#]
+        {
+            assert!(parse(strange).is_err(), "{strange}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Looks whether the mirrors of instances that were started without them are whole again, by asking Ganeti.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use anyhow::anyhow;
+use serde_json::Value;
+
+use crate::act::{Runner, Stopped};
+use crate::luxi::jobs;
+use crate::luxi::messages::parse_shape;
+use crate::luxi::opcodes::OpCode;
+
+/// The instances of these whose mirror is whole on both sides.
+///
+/// # Errors
+/// See [`Stopped`].
+pub(super) async fn whole_mirrors<'a, 'c: 'a>(
+    runner: &mut Runner<'a, 'c>,
+    instances: &[String],
+) -> Result<Vec<String>, Stopped> {
+    let failed = |problem: &dyn std::fmt::Display| {
+        Stopped::Failed(anyhow!("cannot look at the mirrors of {}: {problem}", instances.join(", ")))
+    };
+    let opcode = OpCode::InstanceQueryData { instances: instances.to_vec() };
+    let job = runner.submit(&opcode).await?.map_err(|error| failed(&error))?;
+    let results = runner.wait(job).await?.map_err(|failure| failed(&format!("job {job}: {failure}")))?;
+    jobs::archive(&mut runner.view.client, runner.armed, job).await;
+    let result = results.into_iter().next().unwrap_or_default();
+    whole(&result).map_err(|problem| failed(&format!("job {job}: {problem}")))
+}
+
+/// Reads `{instance: {"disks": [{"pstatus": [path, major, minor, percent, time, is_degraded, ldisk_status], …}]}}`
+/// (`cmdlib/instance_query.py: LUInstanceQueryData`). On a node whose disk is not assembled the status is null.
+fn whole(result: &Value) -> Result<Vec<String>, String> {
+    type Status = (Value, Value, Value, Option<f64>, Value, Option<bool>, Value);
+    #[derive(Deserialize)]
+    struct Disk {
+        pstatus: Option<Status>,
+        sstatus: Option<Status>,
+    }
+    #[derive(Deserialize)]
+    struct Instance {
+        disks: Vec<Disk>,
+    }
+    let instances: BTreeMap<String, Instance> = parse_shape(&result.to_string(), "result")?;
+    let side_is_whole = |status: &Option<Status>| {
+        matches!(status, Some((_, _, _, None, _, Some(false), _))) // no percent: nothing is being synchronised
+    };
+    let disk_is_whole = |disk: &Disk| side_is_whole(&disk.pstatus) && side_is_whole(&disk.sstatus);
+    let is_whole =
+        |(name, instance): (String, Instance)| instance.disks.iter().all(disk_is_whole).then_some(name);
+    Ok(instances.into_iter().filter_map(is_whole).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_mirror_is_whole_when_both_sides_of_every_disk_are() {
+        let side = |percent: Value, degraded: bool| json!(["/dev/drbd0", 147, 0, percent, null, degraded, 1]);
+        let good = || side(Value::Null, false);
+        let disk =
+            |primary: Value, secondary: Value| json!({"pstatus": primary, "sstatus": secondary, "size": 1});
+        let result = json!({
+            "whole": {"disks": [disk(good(), good()), disk(good(), good())]},
+            "resyncs": {"disks": [disk(side(json!(68.5), false), good())]},
+            "degraded": {"disks": [disk(good(), good()), disk(side(Value::Null, true), good())]},
+            "away": {"disks": [disk(good(), Value::Null)]},
+        });
+        assert_eq!(whole(&result), Ok(vec!["whole".to_owned()]));
+        let problem = whole(&json!({"i": {"disks": [{"pstatus": 5, "sstatus": null}]}})).unwrap_err();
+        assert!(problem.contains("disks[0].pstatus"), "{problem}");
+    }
+}
