@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::faults::Fault;
-use super::model::Link;
+use super::model::{Link, Tagged};
 
 /// Something that happens. Nodes and instances go by their full names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,15 @@ pub enum Event {
     LoseDisk(String, String),
     /// An instance's disks have writes on both sides that the other side has not.
     SplitBrain(String),
+    /// An object gets a tag, or loses it.
+    Tag {
+        /// What it is about.
+        object: Tagged,
+        /// The tag.
+        tag: String,
+        /// Whether it has the tag from now on.
+        present: bool,
+    },
     /// The job queue is drained, or takes jobs again.
     Drain(bool),
     /// The watcher is paused for so long, or not any more.

@@ -76,6 +76,10 @@ impl Engine {
                 self.change_sides(name, |side| side.diskless |= side.node == *node);
             }
             Event::SplitBrain(name) => self.change_sides(name, |side| side.behind = true),
+            Event::Tag { object, tag, present } => {
+                let Some(tags) = self.model.tags_mut(object) else { return };
+                let _changed = if *present { tags.insert(tag.clone()) } else { tags.remove(tag) };
+            }
             Event::Drain(drained) => self.model.drained = *drained,
             Event::Pause(duration) => self.pause(*duration),
             Event::Cancel(summary) => self.cancel_all(summary),

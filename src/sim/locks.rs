@@ -2,7 +2,7 @@
 //!
 //! Source: `locking.py`, `Locking/Locks.hs`, `Query/Locks.hs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How a lock is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,19 @@ impl Mode {
 
 /// Locks that are requested together.
 pub type Request = Vec<(String, Mode)>;
+
+/// A lock that is held or wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its name, such as `instance/inst1.example.com`.
+    pub name: String,
+    /// How it is held, if it is.
+    pub mode: Option<Mode>,
+    /// Who holds it.
+    pub owners: Vec<u64>,
+    /// Who waits for it, and how they want it.
+    pub pending: Vec<(Mode, u64)>,
+}
 
 /// Who holds what, and who waits for what. Owners are job numbers.
 #[derive(Debug, Clone, Default)]
@@ -68,17 +81,28 @@ impl Locks {
         holders.any(|(holder, mode)| *holder != owner && *mode == Mode::Exclusive)
     }
 
-    /// Every lock that is held or wanted, with how it is held.
+    /// Every lock that is held or wanted, by name.
     #[must_use]
-    pub fn rows(&self) -> Vec<(String, Option<Mode>)> {
-        let mut rows: BTreeMap<&str, Option<Mode>> = BTreeMap::new();
-        for (name, _) in self.wanted.values().flatten() {
-            rows.insert(name, None);
+    pub fn rows(&self) -> Vec<Row> {
+        let mut pending: BTreeMap<&str, Vec<(Mode, u64)>> = BTreeMap::new();
+        for (owner, request) in &self.wanted {
+            for (name, mode) in request {
+                pending.entry(name).or_default().push((*mode, *owner));
+            }
         }
-        for (name, holders) in &self.held {
-            rows.insert(name, holders.first().map(|(_, mode)| *mode));
-        }
-        rows.into_iter().map(|(name, mode)| (name.to_owned(), mode)).collect()
+        let names: BTreeSet<&str> =
+            self.held.keys().map(String::as_str).chain(pending.keys().copied()).collect();
+        let row = |name: &str| {
+            let holders = || self.held.get(name).into_iter().flatten();
+            let exclusive = holders().find(|(_, mode)| *mode == Mode::Exclusive);
+            Row {
+                name: name.to_owned(),
+                mode: exclusive.or_else(|| holders().next()).map(|(_, mode)| *mode),
+                owners: holders().map(|(owner, _)| *owner).collect(),
+                pending: pending.get(name).cloned().unwrap_or_default(),
+            }
+        };
+        names.into_iter().map(row).collect()
     }
 }
 
@@ -98,7 +122,20 @@ mod tests {
         assert!(!locks.acquire(3, &request(&[("instance/i", Mode::Exclusive), ("node/a", Mode::Exclusive)])));
         assert_eq!(
             locks.rows(),
-            [("instance/i".to_owned(), None), ("node/a".to_owned(), Some(Mode::Shared))],
+            [
+                Row {
+                    name: "instance/i".into(),
+                    mode: None,
+                    owners: vec![],
+                    pending: vec![(Mode::Exclusive, 3)]
+                },
+                Row {
+                    name: "node/a".into(),
+                    mode: Some(Mode::Shared),
+                    owners: vec![1, 2],
+                    pending: vec![(Mode::Exclusive, 3)]
+                },
+            ],
             "nothing is held by halves"
         );
         locks.release(1);

@@ -277,10 +277,11 @@ fn cluster_info(engine: &Engine) -> Value {
         "name": model.name,
         "master": model.master,
         "max_running_jobs": model.max_running_jobs,
-        "max_tracked_jobs": 25,
+        "max_tracked_jobs": model.max_tracked_jobs,
         "enabled_user_shutdown": model.user_shutdown,
         "maintain_node_health": false,
         "volume_group_name": "xenvg",
+        "tags": model.tags,
     })
 }
 

@@ -1,7 +1,7 @@
 //! The cluster in the box: what is configured, and what is really the case. Plain data and its transitions, without
 //! jobs and without a clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::drbd::{Drbd, Side};
@@ -23,12 +23,16 @@ pub struct Model {
     pub software_version: String,
     /// At most so many jobs have a process (`max_running_jobs`).
     pub max_running_jobs: usize,
+    /// luxid itself watches at most so many jobs (`max_tracked_jobs`).
+    pub max_tracked_jobs: usize,
     /// Whether users may shut their instances down from inside (`enabled_user_shutdown`).
     pub user_shutdown: bool,
     /// Whether the job queue takes no jobs.
     pub drained: bool,
     /// Until when the watcher is paused, in seconds since 1970.
     pub paused_until: Option<u64>,
+    /// Its tags.
+    pub tags: BTreeSet<String>,
     /// The node groups by name.
     pub groups: BTreeMap<Name, Group>,
     /// The nodes by name.
@@ -41,11 +45,24 @@ pub struct Model {
     pub seed: Seed,
 }
 
+/// Something that has tags, by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tagged {
+    /// The cluster.
+    Cluster,
+    /// A node group.
+    Group(String),
+    /// An instance.
+    Instance(String),
+}
+
 /// A node group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     /// Its UUID.
     pub uuid: String,
+    /// Its tags.
+    pub tags: BTreeSet<String>,
 }
 
 /// A node.
@@ -59,6 +76,10 @@ pub struct Node {
     pub group: String,
     /// Whether it is marked offline.
     pub offline: bool,
+    /// Whether it can host instances.
+    pub vm_capable: bool,
+    /// Whether it is a master candidate, while it is not marked offline.
+    pub candidate: bool,
     /// Its memory, in MiB.
     pub memory: u64,
     /// Whether it runs.
@@ -102,6 +123,8 @@ pub struct Instance {
     pub uuid: String,
     /// Name of its primary node.
     pub primary: String,
+    /// Its tags.
+    pub tags: BTreeSet<String>,
     /// What the configuration wants of it.
     pub admin_state: AdminState,
     /// Whether its user, and not an administrator, set that.
@@ -260,6 +283,32 @@ impl Model {
     pub fn group_of_node(&self, node: &str) -> Option<&str> {
         let group = &self.node(node)?.group;
         self.groups.get(&Name::from(group.as_str())).map(|group| group.uuid.as_str())
+    }
+
+    /// The primary IP address of the node, made up from its place among the nodes.
+    #[must_use]
+    pub fn primary_ip(&self, node: &Node) -> String {
+        // The networks that are reserved for documentation.
+        const NETWORKS: [&str; 3] = ["192.0.2", "198.51.100", "203.0.113"];
+        let place = self.nodes.values().position(|other| other.name == node.name).unwrap_or(0);
+        format!("{}.{}", NETWORKS[place / 254 % NETWORKS.len()], place % 254 + 1)
+    }
+
+    /// Whether the node is a master candidate, as the master always is.
+    #[must_use]
+    pub fn is_candidate(&self, node: &Node) -> bool {
+        node.name == self.master || (node.candidate && !node.offline)
+    }
+
+    /// The tags of that object; `None` when there is none.
+    pub fn tags_mut(&mut self, object: &Tagged) -> Option<&mut BTreeSet<String>> {
+        match object {
+            Tagged::Cluster => Some(&mut self.tags),
+            Tagged::Group(name) => {
+                self.groups.get_mut(&Name::from(name.as_str())).map(|group| &mut group.tags)
+            }
+            Tagged::Instance(name) => self.instance_mut(name).map(|instance| &mut instance.tags),
+        }
     }
 
     /// Memory that is free on the node, in MiB.

@@ -10,9 +10,10 @@ use super::engine::Engine;
 use super::failure::Failure;
 use super::filter::Filter;
 use super::jobs::Job;
+use super::locks::Mode;
 use super::model::{Group, Instance, Live, Model, Node};
 use super::names::Name;
-use super::{status, work};
+use super::{locks, status, work};
 use crate::cluster::AdminState;
 
 /// One cell of an answer.
@@ -85,7 +86,7 @@ enum Row<'a> {
     Instance(&'a Instance),
     Node(&'a Node),
     Group(&'a Name, &'a Group),
-    Lock(String, Option<&'static str>),
+    Lock(locks::Row),
     Job(&'a Job),
 }
 
@@ -171,10 +172,7 @@ fn select<'a>(engine: &'a Engine, what: What, filter: &Filter) -> Vec<Row<'a>> {
         What::Instance => model.instances.values().map(Row::Instance).collect(),
         What::Node => model.nodes.values().map(Row::Node).collect(),
         What::Group => model.groups.iter().map(|(name, group)| Row::Group(name, group)).collect(),
-        What::Lock => {
-            let rows = engine.locks.rows().into_iter();
-            rows.map(|(name, mode)| Row::Lock(name, mode.map(super::locks::Mode::as_word))).collect()
-        }
+        What::Lock => engine.locks.rows().into_iter().map(Row::Lock).collect(),
         What::Job => engine.jobs.values().filter(|job| !job.archived).map(Row::Job).collect(),
     };
     // What the filter asks of live state is asked of everything.
@@ -201,16 +199,24 @@ fn cell(engine: &Engine, row: &Row<'_>, field: &str, asked: &BTreeSet<&str>) -> 
         Row::Group(name, group) => match field {
             "name" => Cell::Normal(json!(name.as_str())),
             "uuid" => Cell::Normal(json!(group.uuid)),
+            "tags" => Cell::Normal(json!(group.tags)),
             _ => Cell::Unknown,
         },
-        Row::Lock(name, mode) => match field {
-            "name" => Cell::Normal(json!(name)),
-            "mode" => Cell::Normal(json!(mode)),
-            "owner" | "pending" => Cell::Normal(Value::Null),
-            _ => Cell::Unknown,
-        },
+        Row::Lock(lock) => lock_cell(lock, field),
         Row::Job(job) => job.field(field, engine.epoch).map_or(Cell::Unknown, Cell::Normal),
     }
+}
+
+/// Source: `Query/Locks.hs`; jobs are texts there.
+fn lock_cell(lock: &locks::Row, field: &str) -> Cell {
+    let wish = |(mode, job): &(Mode, u64)| json!([mode.as_word(), [job.to_string()]]);
+    Cell::Normal(match field {
+        "name" => json!(lock.name),
+        "mode" => json!(lock.mode.map(Mode::as_word)),
+        "owner" => lock.owners.iter().map(|job| json!(job.to_string())).collect(),
+        "pending" => lock.pending.iter().map(wish).collect(),
+        _ => return Cell::Unknown,
+    })
 }
 
 fn instance_cell(model: &Model, instance: &Instance, field: &str, asked: &BTreeSet<&str>) -> Cell {
@@ -250,7 +256,7 @@ fn instance_cell(model: &Model, instance: &Instance, field: &str, asked: &BTreeS
         "disk.uuids" => json!(instance.disks.iter().map(|disk| &disk.uuid).collect::<Vec<_>>()),
         "hypervisor" => json!(instance.hypervisor),
         "be/minmem" | "be/maxmem" | "be/memory" => json!(instance.memory),
-        "tags" => json!([]),
+        "tags" => json!(instance.tags),
         "forthcoming" => json!(instance.forthcoming),
         "oper_state" => return live(json!(runs)),
         "oper_ram" if runs => return live(json!(instance.memory)),
@@ -277,11 +283,15 @@ fn node_cell(model: &Model, node: &Node, field: &str) -> Cell {
         "group.uuid" => json!(model.group_of_node(&node.name)),
         "offline" => json!(node.offline),
         "drained" => json!(false),
-        "master_candidate" | "vm_capable" => json!(!node.offline),
+        "master_candidate" => json!(model.is_candidate(node)),
+        "vm_capable" => json!(node.vm_capable),
+        "pip" => json!(model.primary_ip(node)),
+        "tags" => json!([]),
         "role" => json!(match node {
             _ if node.name == model.master => "M",
             _ if node.offline => "O",
-            _ => "C",
+            _ if node.candidate => "C",
+            _ => "R",
         }),
         "pinst_list" => instances(&|instance| instance.primary == node.name),
         "sinst_list" => instances(&|instance| instance.secondaries().contains(&node.name.as_str())),

@@ -1,6 +1,6 @@
 //! The cluster of a scenario file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -19,7 +19,9 @@ pub(super) struct ClusterSpec {
     luxid_on: Option<Spanned<String>>,
     version: String,
     max_running_jobs: usize,
+    max_tracked_jobs: usize,
     user_shutdown: bool,
+    tags: BTreeSet<String>,
 }
 
 impl Default for ClusterSpec {
@@ -30,7 +32,9 @@ impl Default for ClusterSpec {
             luxid_on: None,
             version: "3.0.2".to_owned(),
             max_running_jobs: 20,
+            max_tracked_jobs: 25,
             user_shutdown: false,
+            tags: BTreeSet::new(),
         }
     }
 }
@@ -51,6 +55,8 @@ pub(super) struct FillSpec {
 pub(super) struct GroupSpec {
     name: Spanned<String>,
     uuid: Option<String>,
+    #[serde(default)]
+    tags: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +70,10 @@ pub(super) struct NodeSpec {
     power: bool,
     #[serde(default)]
     link: LinkSpec,
+    #[serde(default = "yes")]
+    vm_capable: bool,
+    #[serde(default = "yes")]
+    candidate: bool,
     #[serde(default = "node_memory")]
     memory: u64,
 }
@@ -122,9 +132,11 @@ pub(super) fn build(file: &File, domain: &str) -> Result<Model, Misfit> {
         luxid_on,
         software_version: file.cluster.version.clone(),
         max_running_jobs: file.cluster.max_running_jobs,
+        max_tracked_jobs: file.cluster.max_tracked_jobs,
         user_shutdown: file.cluster.user_shutdown,
         drained: false,
         paused_until: None,
+        tags: file.cluster.tags.clone(),
         groups: groups(file, seed)?,
         nodes,
         instances: BTreeMap::new(),
@@ -156,13 +168,13 @@ fn groups(file: &File, seed: Seed) -> Result<BTreeMap<Name, Group>, Misfit> {
     for spec in &file.group {
         let name = spec.name.get_ref();
         let uuid = spec.uuid.clone().unwrap_or_else(|| seed.uuid(&format!("group {name}")));
-        if groups.insert(Name::from(name.as_str()), Group { uuid }).is_some() {
+        if groups.insert(Name::from(name.as_str()), Group { uuid, tags: spec.tags.clone() }).is_some() {
             return Err(Misfit::at(&spec.name, "name", format!("there are two groups '{name}'")));
         }
     }
     if groups.is_empty() {
         let uuid = seed.uuid("group default");
-        groups.insert(Name::from(DEFAULT_GROUP), Group { uuid });
+        groups.insert(Name::from(DEFAULT_GROUP), Group { uuid, tags: BTreeSet::new() });
     }
     Ok(groups)
 }
@@ -175,6 +187,8 @@ fn nodes(file: &File, domain: &str, seed: Seed) -> Result<BTreeMap<Name, Node>, 
         uuid: seed.uuid(&format!("node {name}")),
         group: group.to_owned(),
         offline: false,
+        vm_capable: true,
+        candidate: true,
         memory: node_memory(),
         power: Power::On,
         link: Link::Up,
@@ -190,6 +204,8 @@ fn nodes(file: &File, domain: &str, seed: Seed) -> Result<BTreeMap<Name, Node>, 
         }
         let node = Node {
             offline: spec.offline,
+            vm_capable: spec.vm_capable,
+            candidate: spec.candidate,
             memory: spec.memory,
             power: if spec.power { Power::On } else { Power::Off },
             link: spec.link.into(),

@@ -1,6 +1,6 @@
 //! The instances of a scenario file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -39,6 +39,8 @@ pub(super) struct InstanceSpec {
     missing_on: Vec<Spanned<String>>,
     #[serde(default)]
     forthcoming: bool,
+    #[serde(default)]
+    tags: BTreeSet<String>,
     fails_to_start: Option<TroubleSpec>,
     fails_to_activate: Option<TroubleSpec>,
     fails_to_shut_down: Option<TroubleSpec>,
@@ -147,6 +149,7 @@ pub(super) fn build(
     instance.notices_user_shutdown = spec.notices_user_shutdown;
     instance.memory = spec.memory;
     instance.forthcoming = spec.forthcoming;
+    instance.tags.clone_from(&spec.tags);
     if live == Live::Absent && spec.admin != AdminState::Up {
         instance.detach_disks();
     }
@@ -186,6 +189,7 @@ pub(super) fn running(
         name: name.to_owned(),
         uuid: model.seed.uuid(&format!("instance {name}")),
         primary: primary.to_owned(),
+        tags: BTreeSet::new(),
         admin_state: AdminState::Up,
         set_by_user: false,
         live: Live::Running(primary.to_owned()),

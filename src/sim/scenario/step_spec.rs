@@ -55,6 +55,10 @@ pub(super) struct StepSpec {
     pub(super) split_brain: Names,
     pub(super) lose_disk: Names,
     pub(super) on: Option<Spanned<String>>,
+    // Tags.
+    pub(super) add_tag: Option<String>,
+    pub(super) remove_tag: Option<String>,
+    pub(super) of: Option<Spanned<String>>,
     // Queue and pause.
     pub(super) drain: Option<bool>,
     #[serde(deserialize_with = "deserialize_some_duration")]

@@ -10,7 +10,7 @@ use super::{Misfit, full_name};
 use crate::cli::{self, Refusal, Request};
 use crate::sim::events::{Event, Trigger};
 use crate::sim::faults::{Fault, FaultKind};
-use crate::sim::model::{Link, Model};
+use crate::sim::model::{Link, Model, Tagged};
 use crate::sim::names::Name;
 use crate::sim::opcodes;
 use crate::watch::Options;
@@ -230,6 +230,8 @@ impl Reader<'_> {
             ("resume", spec.resume.map(|_| Event::Pause(None))),
             ("cancel", spec.cancel.as_ref().map(|summary| Event::Cancel(self.summary(summary)))),
             ("luxid", spec.luxid.as_ref().map(|kind| luxid_event(spec, kind)).transpose()?),
+            ("add-tag", self.tag(spec, spec.add_tag.as_ref(), true)?),
+            ("remove-tag", self.tag(spec, spec.remove_tag.as_ref(), false)?),
             ("submit", spec.submit.as_ref().map(|summary| self.opcode(summary)).transpose()?),
             (
                 "master-failover",
@@ -241,6 +243,19 @@ impl Reader<'_> {
         ];
         found.extend(single.into_iter().filter_map(|(key, event)| Some((key, vec![event?]))));
         Ok(found)
+    }
+
+    /// A tag of the cluster, of a node group or of an instance.
+    fn tag(&self, spec: &StepSpec, tag: Option<&String>, present: bool) -> Result<Option<Event>, Misfit> {
+        let Some(tag) = tag else { return Ok(None) };
+        let object = match &spec.of {
+            Some(of) if self.model.groups.contains_key(&Name::from(of.get_ref().as_str())) => {
+                Tagged::Group(of.get_ref().clone())
+            }
+            Some(of) if of.get_ref() != "cluster" => Tagged::Instance(self.instance(of, "of")?),
+            _ => Tagged::Cluster,
+        };
+        Ok(Some(Event::Tag { object, tag: tag.clone(), present }))
     }
 
     fn node(&self, name: &Spanned<String>, key: &'static str) -> Result<String, Misfit> {

@@ -10,11 +10,13 @@ use super::engine::Engine;
 use super::events::{Event, Trigger};
 use super::faults::{Fault, FaultKind};
 use super::jobs::Job;
-use super::scenario::Scenario;
+use super::scenario::{Scenario, StepKind};
 use super::story::{Record, play_in_virtual_time};
 use super::testing::CLUSTER;
 use crate::luxi::opcodes::OpCode;
 use crate::luxi::wire::END_OF_MESSAGE;
+
+mod fields;
 
 fn start() -> ClusterInABox {
     let scenario = Scenario::parse("test", CLUSTER).unwrap();
