@@ -94,6 +94,8 @@ pub fn plan(snapshot: &Snapshot, findings: &Findings) -> Vec<Step> {
             Some(instance) if instance.status.is_helpless() || snapshot.has_offline_secondary(instance) => {
                 note(NoteKind::VerifyHelpless)
             }
+            // It would fail, and make Ganeti mark the disks of what may well be running as not active.
+            Some(instance) if snapshot.silent_secondary(instance).is_some() => note(NoteKind::VerifyHelpless),
             Some(_) => match snapshot.job_at(name) {
                 Some(job) => note(NoteKind::Busy(job.clone())),
                 None => {
