@@ -329,7 +329,7 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
     /// # Errors
     /// When luxid cannot be asked any more; the job goes on in that case.
     pub async fn wait(&mut self, job: JobId) -> Result<JobResult, LuxiError> {
-        let pace = PollPace::new();
+        let pace = PollPace::unhurried();
         loop {
             if let Some(Finished { result, .. }) = self.finished(&[job]).await?.pop() {
                 return Ok(result);
