@@ -158,13 +158,16 @@ mod tests {
                 drbd_instance("broken", "running", "n2"),
                 drbd_instance("alone", "running", "n3"),
                 drbd_instance("away", "ERROR_nodedown", "n1"),
+                drbd_instance("peerless", "running", "n4"),
             ],
-            [node("n1", Some("b")), node("n2", None), offline],
+            [node("n1", Some("b")), node("n2", Some("c")), offline, node("n4", None)],
         );
         let job = pending_job(7, "INSTANCE_REPLACE_DISKS(busy)");
         cluster.pending_jobs.push(job.clone());
         let findings = Findings {
-            need_activation: ["broken", "busy", "alone", "away", "split"].map(str::to_owned).to_vec(),
+            need_activation: ["broken", "busy", "alone", "away", "peerless", "split"]
+                .map(str::to_owned)
+                .to_vec(),
             ..Findings::default()
         };
         let note = |instance: &str, kind| Step::Note(Note { instance: instance.into(), kind });
@@ -178,6 +181,7 @@ mod tests {
                 note("busy", NoteKind::Busy(job)),
                 note("alone", NoteKind::VerifyHelpless),
                 note("away", NoteKind::VerifyHelpless),
+                note("peerless", NoteKind::VerifyHelpless),
                 note("split", NoteKind::Unknown),
             ]
         );
