@@ -10,10 +10,9 @@ use serde_json::{Value, json};
 use tracing::{error, warn};
 
 use crate::cluster::{
-    AdminState, GanetiError, GanetiVersion, Instance, InstanceStatus, JobId, LockMode, Node, PendingJob,
-    Snapshot, SplitInstance,
+    AdminState, EndedJob, GanetiError, GanetiVersion, Instance, InstanceStatus, JobId, LockMode, Node, OpEnd,
+    PendingJob, Snapshot, SplitInstance,
 };
-use crate::decide::elsewhere::{End, EndedJob};
 use crate::luxi::messages::{Cell, Rows, UnreadableRow};
 use crate::luxi::{Client, LuxiError};
 
@@ -102,7 +101,7 @@ pub async fn groups(client: &mut Client<'_>) -> Result<Vec<Group>, LuxiError> {
 /// As [`Client::query`], for the first of the four queries that fails.
 pub async fn group(client: &mut Client<'_>, uuid: &str) -> Result<Snapshot, LuxiError> {
     let mut snapshot = Snapshot { group: uuid.to_owned(), ..Snapshot::default() };
-    snapshot.locked_instances = locked_instances(client).await?;
+    (snapshot.locked_instances, _) = locks(client, None).await?;
     snapshot.pending_jobs = pending_jobs(client).await?;
     let filter = json!(["==", "pnode.group.uuid", uuid]);
     let Rows(rows) = client.query::<InstanceRow>("instance", &INSTANCE_FIELDS, Some(filter)).await?;
@@ -133,19 +132,27 @@ pub async fn group_tags(client: &mut Client<'_>, uuid: &str) -> Result<Vec<Strin
     Ok(readable(rows).find_map(|(tags,)| tags.value()).unwrap_or_default())
 }
 
-/// The instances whose lock somebody holds.
+/// The locks that somebody holds, of instances by name and of nodes by UUID.
+pub type Locks = (BTreeMap<String, LockMode>, BTreeMap<String, LockMode>);
+
+/// Who is locked: all, or only out of these locks, such as `instance/NAME` and `node/UUID`.
 ///
 /// # Errors
 /// As [`Client::query`].
-pub async fn locked_instances(client: &mut Client<'_>) -> Result<BTreeMap<String, LockMode>, LuxiError> {
+pub async fn locks(client: &mut Client<'_>, of: Option<&[&str]>) -> Result<Locks, LuxiError> {
     type LockRow = (Cell<String>, Cell<String>);
-    let rows = client.query::<LockRow>("lock", &["name", "mode"], None).await?;
-    let held = readable(rows).filter_map(|(name, mode)| {
-        let instance = name.value()?.strip_prefix("instance/")?.to_owned();
-        let mode = if mode.value()? == "shared" { LockMode::Shared } else { LockMode::Exclusive };
-        Some((instance, mode))
-    });
-    Ok(held.collect())
+    let filter = of.map(|names| any_of("name", names));
+    let (mut instances, mut nodes) = Locks::default();
+    for (name, mode) in readable(client.query::<LockRow>("lock", &["name", "mode"], filter).await?) {
+        let (Some(name), Some(mode)) = (name.value(), mode.value()) else { continue };
+        let mode = if mode == "shared" { LockMode::Shared } else { LockMode::Exclusive };
+        if let Some(instance) = name.strip_prefix("instance/") {
+            instances.insert(instance.to_owned(), mode);
+        } else if let Some(node) = name.strip_prefix("node/") {
+            nodes.insert(node.to_owned(), mode);
+        }
+    }
+    Ok((instances, nodes))
 }
 
 /// What the configuration says of an instance.
@@ -248,20 +255,22 @@ async fn jobs_about(
     Ok(ended)
 }
 
-fn end_of(status: &str, result: &Value) -> Option<End> {
+fn end_of(status: &str, result: &Value) -> Option<OpEnd> {
     match status {
-        "success" => Some(End::Success),
+        "success" => Some(OpEnd::Success),
         "error" => match GanetiError::decode(result) {
             Some(error) if ["OpPrereqError", "HooksAbort"].contains(&error.class.as_str()) => {
-                Some(End::Refused)
+                Some(OpEnd::Refused)
             }
-            Some(_) | None => Some(End::Failed),
+            // `jqueue: _JobProcessor` says so of every opcode after the one that failed.
+            Some(error) if error.message == "Preceding opcode failed" => Some(OpEnd::Refused),
+            Some(_) | None => Some(OpEnd::Failed),
         },
         _ => None,
     }
 }
 
-type NodeRow = (Required<String>, Cell<String>, Cell<bool>, Cell<bool>, Cell<String>);
+type NodeRow = (Required<String>, Cell<String>, Cell<bool>, Cell<bool>, Cell<String>, Cell<String>);
 type InstanceRow = (
     Required<String>,
     Required<String>,
@@ -275,7 +284,7 @@ type InstanceRow = (
     Cell<Vec<String>>,
 );
 
-const NODE_FIELDS: [&str; 5] = ["name", "bootid", "offline", "vm_capable", "pip"];
+const NODE_FIELDS: [&str; 6] = ["name", "bootid", "offline", "vm_capable", "pip", "uuid"];
 const INSTANCE_FIELDS: [&str; 10] = [
     "name",
     "status",
@@ -301,13 +310,14 @@ fn log_unreadable(row: &UnreadableRow) {
     error!("Ignoring what luxid says that cannot be understood: {}", row.problem);
 }
 
-fn node((name, boot_id, offline, vm_capable, address): NodeRow) -> Node {
+fn node((name, boot_id, offline, vm_capable, address, uuid): NodeRow) -> Node {
     Node {
         name: name.1,
         boot_id: boot_id.value().filter(|boot_id| !boot_id.is_empty()),
         offline: offline.value().unwrap_or(false),
         vm_capable: vm_capable.value().unwrap_or(true),
         address: address.value().unwrap_or_default(),
+        uuid: uuid.value().unwrap_or_default(),
     }
 }
 
@@ -383,8 +393,11 @@ mod tests {
     #[test]
     fn a_node_that_does_not_answer_or_is_offline_has_no_boot_id() {
         let parse = |text: &str| node(serde_json::from_str(text).unwrap());
-        assert_eq!(parse(r#"[[0,"n1"],[2,null],[0,false],[0,true],[0,"192.0.2.1"]]"#).boot_id, None);
-        assert!(parse(r#"[[0,"n1"],[4,null],[0,true],[0,true],[0,""]]"#).offline);
-        assert_eq!(parse(r#"[[0,"n1"],[0,"b"],[0,false],[1,null],[1,null]]"#).boot_id.as_deref(), Some("b"));
+        assert_eq!(parse(r#"[[0,"n1"],[2,null],[0,false],[0,true],[0,"192.0.2.1"],[0,"u"]]"#).boot_id, None);
+        assert!(parse(r#"[[0,"n1"],[4,null],[0,true],[0,true],[0,""],[0,"u"]]"#).offline);
+        assert_eq!(
+            parse(r#"[[0,"n1"],[0,"b"],[0,false],[1,null],[1,null],[1,null]]"#).boot_id.as_deref(),
+            Some("b")
+        );
     }
 }

@@ -5,18 +5,18 @@ mod slots;
 mod submissions;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use futures_util::future::join_all;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::armed::Armed;
 use crate::clock::Clock;
-use crate::cluster::{GanetiVersion, JobId, Timestamp};
+use crate::cluster::{GanetiVersion, JobId, PendingJob, Timestamp};
 use crate::decide::agenda::Agenda;
 use crate::decide::governor::{Governor, Load};
 use crate::decide::second_look::{self, Changed};
@@ -35,10 +35,14 @@ pub use view::View;
 const POLL_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a run waits with nothing to do for the turn of what is left, before it leaves that to a later run.
 const IDLE_PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at the nodes' load. mond itself takes a sample every five seconds.
+/// Between two looks at the nodes' load. What mond tells is a mean over some minutes.
 const LOAD_INTERVAL: Duration = Duration::from_secs(10);
 /// Between two looks whether another group has left slots.
-const SLOT_INTERVAL: Duration = Duration::from_millis(250);
+const SLOT_INTERVAL: Duration = Duration::from_secs(1);
+/// Before luxid is asked again what it answered with an error.
+const ANSWER_INTERVAL: Duration = Duration::from_secs(1);
+/// Whose fault a failure is, is judged by what was seen no longer ago than this.
+const FOR_BLAME: Duration = Duration::from_secs(10);
 
 /// Why a plan was not carried out to its end. Jobs that were submitted go on.
 #[derive(Debug, Error)]
@@ -65,6 +69,8 @@ pub trait Witness {
     fn begins(&mut self, action: &Action);
     /// An action has ended. `now` is the time of that.
     fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp);
+    /// What was heard until now should outlive a kill.
+    fn checkpoint(&mut self) {}
 }
 
 /// Turns actions into jobs.
@@ -87,6 +93,8 @@ pub struct Runner<'a, 'c> {
     pub governor: Governor,
     /// Tells how busy nodes are.
     pub monitor: &'a dyn Monitor,
+    /// Nodes for which that is unknown, and of which was told.
+    pub unknown_loads: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for Runner<'_, '_> {
@@ -140,7 +148,13 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
             }
             if progress.in_flight.is_empty() && progress.submissions.is_empty() {
                 match self.when_idle(&mut progress, witness) {
-                    Some(wait) => sleep(wait).await,
+                    Some(wait) => {
+                        sleep(wait).await;
+                        // What others do may be what holds ours back.
+                        if let Err(error) = self.view.renew_jobs().await {
+                            progress.stopped = Err(error.into());
+                        }
+                    }
                     None => {
                         self.share.wants_more(false);
                         return progress.stopped;
@@ -177,11 +191,16 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         let submitted = jobs::submit(&mut self.view.client, self.armed, opcodes, self.version, now_ns).await;
         match submitted {
             Ok(mut jobs) => Ok(match jobs.pop() {
-                Some(Ok(job)) => Ok(job),
+                Some(Ok(job)) => {
+                    self.share.submitted(job);
+                    Ok(job)
+                }
                 Some(Err(problem)) => Err(SubmitError::Refused(problem)),
                 None => Err(SubmitError::Refused("luxid gave it no number".to_owned())),
             }),
-            Err(error) => Ok(Err(stop_if_over(error)?)),
+            Err(SubmitError::NoJob(error)) if error.is_queue_drained() => Err(Stopped::Drained),
+            Err(SubmitError::NoJob(error)) if !error.is_answer() => Err(error.into()),
+            Err(error) => Ok(Err(error)),
         }
     }
 
@@ -200,14 +219,48 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         witness: &mut dyn Witness,
     ) -> Result<bool, Stopped> {
         let room = self.room().min(submissions::LARGEST);
-        let governor = &self.governor;
-        let actions = progress.agenda.take(self.clock.now(), room, &|node| governor.width(node));
-        self.share.wants_more(!progress.agenda.is_empty());
+        let (now, width) = (self.clock.now(), |node: &str| self.width(node));
+        let actions = progress.agenda.take(now, room, &width);
+        self.share.wants_more(progress.agenda.is_ready(now, &width));
         if actions.is_empty() {
             return Ok(false);
         }
+        // Before anything is awaited: other groups see the slots that are left.
+        self.share.take(actions.len());
+        let count = actions.len();
+        let wanted = match self.look_again(progress, actions, witness).await {
+            // What a paused watcher does not do, it does not say either.
+            Ok(wanted) => self.check_pause().map(|()| wanted),
+            Err(error) => Err(error),
+        };
+        let submitted = wanted.as_ref().map_or(0, Vec::len);
+        (submitted..count).for_each(|_| self.share.release());
+        let wanted = wanted?;
+        if !wanted.is_empty() {
+            wanted.iter().for_each(|action| witness.begins(action));
+            progress.submissions.add(wanted, &self.view.client, self.clock.now_ns());
+            progress.pace.quicken();
+        }
+        Ok(true)
+    }
+
+    /// Looks again at these actions' instances; gives those that are still wanted.
+    async fn look_again(
+        &mut self,
+        progress: &mut Progress<'a, 'c>,
+        actions: Vec<Action>,
+        witness: &mut dyn Witness,
+    ) -> Result<Vec<Action>, Stopped> {
         let names: Vec<&str> = actions.iter().map(|action| action.instance.as_str()).collect();
-        self.view.look_again_at(&names).await?;
+        // An error of luxid's, such as one while it loads its configuration, may pass.
+        let deadline = Instant::now() + POLL_PATIENCE;
+        while let Err(error) = progress.submissions.during(self.view.look_again_at(&names)).await {
+            if !error.is_answer() || Instant::now() >= deadline {
+                return Err(error.into());
+            }
+            debug!("{error}, looking again");
+            progress.submissions.during(sleep(ANSWER_INTERVAL)).await;
+        }
         let mut wanted = Vec::new();
         for action in actions {
             let retagged = action.kind.is_start() && self.view.has_other_tags(&action.instance);
@@ -220,19 +273,22 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
                 }
             }
         }
-        if wanted.is_empty() {
-            return Ok(true);
-        }
-        // Before it is told: what a paused watcher does not do, it does not say either.
-        self.check_pause()?;
-        wanted.iter().for_each(|action| witness.begins(action));
-        self.share.take(wanted.len());
-        progress.submissions.add(wanted, &self.view.client, self.clock.now_ns());
-        progress.pace.quicken();
-        Ok(true)
+        witness.checkpoint();
+        Ok(wanted)
     }
 
-    /// luxid has answered a submission, or will not.
+    /// How many more starts of ours the node bears, next to those that an earlier run or an administrator began.
+    fn width(&self, node: &str) -> usize {
+        let snapshot = &self.view.snapshot;
+        let of_others = |job: &&PendingJob| !self.share.is_ours(job.id);
+        let others = snapshot.pending_jobs.iter().filter(of_others).flat_map(PendingJob::started_instances);
+        let here =
+            others.filter(|name| snapshot.instance(name).is_some_and(|instance| instance.primary == node));
+        self.governor.width(node).saturating_sub(here.count())
+    }
+
+    /// luxid has answered a submission, or will not. When it refused the whole of one, nothing more is submitted: it would
+    /// refuse the next one too.
     fn answered(&mut self, progress: &mut Progress<'a, 'c>, answered: Answered, witness: &mut dyn Witness) {
         let Answered { actions, result } = answered;
         let now = self.clock.now();
@@ -255,29 +311,27 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
             }
             Err(error) => {
                 let outcome = match &error {
-                    SubmitError::NoJob(error) => Outcome::NotSubmitted(error.to_string()),
-                    SubmitError::Refused(problem) => Outcome::NotSubmitted(problem.clone()),
                     SubmitError::Unknown(_) => Outcome::Unknown(error.to_string()),
-                };
-                match stop_if_over(error) {
-                    Ok(_) => actions.into_iter().for_each(|action| end(action, &outcome)),
-                    Err(reason) => {
-                        for action in actions {
-                            self.share.release();
-                            progress.agenda.ended(&action.instance, false);
-                        }
-                        progress.stopped = Err(reason);
+                    SubmitError::NoJob(_) | SubmitError::Refused(_) => {
+                        Outcome::NotSubmitted(error.to_string())
                     }
-                }
+                };
+                actions.into_iter().for_each(|action| end(action, &outcome));
+                progress.stopped = Err(match error {
+                    SubmitError::NoJob(error) if error.is_queue_drained() => Stopped::Drained,
+                    SubmitError::NoJob(error) | SubmitError::Unknown(error) => error.into(),
+                    SubmitError::Refused(problem) => Stopped::Failed(anyhow!(problem)),
+                });
             }
         }
+        witness.checkpoint();
         progress.pace.quicken();
     }
 
     /// Tells the witness of the jobs that have ended. When luxid does not tell, nothing more is submitted.
     async fn collect(&mut self, progress: &mut Progress<'a, 'c>, witness: &mut dyn Witness) {
         let ids: Vec<JobId> = progress.in_flight.keys().copied().collect();
-        let finished = match self.finished(&ids).await {
+        let finished = match progress.submissions.during(self.finished(&ids)).await {
             Ok(finished) => finished,
             Err(error) => {
                 let now = self.clock.now();
@@ -289,6 +343,11 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
                 return;
             }
         };
+        if finished.iter().any(|job| job.result.is_err())
+            && let Err(error) = progress.submissions.during(self.view.renew_if_older(FOR_BLAME)).await
+        {
+            debug!("{error}: whose fault a failure is will be judged by what was seen earlier");
+        }
         let now = self.clock.now();
         for Finished { job, result, worked } in finished {
             let Some(action) = progress.in_flight.remove(&job) else { continue };
@@ -309,6 +368,7 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
             witness.ended(&action, &outcome, now);
             progress.pace.quicken();
         }
+        witness.checkpoint();
     }
 
     /// The jobs that have ended. An error of luxid's, such as one while it loads its configuration, may pass.
@@ -348,13 +408,12 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         if self.room() == 0 {
             return Some(SLOT_INTERVAL);
         }
-        let governor = &self.governor;
-        let width = |node: &str| governor.width(node);
+        let width = |node: &str| self.width(node);
         let now = self.clock.now();
         let left = IDLE_PATIENCE.saturating_sub(idle_since.elapsed());
         let wait = match progress.agenda.next_moment(now, &width) {
             Some(moment) => Duration::try_from_secs_f64(moment - now).unwrap_or(SLOT_INTERVAL),
-            // Only the load of nodes can hold something back that waits for nothing else.
+            // The load of a node, or jobs of others on it.
             None => SLOT_INTERVAL,
         };
         if wait <= left && !left.is_zero() {
@@ -399,20 +458,16 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
 
     fn heed_loads(&mut self, loads: Loads) {
         for (node, load) in loads {
+            if load.is_none() && self.governor.has_load_limit() && self.unknown_loads.insert(node.clone()) {
+                warn!(
+                    "The load of node '{node}' is unknown (ganeti-mond does not tell it): --load-limit cannot be kept there"
+                );
+            }
             self.governor.load_seen(&node, load);
             if let (Some(load), true) = (load, self.governor.is_over_limit(&node)) {
                 debug!("Node '{node}' is given no starts: {:.1} of its processors are busy", load.busy);
             }
         }
-    }
-}
-
-/// The error, unless it means that nothing more can be submitted.
-fn stop_if_over(error: SubmitError) -> Result<SubmitError, Stopped> {
-    match error {
-        SubmitError::NoJob(error) if error.is_queue_drained() => Err(Stopped::Drained),
-        SubmitError::NoJob(error) if !error.is_answer() => Err(error.into()),
-        error => Ok(error),
     }
 }
 

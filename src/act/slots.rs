@@ -85,6 +85,12 @@ impl Share<'_> {
         self.change(|need| need.in_flight += count);
     }
 
+    /// Whether the job is one of this run's.
+    #[must_use]
+    pub fn is_ours(&self, job: JobId) -> bool {
+        self.slots.jobs.borrow().contains(&job)
+    }
+
     /// One job has a number now.
     pub fn submitted(&self, job: JobId) {
         self.slots.jobs.borrow_mut().insert(job);

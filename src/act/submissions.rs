@@ -10,6 +10,11 @@
 //! with two cores: 65 s with four in a job, 89 to 97 s with one): it ends with the first opcode that fails, it tells
 //! nothing before its end, and it holds a node's turn that a later start may need more.
 
+use std::collections::VecDeque;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::pin;
+
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
@@ -36,17 +41,19 @@ pub(super) struct Answered {
 pub(super) struct Submissions<'a, 'c: 'a> {
     armed: &'a Armed,
     version: Option<GanetiVersion>,
-    idle: Vec<Client<'c>>,
-    on_their_way: FuturesUnordered<LocalFuture<'a, (Answered, Client<'c>)>>,
+    on_their_way: FuturesUnordered<LocalFuture<'a, Answered>>,
+    answered: VecDeque<Answered>,
+    client: PhantomData<Client<'c>>,
 }
 
 impl<'a, 'c: 'a> Submissions<'a, 'c> {
     pub(super) fn new(armed: &'a Armed, version: Option<GanetiVersion>) -> Self {
-        Self { armed, version, idle: Vec::new(), on_their_way: FuturesUnordered::new() }
+        let on_their_way = FuturesUnordered::new();
+        Self { armed, version, on_their_way, answered: VecDeque::new(), client: PhantomData }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.on_their_way.is_empty()
+        self.on_their_way.is_empty() && self.answered.is_empty()
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -56,22 +63,35 @@ impl<'a, 'c: 'a> Submissions<'a, 'c> {
     /// Sends these off, as jobs of their own: a job with several opcodes would end with the first that fails.
     pub(super) fn add(&mut self, actions: Vec<Action>, client: &Client<'c>, now_ns: u64) {
         let (armed, version) = (self.armed, self.version);
-        let mut client = self.idle.pop().unwrap_or_else(|| client.another());
+        // Not kept for the next one: luxid closes a connection on which nothing happens.
+        let mut client = client.another();
         self.on_their_way.push(Box::pin(async move {
             let opcodes: Vec<_> = actions.iter().map(opcode).collect();
             let result = jobs::submit(&mut client, armed, &opcodes, version, now_ns).await;
-            (Answered { actions, result }, client)
+            Answered { actions, result }
         }));
     }
 
     /// The next one that is answered; never, when there is none.
     pub(super) async fn next(&mut self) -> Answered {
+        if let Some(answered) = self.answered.pop_front() {
+            return answered;
+        }
         match self.on_their_way.next().await {
-            Some((answered, client)) => {
-                self.idle.push(client);
-                answered
-            }
+            Some(answered) => answered,
             None => std::future::pending().await,
+        }
+    }
+
+    /// Does something else meanwhile. Nothing here goes on while nobody waits for it.
+    pub(super) async fn during<T>(&mut self, other: impl Future<Output = T>) -> T {
+        let mut other = pin!(other);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut other => return done,
+                Some(answered) = self.on_their_way.next() => self.answered.push_back(answered),
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cluster::Snapshot;
+use crate::cluster::{LockMode, Snapshot};
 use crate::luxi::{Client, LuxiError};
 use crate::observe::{self, Wanted};
 
@@ -49,7 +49,24 @@ impl<'c> View<'c> {
     /// # Errors
     /// As [`observe::group`].
     pub async fn renew(&mut self) -> Result<(), LuxiError> {
-        if self.seen.elapsed() > FRESH {
+        self.renew_if_older(FRESH).await
+    }
+
+    /// Looks again at the jobs.
+    ///
+    /// # Errors
+    /// As [`observe::pending_jobs`].
+    pub async fn renew_jobs(&mut self) -> Result<(), LuxiError> {
+        self.snapshot.pending_jobs = observe::pending_jobs(&mut self.client).await?;
+        Ok(())
+    }
+
+    /// Looks again when the snapshot is older than that.
+    ///
+    /// # Errors
+    /// As [`observe::group`].
+    pub async fn renew_if_older(&mut self, age: Duration) -> Result<(), LuxiError> {
+        if self.seen.elapsed() > age {
             let seen = Instant::now();
             self.snapshot = observe::group(&mut self.client, &self.snapshot.group).await?;
             self.seen = seen;
@@ -67,7 +84,12 @@ impl<'c> View<'c> {
         self.renew().await?;
         let (client, snapshot) = (&mut self.client, &mut self.snapshot);
         let mut wanted = observe::wanted_states(client, instances).await?;
-        snapshot.locked_instances = observe::locked_instances(client).await?;
+        let locks = lock_names(snapshot, instances);
+        let locks: Vec<&str> = locks.iter().map(String::as_str).collect();
+        let (locked_instances, locked_nodes) = observe::locks(client, Some(&locks)).await?;
+        let alone = locked_nodes.into_iter().filter(|(_, mode)| *mode == LockMode::Exclusive);
+        snapshot.locked_nodes = alone.map(|(node, _)| node).collect();
+        snapshot.locked_instances = locked_instances;
         // Last, so that what began meanwhile is seen here at the latest.
         snapshot.pending_jobs = observe::pending_jobs(client).await?;
         snapshot.instances.retain_mut(|instance| {
@@ -85,4 +107,15 @@ impl<'c> View<'c> {
         });
         Ok(())
     }
+}
+
+/// The locks that jobs for these instances may need: their own, and those of their nodes.
+fn lock_names(snapshot: &Snapshot, instances: &[&str]) -> Vec<String> {
+    let mut names: Vec<String> = instances.iter().map(|name| format!("instance/{name}")).collect();
+    let described = instances.iter().filter_map(|name| snapshot.instance(name));
+    let nodes = described.flat_map(|instance| instance.secondaries.iter().chain([&instance.primary]));
+    names.extend(nodes.filter_map(|name| snapshot.node(name)).map(|node| format!("node/{}", node.uuid)));
+    names.sort_unstable();
+    names.dedup();
+    names
 }

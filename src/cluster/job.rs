@@ -34,22 +34,53 @@ impl PendingJob {
         self.summaries.iter().any(|own| own == summary)
     }
 
-    /// Whether one of its opcodes is about this instance.
+    /// Whether one of its opcodes is about this instance, which may be named without its domain.
     #[must_use]
     pub fn touches(&self, instance: &str) -> bool {
-        self.summaries.iter().any(|summary| {
-            summary
-                .strip_prefix("INSTANCE_")
-                .and_then(|rest| rest.split_once('('))
-                .is_some_and(|(_, object)| object.strip_suffix(')') == Some(instance))
+        let mut objects = self.summaries.iter().filter_map(|summary| object(summary, ""));
+        objects.any(|object| {
+            instance.strip_prefix(object).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         })
     }
+
+    /// The instances that it starts.
+    pub fn started_instances(&self) -> impl Iterator<Item = &str> {
+        self.summaries.iter().filter_map(|summary| object(summary, "INSTANCE_STARTUP"))
+    }
+}
+
+/// What an opcode with this summary is about, if its name begins so.
+fn object<'s>(summary: &'s str, name: &str) -> Option<&'s str> {
+    let (_, object) = summary.strip_prefix(name)?.split_once('(')?;
+    object.strip_suffix(')').filter(|object| !object.is_empty())
 }
 
 impl fmt::Display for PendingJob {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "job {} ({})", self.id, self.summaries.join(", "))
     }
+}
+
+/// An ended job about an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedJob {
+    /// Its number.
+    pub id: JobId,
+    /// The summary of its opcode about the instance, such as `INSTANCE_MIGRATE(name)`.
+    pub summary: String,
+    /// How that opcode ended.
+    pub end: OpEnd,
+}
+
+/// How an opcode ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpEnd {
+    /// Well.
+    Success,
+    /// It was refused before it had changed anything (`OpPrereqError`, `HooksAbort`).
+    Refused,
+    /// It failed under way.
+    Failed,
 }
 
 /// Why a job did not succeed.
@@ -133,8 +164,8 @@ mod tests {
                 .into(),
             has_process: true,
         };
-        assert!(job.touches("i1") && job.does("GROUP_VERIFY_DISKS(u)"));
-        for other in ["i", "i11", "u", "", "INSTANCE_MIGRATE(i1)"] {
+        assert!(job.touches("i1") && job.touches("i1.example.com") && job.does("GROUP_VERIFY_DISKS(u)"));
+        for other in ["i", "i11", "", "INSTANCE_MIGRATE(i1)"] {
             assert!(!job.touches(other), "{other}");
         }
         assert_eq!(job.to_string(), "job 7 (CLUSTER_VERIFY, INSTANCE_MIGRATE(i1), GROUP_VERIFY_DISKS(u))");

@@ -6,11 +6,11 @@ mod status;
 pub(crate) mod testing;
 mod version;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-pub use job::{GanetiError, JobFailure, JobId, PendingJob};
+pub use job::{EndedJob, GanetiError, JobFailure, JobId, OpEnd, PendingJob};
 pub use status::InstanceStatus;
 pub use version::GanetiVersion;
 
@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub nodes: Vec<Node>,
     /// The instances whose lock somebody holds, and how.
     pub locked_instances: BTreeMap<String, LockMode>,
+    /// UUIDs of the nodes whose lock somebody held alone when actions were last looked at again.
+    pub locked_nodes: BTreeSet<String>,
     /// Every job of the cluster that has not ended.
     pub pending_jobs: Vec<PendingJob>,
     /// Names of the instances that luxid described in a way that cannot be read. Nothing is done to them, and nothing
@@ -105,6 +107,8 @@ pub struct Node {
     pub vm_capable: bool,
     /// Its primary IP address.
     pub address: String,
+    /// Its UUID.
+    pub uuid: String,
 }
 
 impl Node {

@@ -26,6 +26,7 @@ pub(crate) fn node(name: &str, boot_id: Option<&str>) -> Node {
         offline: false,
         vm_capable: true,
         address: "192.0.2.1".into(),
+        uuid: format!("uuid of {name}"),
     }
 }
 

@@ -110,6 +110,12 @@ impl Agenda {
         }
     }
 
+    /// Whether something could be begun now if there were room.
+    #[must_use]
+    pub fn is_ready(&self, now: Timestamp, width: &dyn Fn(&str) -> usize) -> bool {
+        self.waiting.iter().any(|entry| self.hold(entry, now, width).is_none())
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -151,16 +157,17 @@ impl Agenda {
     }
 
     fn hold(&self, entry: &Entry, now: Timestamp, width: &dyn Fn(&str) -> usize) -> Option<Hold> {
-        if let Some((behind, until)) = self.schedule.gate(entry.turn.tier, now) {
-            return Some(Hold::Tier { behind: behind.to_owned(), until });
-        }
-        if entry.turn.not_before > now {
-            return Some(Hold::Delay { until: entry.turn.not_before });
+        if entry.action.kind.is_start() {
+            if let Some((behind, until)) = self.schedule.gate(entry.turn.tier, now) {
+                return Some(Hold::Tier { behind: behind.to_owned(), until });
+            }
+            if entry.turn.not_before > now {
+                return Some(Hold::Delay { until: entry.turn.not_before });
+            }
         }
         let mut others = self.in_flight.values();
         let is_busy = match &entry.claim {
-            Claim::Start { .. } => {
-                let Claim::Start { on } = &entry.claim else { return None };
+            Claim::Start { on } => {
                 others.filter(|other| matches!(other, Claim::Start { on: node } if node == on)).count()
                     >= width(on)
             }

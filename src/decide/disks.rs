@@ -142,7 +142,7 @@ fn step(
         note(NoteKind::StartedInThisRun)
     } else if !instance.disks_active && !although_inactive {
         note(NoteKind::DisksNotActive)
-    } else if instance.status.is_helpless() {
+    } else if instance.status.is_helpless() || snapshot.silent_secondary(instance).is_some() {
         note(NoteKind::ActivationHelpless)
     } else if let Some(job) = snapshot.job_at(name) {
         note(NoteKind::Busy(job.clone()))

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::{Instance, InstanceStatus, JobId, Snapshot};
+use crate::cluster::{EndedJob, Instance, InstanceStatus, OpEnd, Snapshot};
 use crate::memory::State;
 use crate::memory::recovery::FailedMove;
 
@@ -15,28 +15,6 @@ const MOVES: [&str; 2] = ["INSTANCE_MIGRATE", "INSTANCE_FAILOVER"];
 /// When one of these succeeds after a failed move, somebody has made sure where the instance is.
 const SETTLING: [&str; 5] =
     ["INSTANCE_MIGRATE", "INSTANCE_FAILOVER", "INSTANCE_STARTUP", "INSTANCE_SHUTDOWN", "INSTANCE_REBOOT"];
-
-/// An ended job about an instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndedJob {
-    /// Its number.
-    pub id: JobId,
-    /// The summary of its opcode about the instance, such as `INSTANCE_MIGRATE(name)`.
-    pub summary: String,
-    /// How that opcode ended.
-    pub end: End,
-}
-
-/// How an opcode ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// Well.
-    Success,
-    /// It was refused before it had changed anything (`OpPrereqError`, `HooksAbort`).
-    Refused,
-    /// It failed under way.
-    Failed,
-}
 
 /// Whether a summary is about a move of an instance; if so, of which.
 #[must_use]
@@ -60,12 +38,12 @@ pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<St
     });
     for (name, jobs) in jobs {
         let telling = jobs.iter().filter(|job| match job.end {
-            End::Success => true,
-            End::Refused => false,
-            End::Failed => moved_instance(&job.summary).is_some(),
+            OpEnd::Success => true,
+            OpEnd::Refused => false,
+            OpEnd::Failed => moved_instance(&job.summary).is_some(),
         });
         match telling.max_by_key(|job| job.id) {
-            Some(EndedJob { end: End::Failed, id, summary }) => {
+            Some(EndedJob { end: OpEnd::Failed, id, summary }) => {
                 let failed = FailedMove { job: *id, summary: summary.clone() };
                 moves.insert(name.clone(), failed);
             }
@@ -90,9 +68,10 @@ pub fn may_run_on(instance: &Instance, snapshot: &Snapshot) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::JobId;
     use crate::cluster::testing::{instance, node, snapshot};
 
-    fn job(id: u64, kind: &str, end: End) -> EndedJob {
+    fn job(id: u64, kind: &str, end: OpEnd) -> EndedJob {
         EndedJob { id: JobId(id), summary: format!("{kind}(i)"), end }
     }
 
@@ -104,17 +83,17 @@ mod tests {
 
     #[test]
     fn the_last_word_about_where_an_instance_is_counts() {
-        let failed = job(5, "INSTANCE_MIGRATE", End::Failed);
+        let failed = job(5, "INSTANCE_MIGRATE", OpEnd::Failed);
         for (jobs, expected) in [
             (vec![], None),
             (vec![failed.clone()], Some(5)),
-            (vec![failed.clone(), job(3, "INSTANCE_STARTUP", End::Success)], Some(5)),
-            (vec![failed.clone(), job(7, "INSTANCE_STARTUP", End::Failed)], Some(5)),
-            (vec![failed.clone(), job(7, "INSTANCE_STARTUP", End::Success)], None),
-            (vec![failed.clone(), job(7, "INSTANCE_MIGRATE", End::Success)], None),
-            (vec![failed.clone(), job(7, "INSTANCE_FAILOVER", End::Refused)], Some(5)),
-            (vec![job(5, "INSTANCE_FAILOVER", End::Refused)], None),
-            (vec![failed.clone(), job(7, "INSTANCE_FAILOVER", End::Failed)], Some(7)),
+            (vec![failed.clone(), job(3, "INSTANCE_STARTUP", OpEnd::Success)], Some(5)),
+            (vec![failed.clone(), job(7, "INSTANCE_STARTUP", OpEnd::Failed)], Some(5)),
+            (vec![failed.clone(), job(7, "INSTANCE_STARTUP", OpEnd::Success)], None),
+            (vec![failed.clone(), job(7, "INSTANCE_MIGRATE", OpEnd::Success)], None),
+            (vec![failed.clone(), job(7, "INSTANCE_FAILOVER", OpEnd::Refused)], Some(5)),
+            (vec![job(5, "INSTANCE_FAILOVER", OpEnd::Refused)], None),
+            (vec![failed.clone(), job(7, "INSTANCE_FAILOVER", OpEnd::Failed)], Some(7)),
         ] {
             assert_eq!(suspected(&jobs, &mut State::default()), expected, "{jobs:?}");
         }
@@ -123,11 +102,11 @@ mod tests {
     #[test]
     fn the_doubt_outlives_the_job_and_ends_with_a_newer_one_or_when_the_instance_is_seen() {
         let mut state = State::default();
-        assert_eq!(suspected(&[job(5, "INSTANCE_MIGRATE", End::Failed)], &mut state), Some(5));
+        assert_eq!(suspected(&[job(5, "INSTANCE_MIGRATE", OpEnd::Failed)], &mut state), Some(5));
         assert_eq!(suspected(&[], &mut state), Some(5));
-        assert_eq!(suspected(&[job(4, "INSTANCE_REBOOT", End::Success)], &mut state), Some(5));
-        assert_eq!(suspected(&[job(9, "INSTANCE_SHUTDOWN", End::Success)], &mut state), None);
-        assert_eq!(suspected(&[job(12, "INSTANCE_MIGRATE", End::Failed)], &mut state), Some(12));
+        assert_eq!(suspected(&[job(4, "INSTANCE_REBOOT", OpEnd::Success)], &mut state), Some(5));
+        assert_eq!(suspected(&[job(9, "INSTANCE_SHUTDOWN", OpEnd::Success)], &mut state), None);
+        assert_eq!(suspected(&[job(12, "INSTANCE_MIGRATE", OpEnd::Failed)], &mut state), Some(12));
         remember_moves(&mut state, &snapshot([instance("i", "running")], []), &BTreeMap::new());
         assert_eq!(state.recovery.failed_moves, BTreeMap::new());
     }

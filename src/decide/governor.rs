@@ -59,7 +59,7 @@ impl fmt::Display for Change {
         let Self { node, before, after, slowness, load } = self;
         write!(
             formatter,
-            "Node '{node}' is given {after} starts at once after {before}: they take {slowness:.1} times as long as its first ones"
+            "Node '{node}' is given {after} starts at once instead of {before}: they take {slowness:.1} times as long as its first ones"
         )?;
         match load {
             Some(load) => {
@@ -100,9 +100,11 @@ impl Governor {
         matches!((self.load_limit, load), (Some(limit), Some(load)) if load.busy >= limit)
     }
 
-    /// The load of a node was read, or could not be.
+    /// The load of a node was read, or could not be: then the last one counts, because a node that is too busy to tell is
+    /// busy enough.
     pub fn load_seen(&mut self, node: &str, load: Option<Load>) {
-        self.pace(node).load = load;
+        let pace = self.pace(node);
+        pace.load = load.or(pace.load);
     }
 
     /// A start on the node took so many seconds.

@@ -4,6 +4,8 @@
 
 use std::collections::HashSet;
 
+use super::blame::Blame;
+use super::budget::Blamed;
 use super::policy::Policies;
 use super::tags::Consent;
 use super::{Action, ActionKind, Note, NoteKind, Outcome, Step, budget, elsewhere};
@@ -22,7 +24,8 @@ pub fn drop_stale_records(snapshot: &Snapshot, state: &mut State, now: Timestamp
     let exists = |name: &str| !snapshot.unreadable_instances.is_empty() || names.contains(name);
     let stale: Vec<String> = state
         .instances()
-        .filter(|(name, started)| !exists(name) || *started < now - RETRY_EXPIRATION)
+        // One that far in the future was written by a clock that was wrong, and would stay for as long.
+        .filter(|(name, started)| !exists(name) || (started - now).abs() > RETRY_EXPIRATION)
         .map(|(name, _)| name.to_owned())
         .collect();
     for instance in &stale {
@@ -122,18 +125,22 @@ pub fn remember_note(state: &mut State, note: &Note, now: Timestamp) {
 /// see whether the instance stays up. An action that surely never became a job counts as nothing.
 pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
     let name = &action.instance;
+    let is_degraded = action.kind == ActionKind::StartDegraded;
     match (&action.kind, outcome) {
-        (
-            ActionKind::Restart { .. } | ActionKind::StartDegraded,
-            Outcome::Succeeded | Outcome::Unknown(_),
-        ) => {
-            state.recovery.blocked.remove(name);
-            state.record_restart_attempt(name, now);
-            if (&action.kind, outcome) == (&ActionKind::StartDegraded, &Outcome::Succeeded) {
+        (kind, Outcome::Succeeded | Outcome::Unknown(_)) if kind.is_start() => {
+            if *outcome == Outcome::Succeeded {
+                state.recovery.blocked.remove(name);
+                state.record_restart_attempt(name, now);
+            } else {
+                // luxid was lost; that says nothing about the instance.
+                let blamed = Blamed { what: Blame::Master, cause: String::new() };
+                budget::remember_failure(state, name, &blamed, now);
+            }
+            if is_degraded {
                 state.recovery.degraded.insert(name.clone(), now);
             }
         }
-        (ActionKind::Restart { .. } | ActionKind::StartDegraded, Outcome::Failed { blamed, .. }) => {
+        (kind, Outcome::Failed { blamed, .. }) if kind.is_start() => {
             budget::remember_failure(state, name, blamed, now);
         }
         (ActionKind::CleanUp, Outcome::Succeeded) => {
@@ -144,7 +151,8 @@ pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, n
         (ActionKind::CleanUp, Outcome::Failed { .. } | Outcome::Unknown(_)) => {
             state.record_clean_up_attempt(name, now);
         }
-        (ActionKind::ActivateDisks { .. }, _) | (_, Outcome::NotSubmitted(_) | Outcome::LeftAlone(_)) => {}
+        // Activations are the boot-id pass's. What never became a job counts as nothing.
+        _ => {}
     }
 }
 
@@ -154,8 +162,6 @@ mod tests {
     use crate::cluster::AdminState;
     use crate::cluster::testing::{instance, pending_job, snapshot};
     use crate::cluster::{JobFailure, JobId, LockMode};
-    use crate::decide::blame::Blame;
-    use crate::decide::budget::Blamed;
 
     fn state_with(name: &str, attempts: u64) -> State {
         let mut state = State::default();
@@ -229,12 +235,12 @@ mod tests {
     }
 
     #[test]
-    fn a_try_counts_when_there_was_a_job_and_only_then() {
+    fn a_try_counts_when_a_job_tells_how_it_ended_and_only_then() {
         let restart = Action { instance: "i".into(), kind: ActionKind::Restart { attempt: 1 } };
         for (outcome, counted) in [
             (Outcome::Succeeded, 1),
             (failed(), 1),
-            (Outcome::Unknown("connection lost".into()), 1),
+            (Outcome::Unknown("connection lost".into()), 0),
             (Outcome::NotSubmitted("queue full".into()), 0),
         ] {
             let mut state = State::default();

@@ -107,10 +107,9 @@ impl Note {
             NoteKind::StartedInThisRun => {
                 (Debug, format!("Skipping disk activation for instance '{name}' as it was already started"))
             }
-            NoteKind::ActivationHelpless => (
-                Info,
-                format!("Skipping disk activation for instance '{name}' until its primary node is back"),
-            ),
+            NoteKind::ActivationHelpless => {
+                (Info, format!("Skipping disk activation for instance '{name}' until all its nodes answer"))
+            }
             NoteKind::ActivationDelayed { failures, wait } => (
                 Warning,
                 format!(
@@ -151,8 +150,8 @@ impl Note {
             NoteKind::Blocked { by, failures, wait } => (
                 Warning,
                 format!(
-                    "Not starting instance '{name}' for another {}: {by} failed it ({failures} in a row); no try is used \
-                     up, 'ganeti-watcher retry {name}' does not wait",
+                    "Not starting instance '{name}' for another {}: its last starts failed because of {by} ({failures} in a row), \
+                     which costs no try; 'ganeti-watcher retry {name}' does not wait",
                     minutes(*wait)
                 ),
             ),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Action, ActionKind};
+use super::{Action, ActionKind, elsewhere};
 use crate::cluster::{AdminState, Instance, InstanceStatus, LockMode, PendingJob, Snapshot};
 
 /// Why an action is not wanted any more.
@@ -18,6 +18,10 @@ pub enum Changed {
     DisksNotActive,
     /// Somebody holds its lock now.
     Locked,
+    /// Somebody holds the lock of its node of that name.
+    NodeLocked(String),
+    /// Its storage would let it run on one of these nodes too, and they do not answer.
+    MayRunOn(Vec<String>),
     /// A job is about it now.
     Busy(PendingJob),
     /// Its secondary node, of that name, does not answer any more.
@@ -44,12 +48,20 @@ impl fmt::Display for Changed {
             Self::AdminState => formatter.write_str("it was shut down meanwhile"),
             Self::DisksNotActive => formatter.write_str("its disks are not active any more"),
             Self::Locked => formatter.write_str("it is locked now"),
+            Self::NodeLocked(node) => {
+                write!(formatter, "its node '{node}' is locked, a later run tries again")
+            }
+            Self::MayRunOn(nodes) => {
+                write!(formatter, "it may run on {}, which does not answer any more", nodes.join(", "))
+            }
             Self::Busy(job) => write!(formatter, "{job} is at it"),
             Self::SecondarySilent(node) => {
                 write!(formatter, "its secondary node '{node}' does not answer any more")
             }
             Self::Tags => formatter.write_str("its tags were changed, they count from the next run on"),
-            Self::SecondaryAnswers => formatter.write_str("its secondary node answers again"),
+            Self::SecondaryAnswers => {
+                formatter.write_str("its secondary node answers again, or is marked offline")
+            }
         }
     }
 }
@@ -72,7 +84,9 @@ pub fn change(action: &Action, now: &Snapshot) -> Option<Changed> {
         {
             Some(status())
         }
-        ActionKind::Restart { .. } => is_unwanted(instance).or_else(|| secondary_silent(instance, now)),
+        ActionKind::Restart { .. } => is_unwanted(instance)
+            .or_else(|| secondary_silent(instance, now))
+            .or_else(|| may_run_elsewhere(instance, now)),
         // A secondary that answers again is no reason to do without it.
         ActionKind::StartDegraded if now.silent_secondary(instance).is_none() => {
             Some(Changed::SecondaryAnswers)
@@ -81,14 +95,32 @@ pub fn change(action: &Action, now: &Snapshot) -> Option<Changed> {
         ActionKind::CleanUp if now.locked_instances.contains_key(&instance.name) => Some(Changed::Locked),
         ActionKind::CleanUp => (!instance.needs_clean_up()).then(status),
         ActionKind::ActivateDisks { .. } if instance.status.is_helpless() => Some(status()),
+        ActionKind::ActivateDisks { .. } if now.silent_secondary(instance).is_some() => {
+            secondary_silent(instance, now)
+        }
+        ActionKind::ActivateDisks { .. } if locked_node(instance, now).is_some() => {
+            locked_node(instance, now)
+        }
         ActionKind::ActivateDisks { .. } if instance.disks_active => None,
         ActionKind::ActivateDisks { although_inactive: true } => is_unwanted(instance),
         ActionKind::ActivateDisks { although_inactive: false } => Some(Changed::DisksNotActive),
     }
 }
 
+/// An activation would wait for the node's lock, for hours if need be, and the run for it.
+fn locked_node(instance: &Instance, now: &Snapshot) -> Option<Changed> {
+    let mut names = instance.secondaries.iter().chain([&instance.primary]);
+    let is_locked = |name: &&String| now.node(name).is_some_and(|node| now.locked_nodes.contains(&node.uuid));
+    names.find(is_locked).map(|name| Changed::NodeLocked(name.clone()))
+}
+
 fn secondary_silent(instance: &Instance, now: &Snapshot) -> Option<Changed> {
     now.silent_secondary(instance).map(|node| Changed::SecondarySilent(node.name.clone()))
+}
+
+fn may_run_elsewhere(instance: &Instance, now: &Snapshot) -> Option<Changed> {
+    let nodes = elsewhere::may_run_on(instance, now);
+    (!nodes.is_empty()).then_some(Changed::MayRunOn(nodes))
 }
 
 fn is_unwanted(instance: &Instance) -> Option<Changed> {

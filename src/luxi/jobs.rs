@@ -67,6 +67,10 @@ pub async fn submit(
     for opcode in opcodes {
         found.push(find_by_reason(client, opcode, epoch_ns).await.map_err(SubmitError::Unknown)?);
     }
+    // One that luxid is only slow with may still come, and would then be there twice.
+    if found.iter().any(Option::is_none) && !error.is_connection_loss() {
+        return Err(SubmitError::Unknown(error));
+    }
     let missing: Vec<Value> = encoded
         .into_iter()
         .zip(&found)

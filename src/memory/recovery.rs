@@ -56,6 +56,9 @@ pub struct Recovery {
     /// Starts that wait because something other than the instance failed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub blocked: BTreeMap<String, Blocked>,
+    /// When this was last brought up to date; kept while some time in it matters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Timestamp>,
     /// Since when nodes do not answer.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub silent: BTreeMap<String, Timestamp>,
@@ -73,7 +76,26 @@ pub struct Recovery {
     pub other: Map<String, Value>,
 }
 
+/// Times since when something was so mean nothing after a longer gap: nobody has seen what was between, another master may
+/// have been at work, or the clock was set.
+const LONGEST_GAP: f64 = 900.0;
+
 impl Recovery {
+    /// Forgets since when things were so when they were not seen for a while, and notes that they are seen now.
+    pub fn see(&mut self, now: Timestamp) {
+        if !self.seen.is_some_and(|seen| (0.0..=LONGEST_GAP).contains(&(now - seen))) {
+            self.down.clear();
+            self.silent.clear();
+        }
+        self.seen = Some(now);
+    }
+
+    /// Keeps the time of the last look only where some time depends on it.
+    pub fn seen_until(&mut self, now: Timestamp) {
+        let matters = !self.down.is_empty() || !self.silent.is_empty();
+        self.seen = matters.then_some(now);
+    }
+
     /// Whether there is nothing to remember.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -151,6 +151,7 @@ impl State {
     pub fn reset_budget(&mut self, instance: &str) -> bool {
         let mut found = self.section_mut(INSTANCE).shift_remove(instance).is_some();
         found |= self.recovery.blocked.remove(instance).is_some();
+        found |= self.recovery.failed_moves.remove(instance).is_some();
         let failed = self.recovery.activations.get_mut(instance);
         found |= failed
             .map(|failures| *failures = Failures { failures: failures.failures.min(1), last: 0.0 })
@@ -170,7 +171,7 @@ impl State {
     #[must_use]
     pub fn instances_with_budget(&self) -> BTreeSet<String> {
         let counted = self.section(INSTANCE).into_iter().flatten().map(|(name, _)| name.clone());
-        let blocked = self.recovery.blocked.keys().cloned();
+        let blocked = self.recovery.blocked.keys().chain(self.recovery.failed_moves.keys()).cloned();
         let failed = self.recovery.activations.keys().cloned();
         let nodes = self.section(NODE).into_iter().flat_map(Map::values);
         let pending = nodes.filter_map(|node| node.get(PENDING_ACTIVATIONS)?.as_object()).flatten();

@@ -81,7 +81,7 @@ fn touch_if_same(path: &Path, content: &str) -> Option<SystemTime> {
 /// When the cluster's file cannot be opened or written.
 pub async fn merge(_armed: &Armed, cluster_file: &Path, group_files: &[PathBuf], own: Written) -> Result<()> {
     if let Written::Same(written) = own
-        && touch_if_newer(cluster_file, written)
+        && touch_if_newer(cluster_file, written, group_files)
     {
         return Ok(());
     }
@@ -108,12 +108,21 @@ pub async fn merge(_armed: &Armed, cluster_file: &Path, group_files: &[PathBuf],
     Ok(())
 }
 
-fn touch_if_newer(cluster_file: &Path, written: SystemTime) -> bool {
+/// `written` is when this group's file was written, before it was touched just now.
+fn touch_if_newer(cluster_file: &Path, written: SystemTime, group_files: &[PathBuf]) -> bool {
     let touch = || {
         let file = OpenOptions::new().write(true).open(cluster_file)?;
         let metadata = file.metadata()?;
         // An empty one was made by somebody who wanted its lock.
-        if metadata.len() == 0 || metadata.modified()? < written {
+        let merged = metadata.modified()?;
+        if metadata.len() == 0 || merged < written {
+            return Ok(false);
+        }
+        // What another group wrote and did not live to merge must not be overlooked.
+        let newer = |path: &PathBuf| {
+            path.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|at| at > merged)
+        };
+        if group_files.iter().filter(|path| newer(path)).count() > 1 {
             return Ok(false);
         }
         file.set_modified(SystemTime::now()).map(|()| true)

@@ -4,8 +4,10 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
 use super::{Context, LogWitness, Options, connect, dry_run, inspect, plan, verify};
@@ -17,13 +19,17 @@ use crate::decide::agenda::Agenda;
 use crate::decide::disks::{DiskPlan, RebootedNode, Starts};
 use crate::decide::governor::Governor;
 use crate::decide::schedule::Schedule;
-use crate::decide::{Action, Note, Outcome, Step, degraded, disks, instances};
+use crate::decide::{Action, Note, NoteKind, Outcome, Step, degraded, disks, instances};
 use crate::logging;
 use crate::luxi::client::CONNECT_TIMEOUT;
 use crate::memory::state_file::StateFile;
 use crate::memory::{State, status};
 use crate::node::ssconf;
 use crate::observe::{self, ClusterFacts};
+
+/// How often, and after how long, the state's lock is asked for again after disks were verified.
+const LOCK_ATTEMPTS: u32 = 30;
+const LOCK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the group part for the group with this UUID.
 ///
@@ -47,7 +53,13 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     };
     let stamp = clock::file_stamp(context.clock.since_epoch());
     let (file, state) = StateFile::open(armed, &state_path, &stamp)?;
-    let mut ledger = Ledger { file, state, started: BTreeSet::new(), rebooted: Vec::new() };
+    let mut ledger = Ledger {
+        file,
+        state,
+        started: BTreeSet::new(),
+        left_for_later: BTreeSet::new(),
+        rebooted: Vec::new(),
+    };
 
     let seen = look(context, &group).await;
     let (facts, mut view) =
@@ -70,8 +82,10 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
         share: slots.share(),
         governor: Governor::new(options.starts_per_node, options.load_limit),
         monitor: context.monitor,
+        unknown_loads: BTreeSet::new(),
     };
     let repaired = repair(&mut runner, &mut ledger, options, &setup.tags).await;
+    ledger.state.recovery.seen_until(context.clock.now());
     let saved = ledger.save();
     // Verifying may take long, and needs no state: other runs may go on meanwhile.
     drop(ledger);
@@ -79,7 +93,7 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
         Ok(true) if !options.no_verify_disks => {
             let mut activations = Activations::default();
             let verified = verify::run(context, &mut runner, &mut activations).await;
-            activations.remember(armed, &state_path, &stamp);
+            activations.remember(armed, &state_path, &stamp).await;
             may_go_on(verified).map(drop)
         }
         repaired => repaired.map(drop),
@@ -128,6 +142,8 @@ struct Ledger {
     state: State,
     /// Instances that were started in this run.
     started: BTreeSet<String>,
+    /// Instances whose turn did not come.
+    left_for_later: BTreeSet<String>,
     /// What the boot-id pass is still waiting for.
     rebooted: Vec<RebootedNode>,
 }
@@ -141,6 +157,9 @@ impl Ledger {
 impl Witness for Ledger {
     fn noted(&mut self, note: &Note, now: Timestamp) {
         instances::remember_note(&mut self.state, note, now);
+        if let NoteKind::LeftForLater(_) = note.kind {
+            self.left_for_later.insert(note.instance.clone());
+        }
         LogWitness.noted(note, now);
     }
 
@@ -159,8 +178,11 @@ impl Witness for Ledger {
         if action.kind.is_start() && *outcome == Outcome::Succeeded {
             self.started.insert(action.instance.clone());
         }
-        // At once, so that a run that is killed has not forgotten what it did. A full disk is no reason to leave the
-        // other instances down; the save at the end of the pass reports it.
+    }
+
+    /// So that a run that is killed has not forgotten what it did. A full disk is no reason to leave the other instances
+    /// down; the save at the end of the pass reports it.
+    fn checkpoint(&mut self) {
         if let Err(error) = self.file.save_change(&self.state) {
             debug!("{error:#}, going on");
         }
@@ -189,11 +211,19 @@ impl Witness for Activations {
 
 impl Activations {
     /// The state's lock was given back before disks were verified, so it is taken once more.
-    fn remember(self, armed: &Armed, path: &Path, stamp: &str) {
-        if self.0.iter().all(|(_, outcome, _)| *outcome == Outcome::Succeeded) {
+    async fn remember(self, armed: &Armed, path: &Path, stamp: &str) {
+        if self.0.is_empty() {
             return;
         }
-        let remembered = StateFile::open(armed, path, stamp).and_then(|(mut file, mut state)| {
+        let mut opened = StateFile::open(armed, path, stamp);
+        for _ in 0..LOCK_ATTEMPTS {
+            if opened.is_ok() {
+                break;
+            }
+            sleep(LOCK_INTERVAL).await;
+            opened = StateFile::open(armed, path, stamp);
+        }
+        let remembered = opened.and_then(|(mut file, mut state)| {
             for (action, outcome, now) in &self.0 {
                 disks::remember_activation(&mut state, action, outcome, *now);
             }
@@ -228,7 +258,7 @@ async fn repair<'a, 'c: 'a>(
 
     activate_after_starts(runner, ledger, plan.starts).await?;
     if !plan.to_inspect.is_empty() {
-        let whole = inspect::whole_mirrors(runner, &plan.to_inspect).await?;
+        let whole = inspect::whole_mirrors(runner, &plan.to_inspect).await;
         whole.iter().for_each(|name| info!("The mirror of instance '{name}' is whole again"));
         let now = runner.clock.now();
         let notes = degraded::inspected(&mut ledger.state, &plan.to_inspect, &whole);
@@ -248,7 +278,7 @@ async fn activate_after_starts<'a, 'c: 'a>(
     }
     runner.view.renew().await?;
     let now = runner.clock.now();
-    let starts = Starts { succeeded: ledger.started.clone(), planned: BTreeSet::new() };
+    let starts = Starts { succeeded: ledger.started.clone(), planned: ledger.left_for_later.clone() };
     let DiskPlan { steps, rebooted, .. } = disks::plan(&runner.view.snapshot, &ledger.state, &starts, now);
     ledger.rebooted = rebooted;
     disks::remember(&mut ledger.state, &ledger.rebooted);

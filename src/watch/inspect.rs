@@ -1,33 +1,48 @@
 //! Looks whether the mirrors of instances that were started without them are whole again, by asking Ganeti.
 
-use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use anyhow::anyhow;
+use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::timeout;
+use tracing::{debug, warn};
 
-use crate::act::{Runner, Stopped};
+use crate::act::Runner;
 use crate::luxi::jobs;
 use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
 
-/// The instances of these whose mirror is whole on both sides.
-///
-/// # Errors
-/// See [`Stopped`].
+/// It needs the instances' locks, and an administrator who repairs the mirror holds those for long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The instances of these whose mirror is whole on both sides; none when that cannot be learnt now, which is a warning.
 pub(super) async fn whole_mirrors<'a, 'c: 'a>(
     runner: &mut Runner<'a, 'c>,
     instances: &[String],
-) -> Result<Vec<String>, Stopped> {
-    let failed = |problem: &dyn std::fmt::Display| {
-        Stopped::Failed(anyhow!("cannot look at the mirrors of {}: {problem}", instances.join(", ")))
-    };
+) -> Vec<String> {
     let opcode = OpCode::InstanceQueryData { instances: instances.to_vec() };
-    let job = runner.submit(&opcode).await?.map_err(|error| failed(&error))?;
-    let results = runner.wait(job).await?.map_err(|failure| failed(&format!("job {job}: {failure}")))?;
+    if runner.view.snapshot.pending_jobs.iter().any(|job| job.does(&opcode.summary())) {
+        debug!("An earlier look at the mirrors has not ended");
+        return Vec::new();
+    }
+    let looked = match timeout(PATIENCE, look(runner, &opcode)).await {
+        Ok(looked) => looked,
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    };
+    looked.unwrap_or_else(|problem| {
+        warn!("Cannot look at the mirrors of {}: {problem}", instances.join(", "));
+        Vec::new()
+    })
+}
+
+async fn look<'a, 'c: 'a>(runner: &mut Runner<'a, 'c>, opcode: &OpCode) -> Result<Vec<String>, String> {
+    let job =
+        runner.submit(opcode).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let result = runner.wait(job).await.map_err(|error| error.to_string())?;
+    let results = result.map_err(|failure| format!("job {job}: {failure}"))?;
     jobs::archive(&mut runner.view.client, runner.armed, job).await;
-    let result = results.into_iter().next().unwrap_or_default();
-    whole(&result).map_err(|problem| failed(&format!("job {job}: {problem}")))
+    whole(&results.into_iter().next().unwrap_or_default()).map_err(|problem| format!("job {job}: {problem}"))
 }
 
 /// Reads `{instance: {"disks": [{"pstatus": [path, major, minor, percent, time, is_degraded, ldisk_status], …}]}}`

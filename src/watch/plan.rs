@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Options;
 use crate::act::View;
-use crate::cluster::{InstanceStatus, Snapshot, Timestamp};
+use crate::cluster::{EndedJob, Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::decide::disks::{self, DiskPlan, Starts};
-use crate::decide::elsewhere::{self, EndedJob};
 use crate::decide::instances::{self, Outlook};
 use crate::decide::policy::Policies;
 use crate::decide::report::{LogLine, silent_secondaries};
 use crate::decide::schedule::{self, Schedule};
-use crate::decide::{Action, Note, Step, budget, degraded};
+use crate::decide::{Action, Note, Step, budget, degraded, elsewhere};
 use crate::luxi::{Client, LuxiError};
 use crate::memory::State;
 use crate::observe;
@@ -29,7 +28,7 @@ pub(super) struct Plan {
     pub(super) schedule: Schedule,
     /// What the boot-id pass knows of the disks.
     pub(super) disks: DiskPlan,
-    /// The instances that are started; what is to be done with their disks depends on that.
+    /// The instances that are started or cleaned up; what is to be done with their disks depends on that.
     pub(super) starts: BTreeSet<String>,
     /// Instances that run without their mirror as far as is known, and that Ganeti can tell about.
     pub(super) to_inspect: Vec<String>,
@@ -60,6 +59,7 @@ pub(super) async fn make(
     let (policies, problems) = Policies::read(snapshot, cluster_tags, now);
     lines.extend(problems);
 
+    state.recovery.see(now);
     elsewhere::remember_moves(state, snapshot, &moves);
     degraded::remember_silent(state, snapshot, now);
     schedule::remember_down(state, snapshot, &policies, now);
@@ -68,11 +68,12 @@ pub(super) async fn make(
         |name| LogLine::debug(format!("Instance {name} need not wait any more: what failed it has changed"));
     lines.extend(budget::forgive(state, snapshot).into_iter().map(forgiven));
 
+    state.recovery.seen_until(now);
     let mirrors = degraded::review(state, snapshot);
     let steps = instances::plan(&Outlook { snapshot, state, policies: &policies, now });
     let steps = degraded::allow(steps, state, &policies, options.start_degraded, now);
     lines.extend(silent_secondaries(&steps));
-    let starts: BTreeSet<String> = steps.iter().filter_map(started).collect();
+    let starts: BTreeSet<String> = steps.iter().filter_map(acted_on).collect();
     let mut disks =
         disks::plan(snapshot, state, &Starts { planned: starts.clone(), ..Starts::default() }, now);
     let (mut notes, mut actions) = (Vec::new(), Vec::new());
@@ -86,10 +87,10 @@ pub(super) async fn make(
     Ok(Plan { lines, notes, actions, schedule, disks, starts, to_inspect: mirrors.to_inspect })
 }
 
-fn started(step: &Step) -> Option<String> {
+fn acted_on(step: &Step) -> Option<String> {
     match step {
-        Step::Act(action) if action.kind.is_start() => Some(action.instance.clone()),
-        Step::Act(_) | Step::Note(_) => None,
+        Step::Act(action) => Some(action.instance.clone()),
+        Step::Note(_) => None,
     }
 }
 
@@ -98,12 +99,13 @@ async fn moves_of_down_instances(
     client: &mut Client<'_>,
     snapshot: &Snapshot,
 ) -> Result<BTreeMap<String, Vec<EndedJob>>, LuxiError> {
-    let is_down = |name: &str| {
-        snapshot.instance(name).is_some_and(|instance| instance.status == InstanceStatus::ErrorDown)
-    };
-    if !snapshot.instances.iter().any(|instance| instance.status == InstanceStatus::ErrorDown) {
+    // One whose node is away is asked about too: its jobs may be archived when that is back.
+    let may_be_down =
+        |instance: &Instance| instance.status == InstanceStatus::ErrorDown || instance.status.is_helpless();
+    if !snapshot.instances.iter().any(may_be_down) {
         return Ok(BTreeMap::new());
     }
+    let is_down = |name: &str| snapshot.instance(name).is_some_and(may_be_down);
     let failed = observe::failed_jobs(client).await?;
     let moved = failed.iter().filter_map(|job| elsewhere::moved_instance(&job.summary));
     let suspects: BTreeSet<String> = moved.filter(|name| is_down(name)).map(str::to_owned).collect();
