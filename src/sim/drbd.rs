@@ -129,8 +129,14 @@ impl Drbd {
     }
 
     /// Draws the consequences of what happened, at `now`: who misses writes, who splits, who resynchronises and for
-    /// how long (`resync`). `writer` is the node on which the disk is written to.
-    pub fn settle(&mut self, linked: bool, writer: Option<&str>, now: Duration, resync: Duration) {
+    /// how long (`resync`, which is drawn only then). `writer` is the node on which the disk is written to.
+    pub fn settle(
+        &mut self,
+        linked: bool,
+        writer: Option<&str>,
+        now: Duration,
+        resync: impl FnOnce() -> Duration,
+    ) {
         if self.is_connected(linked) && self.sides.iter().all(|side| side.behind) {
             // Both sides have writes that the other has not: a split brain, which no activation mends.
             self.sides.iter_mut().for_each(|side| side.stand_alone = true);
@@ -143,7 +149,7 @@ impl Drbd {
             return;
         }
         match self.resync_until {
-            None if self.sides.iter().any(|side| side.behind) => self.resync_until = Some(now + resync),
+            None if self.sides.iter().any(|side| side.behind) => self.resync_until = Some(now + resync()),
             Some(until) if until <= now => {
                 self.resync_until = None;
                 self.sides.iter_mut().for_each(|side| side.behind = false);
@@ -171,35 +177,35 @@ mod tests {
     fn a_reboot_of_the_secondary_breaks_the_link_until_its_side_is_assembled() {
         let mut device = device();
         device.detach("n2");
-        device.settle(true, Some("n1"), Duration::ZERO, RESYNC);
+        device.settle(true, Some("n1"), Duration::ZERO, || RESYNC);
         assert_eq!(shown(&device, true), [Connection::WfConnection, Connection::Unconfigured]);
         assert!(device.sides[1].needs_activation() && !device.sides[0].needs_activation());
         device.assemble("n2");
-        device.settle(true, Some("n1"), Duration::from_secs(1), RESYNC);
+        device.settle(true, Some("n1"), Duration::from_secs(1), || RESYNC);
         assert_eq!(shown(&device, true), [Connection::SyncSource, Connection::SyncTarget]);
-        device.settle(true, Some("n1"), Duration::from_secs(61), RESYNC);
+        device.settle(true, Some("n1"), Duration::from_secs(61), || RESYNC);
         assert_eq!(shown(&device, true), [Connection::Connected; 2]);
     }
 
     #[test]
     fn a_cut_link_mends_itself_with_a_resync() {
         let mut device = device();
-        device.settle(false, Some("n1"), Duration::ZERO, RESYNC);
+        device.settle(false, Some("n1"), Duration::ZERO, || RESYNC);
         assert_eq!(shown(&device, false), [Connection::WfConnection; 2]);
-        device.settle(true, Some("n1"), Duration::from_secs(5), RESYNC);
+        device.settle(true, Some("n1"), Duration::from_secs(5), || RESYNC);
         assert_eq!(shown(&device, true)[1], Connection::SyncTarget);
-        device.settle(false, Some("n1"), Duration::from_secs(6), RESYNC);
-        device.settle(true, Some("n1"), Duration::from_secs(100), RESYNC);
+        device.settle(false, Some("n1"), Duration::from_secs(6), || RESYNC);
+        device.settle(true, Some("n1"), Duration::from_secs(100), || RESYNC);
         assert_eq!(device.resync_until, Some(Duration::from_secs(160)), "it begins anew");
     }
 
     #[test]
     fn writes_on_both_sides_are_a_split_brain_that_activation_does_not_mend() {
         let mut device = device();
-        device.settle(false, Some("n1"), Duration::ZERO, RESYNC);
-        device.settle(false, Some("n2"), Duration::ZERO, RESYNC);
+        device.settle(false, Some("n1"), Duration::ZERO, || RESYNC);
+        device.settle(false, Some("n2"), Duration::ZERO, || RESYNC);
         for _ in 0..2 {
-            device.settle(true, Some("n2"), Duration::ZERO, RESYNC);
+            device.settle(true, Some("n2"), Duration::ZERO, || RESYNC);
             assert_eq!(shown(&device, true), [Connection::StandAlone; 2]);
             device.assemble("n1");
             device.assemble("n2");

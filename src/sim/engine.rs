@@ -24,6 +24,10 @@ pub struct Engine {
     /// Where the master keeps the pause file, when it has one.
     pub pause_file: Option<PathBuf>,
     pub(super) jobs: BTreeMap<u64, Job>,
+    /// The jobs that have no process yet.
+    pub(super) queued: BTreeSet<u64>,
+    /// The jobs that have one.
+    pub(super) at_work: BTreeSet<u64>,
     pub(super) locks: Locks,
     pub(super) epoch: Duration,
     pub(super) now: Duration,
@@ -71,6 +75,8 @@ impl Engine {
             faults: Faults::default(),
             pause_file: None,
             jobs: BTreeMap::new(),
+            queued: BTreeSet::new(),
+            at_work: BTreeSet::new(),
             locks: Locks::default(),
             epoch,
             now: Duration::ZERO,
@@ -170,7 +176,7 @@ impl Engine {
     #[must_use]
     pub fn busy_nodes(&self) -> BTreeMap<&str, BTreeSet<&str>> {
         let mut busy: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for job in self.jobs.values().filter(|job| !matches!(job.phase, Phase::Queued | Phase::Ended)) {
+        for job in self.at_work.iter().filter_map(|id| self.jobs.get(id)) {
             let Some(op) = job.present().and_then(|present| job.ops.get(present)) else { continue };
             let instance = op.opcode.work.instance().and_then(|name| self.model.instance(name));
             if let Some(instance) = instance {

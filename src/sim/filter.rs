@@ -99,6 +99,30 @@ impl Filter {
         })
     }
 
+    /// The names that it asks for, when it asks for nothing else; none of them when it lets everything pass.
+    ///
+    /// Source: `Query/Filter.hs: requestedNames`.
+    #[must_use]
+    pub fn requested_names(&self) -> Option<Vec<&str>> {
+        match self {
+            Self::All => Some(Vec::new()),
+            Self::Or(filters) => {
+                let names = filters.iter().map(Self::requested_names).collect::<Option<Vec<_>>>()?;
+                Some(names.concat())
+            }
+            Self::Compare(field, Comparison::Equal, Value::String(name)) if field == "name" => {
+                Some(vec![name])
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether it looks at that field.
+    #[must_use]
+    pub fn mentions(&self, wanted: &str) -> bool {
+        self.check(&|field| field != wanted).is_err()
+    }
+
     /// Checks that every field is known to `knows`.
     ///
     /// # Errors
@@ -156,7 +180,9 @@ fn is_true(value: &Value) -> bool {
 
 fn compares(field: &str, value: &Value, comparison: Comparison, wanted: &Value) -> bool {
     let is_host = ["name", "pnode"].contains(&field);
-    let equal = value == wanted || (is_host && is_short_name(value, wanted));
+    let short =
+        || value.as_str().zip(wanted.as_str()).is_some_and(|(name, short)| is_short_name(name, short));
+    let equal = value == wanted || (is_host && short());
     let ordering = match (value, wanted) {
         (Value::String(value), Value::String(wanted)) => Some(value.cmp(wanted)),
         _ => value.as_f64().zip(wanted.as_f64()).map(|(value, wanted)| value.total_cmp(&wanted)),
@@ -171,11 +197,9 @@ fn compares(field: &str, value: &Value, comparison: Comparison, wanted: &Value) 
     }
 }
 
-fn is_short_name(value: &Value, wanted: &Value) -> bool {
-    match (value.as_str(), wanted.as_str()) {
-        (Some(name), Some(wanted)) => name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('.')),
-        _ => false,
-    }
+/// Whether the second is the first without its domain, or part of it.
+pub(super) fn is_short_name(name: &str, short: &str) -> bool {
+    name.strip_prefix(short).is_some_and(|rest| rest.starts_with('.'))
 }
 
 impl Pattern {

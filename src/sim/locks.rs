@@ -44,6 +44,8 @@ pub struct Row {
 #[derive(Debug, Clone, Default)]
 pub struct Locks {
     held: BTreeMap<String, Vec<(u64, Mode)>>,
+    /// The names of the locks that each owner holds.
+    names: BTreeMap<u64, Vec<String>>,
     wanted: BTreeMap<u64, Request>,
 }
 
@@ -60,6 +62,7 @@ impl Locks {
         }
         for (name, mode) in request {
             self.held.entry(name.clone()).or_default().push((owner, *mode));
+            self.names.entry(owner).or_default().push(name.clone());
         }
         self.wanted.remove(&owner);
         true
@@ -68,10 +71,13 @@ impl Locks {
     /// Gives back everything that the owner holds or wants.
     pub fn release(&mut self, owner: u64) {
         self.wanted.remove(&owner);
-        self.held.retain(|_, holders| {
+        for name in self.names.remove(&owner).unwrap_or_default() {
+            let Some(holders) = self.held.get_mut(&name) else { continue };
             holders.retain(|(holder, _)| *holder != owner);
-            !holders.is_empty()
-        });
+            if holders.is_empty() {
+                self.held.remove(&name);
+            }
+        }
     }
 
     /// Whether somebody else than `owner` holds the lock alone.

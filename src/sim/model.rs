@@ -4,11 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::drbd::{Drbd, Side};
+use super::drbd::Drbd;
 use super::names::Name;
 use super::random::Seed;
 use super::timing::Timing;
-use crate::cluster::{AdminState, GanetiVersion};
+use crate::cluster::GanetiVersion;
+
+mod instance;
+mod instances;
+mod node;
+
+pub use instance::{Disk, Habits, Instance, Live, Trouble};
+pub use instances::Instances;
+pub use node::{Link, Node, Power};
 
 /// A cluster.
 #[derive(Debug, Clone)]
@@ -38,11 +46,13 @@ pub struct Model {
     /// The nodes by name.
     pub nodes: BTreeMap<Name, Node>,
     /// The instances by name.
-    pub instances: BTreeMap<Name, Instance>,
+    pub instances: Instances,
     /// How long things take.
     pub timing: Timing,
     /// Where chance comes from.
     pub seed: Seed,
+    /// Which nodes other nodes' DRBD could reach when that was looked at last.
+    pub(super) linked: Vec<bool>,
 }
 
 /// Something that has tags, by its name.
@@ -63,195 +73,6 @@ pub struct Group {
     pub uuid: String,
     /// Its tags.
     pub tags: BTreeSet<String>,
-}
-
-/// A node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// Its name.
-    pub name: String,
-    /// Its UUID.
-    pub uuid: String,
-    /// Name of its group.
-    pub group: String,
-    /// Whether it is marked offline.
-    pub offline: bool,
-    /// Whether it can host instances.
-    pub vm_capable: bool,
-    /// Whether it is a master candidate, while it is not marked offline.
-    pub candidate: bool,
-    /// Its memory, in MiB.
-    pub memory: u64,
-    /// Whether it runs.
-    pub power: Power,
-    /// How it is reached.
-    pub link: Link,
-    /// How often it booted.
-    pub boots: u32,
-    /// Its kernel's boot id.
-    pub boot_id: String,
-}
-
-/// Whether a node runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Power {
-    /// It runs.
-    On,
-    /// It has no power.
-    Off,
-    /// It boots, and runs when the box has been running for so long.
-    Booting(Duration),
-}
-
-/// How a node is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link {
-    /// As it should be.
-    Up,
-    /// Its network is cut: it runs, and nobody knows.
-    Cut,
-    /// Its node daemon takes connections and never answers; its DRBD links are fine.
-    Silent,
-}
-
-/// An instance.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Instance {
-    /// Its name.
-    pub name: String,
-    /// Its UUID.
-    pub uuid: String,
-    /// Name of its primary node.
-    pub primary: String,
-    /// Its tags.
-    pub tags: BTreeSet<String>,
-    /// What the configuration wants of it.
-    pub admin_state: AdminState,
-    /// Whether its user, and not an administrator, set that.
-    pub set_by_user: bool,
-    /// What is really the case.
-    pub live: Live,
-    /// `kvm`, `xen-pvm`, `fake` and so on.
-    pub hypervisor: String,
-    /// The hypervisor parameter `user_shutdown`, which KVM needs to notice one.
-    pub notices_user_shutdown: bool,
-    /// Its memory, in MiB.
-    pub memory: u64,
-    /// Whether Ganeti considers its disks assembled.
-    pub disks_active: bool,
-    /// `drbd`, `plain`, `ext`, `diskless` and so on.
-    pub disk_template: String,
-    /// Its disks.
-    pub disks: Vec<Disk>,
-    /// Whether it is only planned.
-    pub forthcoming: bool,
-    /// How it misbehaves.
-    pub habits: Habits,
-}
-
-/// What an instance is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Live {
-    /// Its hypervisor does not know it.
-    Absent,
-    /// It runs on that node.
-    Running(String),
-    /// Its user stopped it; the hypervisor on that node still has its remains.
-    Stopped(String),
-}
-
-/// A disk of an instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disk {
-    /// Its UUID.
-    pub uuid: String,
-    /// The mirror, with the template `drbd`.
-    pub mirror: Option<Drbd>,
-    /// Nodes on which its logical volume is gone.
-    pub missing_on: Vec<String>,
-}
-
-/// How an instance misbehaves.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Habits {
-    /// Its starts fail.
-    pub start: Option<Trouble>,
-    /// Its activations fail.
-    pub activate: Option<Trouble>,
-    /// Its shutdowns fail.
-    pub shutdown: Option<Trouble>,
-    /// It dies so long after each start.
-    pub dies_after: Option<Duration>,
-    /// How many jobs were carried out for it; makes every one last its own time.
-    pub jobs: u32,
-}
-
-/// Something that fails.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
-    /// So many times; `None` for always.
-    pub times: Option<u32>,
-    /// Class of the error.
-    pub class: String,
-    /// Text of the error.
-    pub message: String,
-    /// Code of the error, with the class `OpPrereqError`.
-    pub code: Option<String>,
-    /// Whether the job's process dies instead, so that the result is a plain text.
-    pub kills_job: bool,
-}
-
-impl Node {
-    /// Whether its node daemon answers.
-    #[must_use]
-    pub fn answers(&self) -> bool {
-        self.power == Power::On && self.link == Link::Up
-    }
-
-    /// Whether other nodes' DRBD can reach it.
-    #[must_use]
-    pub fn is_linked(&self) -> bool {
-        self.power == Power::On && self.link != Link::Cut
-    }
-}
-
-impl Instance {
-    /// The other nodes that have its disks.
-    #[must_use]
-    pub fn secondaries(&self) -> Vec<&str> {
-        let sides = self.disks.first().and_then(|disk| disk.mirror.as_ref()).map(|mirror| &mirror.sides);
-        sides
-            .into_iter()
-            .flatten()
-            .map(|side| side.node.as_str())
-            .filter(|node| *node != self.primary)
-            .collect()
-    }
-
-    /// All its nodes, the primary first.
-    #[must_use]
-    pub fn all_nodes(&self) -> Vec<&str> {
-        let mut nodes = vec![self.primary.as_str()];
-        nodes.extend(self.secondaries());
-        nodes
-    }
-
-    /// Whether it runs, wherever.
-    #[must_use]
-    pub fn is_running(&self) -> bool {
-        matches!(self.live, Live::Running(_))
-    }
-
-    /// Takes its disks down on all its nodes.
-    pub fn detach_disks(&mut self) {
-        self.disks_active = false;
-        for disk in &mut self.disks {
-            for side in disk.mirror.iter_mut().flat_map(|mirror| &mut mirror.sides) {
-                side.attached = false;
-                side.stand_alone = false;
-            }
-        }
-    }
 }
 
 impl Model {
@@ -314,7 +135,7 @@ impl Model {
     /// Memory that is free on the node, in MiB.
     #[must_use]
     pub fn free_memory(&self, node: &Node) -> u64 {
-        let runs_here = |instance: &&Instance| instance.live == Live::Running(node.name.clone());
+        let runs_here = |instance: &&Instance| instance.runs_on(&node.name);
         let used: u64 = self.instances.values().filter(runs_here).map(|instance| instance.memory).sum();
         node.memory.saturating_sub(used)
     }
@@ -359,25 +180,27 @@ impl Model {
                 node.boot_id = self.seed.uuid(&format!("boot {} of {}", node.boots, node.name));
             }
         }
-        let linked = |nodes: &BTreeMap<Name, Node>, side: &Side| {
-            nodes.get(&Name::from(side.node.as_str())).is_some_and(Node::is_linked)
-        };
-        for instance in self.instances.values_mut() {
-            let writer = match &instance.live {
+        let linked: Vec<bool> = self.nodes.values().map(Node::is_linked).collect();
+        let all = linked != self.linked;
+        self.linked = linked;
+        let (nodes, seed, span) = (&self.nodes, self.seed, self.timing.resync);
+        self.instances.settle(now, all, |instance| {
+            let Instance { name, live, disks, .. } = instance;
+            let writer = match live {
                 Live::Running(node) => Some(node.as_str()),
                 _ => None,
             };
-            for (index, disk) in instance.disks.iter_mut().enumerate() {
+            for (index, disk) in disks.iter_mut().enumerate() {
                 if let Some(mirror) = &mut disk.mirror {
-                    let both = mirror.sides.iter().all(|side| linked(&self.nodes, side));
-                    let resync = self.seed.duration(
-                        self.timing.resync,
-                        &format!("resync of disk {index} of {}", instance.name),
-                    );
+                    let both = mirror
+                        .sides
+                        .iter()
+                        .all(|side| nodes.get(&Name::from(side.node.as_str())).is_some_and(Node::is_linked));
+                    let resync = || seed.duration(span, &format!("resync of disk {index} of {name}"));
                     mirror.settle(both, writer, now, resync);
                 }
             }
-        }
+        });
     }
 
     /// When something will happen by itself next, since the box started.
@@ -387,9 +210,7 @@ impl Model {
             Power::Booting(ready) => Some(ready),
             _ => None,
         });
-        let mirrors = self.instances.values().flat_map(|instance| &instance.disks);
-        let resyncs = mirrors.filter_map(|disk| disk.mirror.as_ref()?.resync_until);
-        boots.chain(resyncs).min()
+        boots.chain(self.instances.next_resync()).min()
     }
 }
 

@@ -7,25 +7,29 @@ use std::fmt;
 
 /// The name of a node or an instance, ordered naturally.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name(String);
+pub struct Name {
+    /// Bytes that compare as the names do: they are compared far more often than made.
+    key: Vec<u8>,
+    text: String,
+}
 
 impl Name {
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl From<&str> for Name {
     fn from(name: &str) -> Self {
-        Self(name.to_owned())
+        Self { key: key(name), text: name.to_owned() }
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
+        formatter.write_str(&self.text)
     }
 }
 
@@ -37,31 +41,35 @@ impl PartialOrd for Name {
 
 impl Ord for Name {
     fn cmp(&self, other: &Self) -> Ordering {
-        parts(&self.0).cmp(parts(&other.0)).then_with(|| self.0.cmp(&other.0))
+        self.key.cmp(&other.key).then_with(|| self.text.cmp(&other.text))
     }
 }
 
-/// Numbers come before text; both in their own order.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Part<'a> {
-    /// Without leading zeros, a longer number is a larger one.
-    Number(usize, &'a str),
-    Text(&'a str),
-}
-
-fn parts(name: &str) -> impl Iterator<Item = Part<'_>> {
-    let mut rest = name;
-    std::iter::from_fn(move || {
-        let is_number = rest.starts_with(|c: char| c.is_ascii_digit());
-        let length = rest.find(|c: char| c.is_ascii_digit() != is_number).unwrap_or(rest.len());
-        if length == 0 {
-            return None;
-        }
+/// Numbers come before text; both in their own order. The end of a name comes before both.
+fn key(name: &str) -> Vec<u8> {
+    const NUMBER: u8 = 1;
+    const TEXT: u8 = 2;
+    const END_OF_TEXT: u8 = 0;
+    let mut key = Vec::with_capacity(name.len() + 8);
+    let mut rest = name.as_bytes();
+    while let Some(first) = rest.first() {
+        let is_number = first.is_ascii_digit();
+        let length = rest.iter().position(|byte| byte.is_ascii_digit() != is_number).unwrap_or(rest.len());
         let (part, after) = rest.split_at(length);
         rest = after;
-        let digits = part.trim_start_matches('0');
-        Some(if is_number { Part::Number(digits.len(), digits) } else { Part::Text(part) })
-    })
+        if is_number {
+            // Without leading zeros, a longer number is a larger one.
+            let zeros = part.iter().position(|digit| *digit != b'0').unwrap_or(length);
+            let digits = &part[zeros..];
+            key.extend([NUMBER, u8::try_from(digits.len()).unwrap_or(u8::MAX)]);
+            key.extend(digits);
+        } else {
+            key.push(TEXT);
+            key.extend(part);
+            key.push(END_OF_TEXT);
+        }
+    }
+    key
 }
 
 #[cfg(test)]

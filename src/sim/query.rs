@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::engine::Engine;
 use super::failure::Failure;
-use super::filter::Filter;
+use super::filter::{Filter, is_short_name};
 use super::jobs::Job;
 use super::locks::Mode;
-use super::model::{Group, Instance, Live, Model, Node};
+use super::model::{Group, Instance, Model, Node};
 use super::names::Name;
 use super::{locks, status, work};
 use crate::cluster::AdminState;
@@ -98,7 +98,7 @@ pub fn asked_nodes<'a>(engine: &'a Engine, what: What, fields: &[String], filter
     if !fields.iter().any(|field| LIVE_FIELDS.contains(&field.as_str())) {
         return Vec::new();
     }
-    let rows = select(engine, what, filter);
+    let rows = select(engine, what, filter).unwrap_or_default();
     let names: BTreeSet<&str> = rows
         .iter()
         .filter_map(|row| match row {
@@ -113,7 +113,7 @@ pub fn asked_nodes<'a>(engine: &'a Engine, what: What, fields: &[String], filter
 /// The rows that pass the filter, each with the cells of these fields.
 ///
 /// # Errors
-/// When the filter names a field that does not exist.
+/// When the filter names a field that does not exist, or asks for nothing but names of which one does not.
 pub fn query(
     engine: &Engine,
     what: What,
@@ -121,7 +121,7 @@ pub fn query(
     filter: &Filter,
 ) -> Result<Vec<Vec<Cell>>, Failure> {
     filter.check(&|field| is_known(engine, what, field))?;
-    let rows = select(engine, what, filter);
+    let rows = select(engine, what, filter)?;
     let instances: Vec<&Instance> = rows
         .iter()
         .filter_map(|row| match row {
@@ -166,29 +166,66 @@ pub fn classic(engine: &Engine, what: What, names: &[String], fields: &[String])
     Ok(Value::Array(values.collect()))
 }
 
-fn select<'a>(engine: &'a Engine, what: What, filter: &Filter) -> Vec<Row<'a>> {
+/// Every object of that kind, in luxid's order.
+fn all<'a>(engine: &'a Engine, what: What) -> Box<dyn Iterator<Item = Row<'a>> + 'a> {
     let model = &engine.model;
-    let all: Vec<Row<'a>> = match what {
-        What::Instance => model.instances.values().map(Row::Instance).collect(),
-        What::Node => model.nodes.values().map(Row::Node).collect(),
-        What::Group => model.groups.iter().map(|(name, group)| Row::Group(name, group)).collect(),
-        What::Lock => engine.locks.rows().into_iter().map(Row::Lock).collect(),
-        What::Job => engine.jobs.values().filter(|job| !job.archived).map(Row::Job).collect(),
-    };
+    match what {
+        What::Instance => Box::new(model.instances.values().map(Row::Instance)),
+        What::Node => Box::new(model.nodes.values().map(Row::Node)),
+        What::Group => Box::new(model.groups.iter().map(|(name, group)| Row::Group(name, group))),
+        What::Lock => Box::new(engine.locks.rows().into_iter().map(Row::Lock)),
+        What::Job => Box::new(engine.jobs.values().filter(|job| !job.archived).map(Row::Job)),
+    }
+}
+
+/// The objects with these names, in this order.
+///
+/// Source: `Query/Query.hs: genericQuery`, `Config.hs: getItem`.
+fn named<'a>(engine: &'a Engine, what: What, names: &[&str]) -> Result<Vec<Row<'a>>, Failure> {
+    let mut rows = Vec::new();
+    for name in names {
+        let is_it = |full: &&Name| is_short_name(full.as_str(), name);
+        let (kind, row) = match what {
+            What::Instance => {
+                let all = &engine.model.instances;
+                let full = Name::from(*name);
+                let found = all.get(&full).or_else(|| all.get(all.keys().find(is_it)?));
+                ("Instance", found.map(Row::Instance))
+            }
+            What::Node => {
+                let all = &engine.model.nodes;
+                let full = Name::from(*name);
+                let found = all.get(&full).or_else(|| all.get(all.keys().find(is_it)?));
+                ("Node", found.map(Row::Node))
+            }
+            _ => {
+                let found = engine.model.groups.get_key_value(&Name::from(*name));
+                ("NodeGroup", found.map(|(name, group)| Row::Group(name, group)))
+            }
+        };
+        let unknown = || Failure::prerequisite(&format!("{kind} name {name} not found"), "unknown_entity");
+        rows.push(row.ok_or_else(unknown)?);
+    }
+    Ok(rows)
+}
+
+fn select<'a>(engine: &'a Engine, what: What, filter: &Filter) -> Result<Vec<Row<'a>>, Failure> {
+    let names = filter.requested_names().filter(|names| !names.is_empty());
+    if let (What::Instance | What::Node | What::Group, Some(names)) = (what, names) {
+        return named(engine, what, &names);
+    }
     // What the filter asks of live state is asked of everything.
-    let instances: Vec<&Instance> = match what {
-        What::Instance => model.instances.values().collect(),
-        _ => Vec::new(),
-    };
-    let asked = status::asked_nodes(model, &instances);
+    let asks = what == What::Instance && filter.mentions("status");
+    let instances: Vec<&Instance> = if asks { engine.model.instances.values().collect() } else { Vec::new() };
+    let asked = status::asked_nodes(&engine.model, &instances);
     let passes = |row: &Row<'a>| filter.passes(&|field| cell(engine, row, field, &asked).value());
-    all.into_iter().filter(passes).collect()
+    Ok(all(engine, what).filter(passes).collect())
 }
 
 fn is_known(engine: &Engine, what: What, field: &str) -> bool {
     // Every row answers alike, so any object will do; without one, nothing is looked up that could be missing.
     let none = BTreeSet::new();
-    let sample = select(engine, what, &Filter::All).into_iter().next();
+    let sample = all(engine, what).next();
     sample.is_none_or(|row| cell(engine, &row, field, &none) != Cell::Unknown)
 }
 
@@ -228,7 +265,7 @@ fn instance_cell(model: &Model, instance: &Instance, field: &str, asked: &BTreeS
         Some(node) if node.answers() => Cell::Normal(value),
         _ => Cell::NoData,
     };
-    let runs = instance.live == Live::Running(instance.primary.clone());
+    let runs = instance.runs_on(&instance.primary);
     Cell::Normal(match field {
         "name" => json!(instance.name),
         "uuid" => json!(instance.uuid),

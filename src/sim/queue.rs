@@ -2,6 +2,8 @@
 //!
 //! Source: `JQScheduler.hs`, `jqueue/__init__.py: _JobProcessor` (contract 4.8).
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::engine::{Due, Engine};
@@ -30,6 +32,7 @@ impl Engine {
         }
         let summary = opcodes.first().map(|opcode| opcode.summary.clone());
         self.jobs.insert(id, Job::new(id, opcodes, self.now));
+        self.queued.insert(id);
         if let Some(summary) = summary {
             self.fire(&Trigger::OnSubmit(summary));
         }
@@ -49,17 +52,11 @@ impl Engine {
         if !self.luxid.runs {
             return;
         }
-        let has_process = |job: &&Job| !matches!(job.phase, Phase::Queued | Phase::Ended);
-        let mut running = self.jobs.values().filter(has_process).count();
-        let mut queued: Vec<(i64, u64)> = self
-            .jobs
-            .values()
-            .filter(|job| job.phase == Phase::Queued)
-            .map(|job| (job.priority(), job.id))
-            .collect();
-        queued.sort_unstable();
-        for (_, id) in queued {
-            if running >= self.model.max_running_jobs {
+        if self.queued.is_empty() || self.at_work.len() >= self.model.max_running_jobs {
+            return;
+        }
+        for (_, id) in self.in_order(&self.queued) {
+            if self.at_work.len() >= self.model.max_running_jobs {
                 break;
             }
             match self.dependencies(id) {
@@ -74,14 +71,23 @@ impl Engine {
                 }
                 Dependencies::Met => {}
             }
-            running += 1;
             let fork = self.model.seed.duration(self.model.timing.fork, &format!("fork of job {id}"));
             self.fork_free = self.fork_free.max(self.now) + fork;
             self.schedule(self.fork_free, Due::Forked(id));
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.phase = Phase::Forking;
             }
+            self.queued.remove(&id);
+            self.at_work.insert(id);
         }
+    }
+
+    /// These jobs as luxid serves them: by priority, then by number.
+    fn in_order(&self, ids: &BTreeSet<u64>) -> Vec<(i64, u64)> {
+        let jobs = ids.iter().filter_map(|id| self.jobs.get(id));
+        let mut order: Vec<(i64, u64)> = jobs.map(|job| (job.priority(), job.id)).collect();
+        order.sort_unstable();
+        order
     }
 
     fn dependencies(&self, id: u64) -> Dependencies {
@@ -123,11 +129,7 @@ impl Engine {
 
     /// Hands out locks: by priority, then by number.
     pub(super) fn grant_locks(&mut self) {
-        let acquiring = |job: &&Job| matches!(job.phase, Phase::Acquiring(_));
-        let mut waiting: Vec<(i64, u64)> =
-            self.jobs.values().filter(acquiring).map(|job| (job.priority(), job.id)).collect();
-        waiting.sort_unstable();
-        for (_, id) in waiting {
+        for (_, id) in self.in_order(&self.at_work) {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             let Phase::Acquiring(levels) = &mut job.phase else { continue };
             while let Some(level) = levels.first()
@@ -172,9 +174,8 @@ impl Engine {
                 let more = self.jobs.get(&id).is_some_and(|job| job.present().is_some());
                 if more {
                     self.begin_locking(id);
-                } else if let Some(job) = self.jobs.get_mut(&id) {
-                    job.phase = Phase::Ended;
-                    job.ended = Some(self.now);
+                } else {
+                    self.leave(id);
                 }
             }
             Verdict::Failure(failure) => {
@@ -205,9 +206,18 @@ impl Engine {
             op.result = result.clone();
             op.end = Some(self.now);
         }
-        job.phase = Phase::Ended;
-        job.ended = Some(self.now);
+        self.leave(id);
         self.locks.release(id);
+    }
+
+    /// A job is over.
+    fn leave(&mut self, id: u64) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.phase = Phase::Ended;
+            job.ended = Some(self.now);
+        }
+        self.queued.remove(&id);
+        self.at_work.remove(&id);
     }
 
     /// Cancels a job that has not begun; whether it could be.

@@ -210,6 +210,24 @@ mod tests {
     }
 
     #[test]
+    fn filling_makes_groups_and_no_mirror_leaves_its_own() {
+        let scenario = Scenario::parse("t", "[fill]\nnodes = 7\ninstances = 30\ngroups = 3\n").unwrap();
+        let model = scenario.model;
+        let sizes = ["group1", "group2", "group3"]
+            .map(|group| model.nodes.values().filter(|node| node.group == group).count());
+        assert_eq!((model.groups.len(), sizes), (3, [3, 2, 2]));
+        for instance in model.instances.values() {
+            let groups: Vec<_> =
+                instance.all_nodes().into_iter().map(|node| model.group_of_node(node)).collect();
+            assert!(groups.len() == 2 && groups[0] == groups[1], "{}", instance.name);
+        }
+        assert_eq!(
+            problem("[fill]\nnodes = 2\ninstances = 1\ngroups = 3\n"),
+            "cluster.toml:4: groups: 2 nodes cannot be spread over 3 groups"
+        );
+    }
+
+    #[test]
     fn filling_makes_a_whole_cluster() {
         let scenario = Scenario::parse(
             "t",

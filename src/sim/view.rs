@@ -69,7 +69,7 @@ pub fn view(engine: &Engine) -> View {
         power: node.power,
         link: node.link,
         offline: node.offline,
-        running: count(&|instance| instance.live == super::model::Live::Running(node.name.clone())),
+        running: count(&|instance| instance.runs_on(&node.name)),
         wanted: count(&|i| i.primary == node.name && i.admin_state == AdminState::Up),
         doing: busy.get(node.name.as_str()).into_iter().flatten().map(|text| (*text).to_owned()).collect(),
     });

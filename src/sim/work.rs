@@ -192,7 +192,7 @@ fn start(model: &mut Model, name: &str, force: bool) -> Result<Value, Verdict> {
         let text = format!("Could not start instance '{name}': node {} does not answer", instance.primary);
         return Err(Failure::execution(&text).into());
     }
-    if instance.live == Live::Running(instance.primary.clone()) {
+    if instance.runs_on(&instance.primary) {
         return Ok(Value::Null);
     }
     if !assemble(model, name, force) {

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use super::instance::{self, Minors};
 use super::{File, Misfit, full_name};
-use crate::sim::model::{Group, Link, Model, Node, Power};
+use crate::sim::model::{Group, Instances, Link, Model, Node, Power};
 use crate::sim::names::Name;
 use crate::sim::random::Seed;
 
@@ -48,6 +48,7 @@ pub(super) struct FillSpec {
     template: String,
     #[serde(default = "instance_memory")]
     memory: u64,
+    groups: Option<Spanned<usize>>,
 }
 
 #[derive(Deserialize)]
@@ -139,9 +140,10 @@ pub(super) fn build(file: &File, domain: &str) -> Result<Model, Misfit> {
         tags: file.cluster.tags.clone(),
         groups: groups(file, seed)?,
         nodes,
-        instances: BTreeMap::new(),
+        instances: Instances::default(),
         timing: file.timing.clone(),
         seed,
+        linked: Vec::new(),
     };
     let mut minors = Minors::default();
     for spec in &file.instance {
@@ -172,11 +174,28 @@ fn groups(file: &File, seed: Seed) -> Result<BTreeMap<Name, Group>, Misfit> {
             return Err(Misfit::at(&spec.name, "name", format!("there are two groups '{name}'")));
         }
     }
+    for name in filled_groups(file)? {
+        let uuid = seed.uuid(&format!("group {name}"));
+        groups.entry(Name::from(name.as_str())).or_insert(Group { uuid, tags: BTreeSet::new() });
+    }
     if groups.is_empty() {
         let uuid = seed.uuid("group default");
         groups.insert(Name::from(DEFAULT_GROUP), Group { uuid, tags: BTreeSet::new() });
     }
     Ok(groups)
+}
+
+/// Names of the groups that the nodes of `[fill]` are spread over; none for the default group alone.
+fn filled_groups(file: &File) -> Result<Vec<String>, Misfit> {
+    let Some((fill, groups)) = file.fill.as_ref().and_then(|fill| Some((fill, fill.groups.as_ref()?))) else {
+        return Ok(Vec::new());
+    };
+    let count = *groups.get_ref();
+    if count == 0 || count > fill.nodes {
+        let problem = format!("{} nodes cannot be spread over {count} groups", fill.nodes);
+        return Err(Misfit::at(groups, "groups", problem));
+    }
+    Ok((1..=count).map(|number| format!("group{number}")).collect())
 }
 
 fn nodes(file: &File, domain: &str, seed: Seed) -> Result<BTreeMap<Name, Node>, Misfit> {
@@ -215,9 +234,12 @@ fn nodes(file: &File, domain: &str, seed: Seed) -> Result<BTreeMap<Name, Node>, 
             return Err(Misfit::at(&spec.name, "name", format!("there are two nodes '{name}'")));
         }
     }
-    for number in 1..=file.fill.as_ref().map_or(0, |fill| fill.nodes) {
+    let filled = filled_groups(file)?;
+    let count = file.fill.as_ref().map_or(0, |fill| fill.nodes);
+    for number in 1..=count {
         let name = full_name(&format!("node{number}"), domain);
-        nodes.entry(Name::from(name.as_str())).or_insert_with(|| new_node(&name, default_group));
+        let group = filled.get((number - 1) * filled.len() / count).map_or(default_group, String::as_str);
+        nodes.entry(Name::from(name.as_str())).or_insert_with(|| new_node(&name, group));
     }
     Ok(nodes)
 }
@@ -236,17 +258,30 @@ pub(super) fn known_node(
     }
 }
 
-/// Instances on all nodes in turn, each with the next node as its secondary.
+/// Instances on all nodes in turn, each with the next node as its secondary: the next of its primary's group when
+/// there are several groups to fill.
 fn fill_up(fill: &FillSpec, model: &mut Model, domain: &str, minors: &mut Minors) {
     let nodes: Vec<String> = model.nodes.keys().map(Name::to_string).collect();
+    let seconds: Vec<String> = (0..nodes.len())
+        .map(|place| {
+            let others = nodes[place + 1..].iter().chain(&nodes[..place]);
+            let together = |other: &&String| {
+                fill.groups.is_none() || model.group_of_node(other) == model.group_of_node(&nodes[place])
+            };
+            others.clone().find(together).unwrap_or(&nodes[place]).clone()
+        })
+        .collect();
     for number in 0..fill.instances {
         let name = full_name(&format!("inst{}", number + 1), domain);
         let primary = &nodes[number % nodes.len()];
-        let secondary = &nodes[(number + 1) % nodes.len()];
+        let secondary = &seconds[number % nodes.len()];
         let mirrored = fill.template == "drbd" && secondary != primary;
         let secondary = mirrored.then_some(secondary.as_str());
         let mut instance = instance::running(model, &name, primary, secondary, &fill.template, 1, minors);
         instance.memory = fill.memory;
-        model.instances.entry(Name::from(name.as_str())).or_insert(instance);
+        let name = Name::from(name.as_str());
+        if !model.instances.contains_key(&name) {
+            model.instances.insert(name, instance);
+        }
     }
 }

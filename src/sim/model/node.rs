@@ -1,0 +1,66 @@
+//! The nodes of the cluster in the box.
+
+use std::time::Duration;
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: String,
+    /// Name of its group.
+    pub group: String,
+    /// Whether it is marked offline.
+    pub offline: bool,
+    /// Whether it can host instances.
+    pub vm_capable: bool,
+    /// Whether it is a master candidate, while it is not marked offline.
+    pub candidate: bool,
+    /// Its memory, in MiB.
+    pub memory: u64,
+    /// Whether it runs.
+    pub power: Power,
+    /// How it is reached.
+    pub link: Link,
+    /// How often it booted.
+    pub boots: u32,
+    /// Its kernel's boot id.
+    pub boot_id: String,
+}
+
+/// Whether a node runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// It runs.
+    On,
+    /// It has no power.
+    Off,
+    /// It boots, and runs when the box has been running for so long.
+    Booting(Duration),
+}
+
+/// How a node is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// As it should be.
+    Up,
+    /// Its network is cut: it runs, and nobody knows.
+    Cut,
+    /// Its node daemon takes connections and never answers; its DRBD links are fine.
+    Silent,
+}
+
+impl Node {
+    /// Whether its node daemon answers.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        self.power == Power::On && self.link == Link::Up
+    }
+
+    /// Whether other nodes' DRBD can reach it.
+    #[must_use]
+    pub fn is_linked(&self) -> bool {
+        self.power == Power::On && self.link != Link::Cut
+    }
+}
