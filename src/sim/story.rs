@@ -1,5 +1,7 @@
 //! A scenario as it is played: its steps one after the other, and a record of every run.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,13 +10,15 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use super::jobs::Job;
-use super::scenario::{Run, Scenario, StepKind};
+use super::scenario::{Command, Run, Scenario, StepKind};
 use super::stage::{OnNode, Stage};
 use crate::armed::Armed;
-use crate::clock::Clock;
+use crate::clock::{Clock, file_stamp};
+use crate::layout::Layout;
 use crate::logging;
 use crate::luxi::client::LocalFuture;
 use crate::memory::files::read_text;
+use crate::watch::retry::Whose;
 use crate::watch::{self, Context, Ended};
 
 /// No run takes longer, in the box's time.
@@ -179,9 +183,12 @@ impl Watcher for InProcess {
     fn run<'a>(&'a self, stage: &'a Stage, node: &'a str, run: &'a Run) -> LocalFuture<'a, Result<u8>> {
         Box::pin(async move {
             let group = stage.with_group("GROUP");
-            let options = run.options(&group).map_err(anyhow::Error::msg)?;
             let layout = stage.layout(node)?;
             let clock = stage.cluster.clock();
+            let options = match run.command(&group).map_err(anyhow::Error::msg)? {
+                Command::Watch(options) => options,
+                Command::Retry(whose) => return retry(&layout, &whose, clock.since_epoch()).await,
+            };
             let _log = logging::scoped(&layout.log_dir(), options.debug, clock, PID)
                 .context("cannot open the log file")?;
             let on_node = OnNode { cluster: &stage.cluster, node };
@@ -202,4 +209,18 @@ impl Watcher for InProcess {
             })
         })
     }
+}
+
+/// `ganeti-watcher retry`. What it says goes to the log, where the record has what runs say.
+async fn retry(layout: &Layout, whose: &Whose, now: Duration) -> Result<u8> {
+    let armed = Armed::unless(false).context("resetting tries changes files")?;
+    let (exit, lines) = match watch::retry::retry(&armed, layout, whose, &file_stamp(now)).await {
+        Ok(lines) => (0, lines),
+        Err(error) => (1, vec![format!("ganeti-watcher: error: {error:#}")]),
+    };
+    let path = layout.log_dir().join(logging::LOG_FILE);
+    let log = OpenOptions::new().append(true).create(true).open(&path);
+    let written = log.and_then(|mut log| lines.iter().try_for_each(|line| writeln!(log, "{line}")));
+    written.with_context(|| format!("cannot write '{}'", path.display()))?;
+    Ok(exit)
 }

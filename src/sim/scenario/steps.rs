@@ -14,6 +14,7 @@ use crate::sim::model::{Link, Model, Tagged};
 use crate::sim::names::Name;
 use crate::sim::opcodes;
 use crate::watch::Options;
+use crate::watch::retry::Whose;
 
 /// One step of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,18 +90,28 @@ pub struct Run {
     pub during: Vec<(Trigger, Event)>,
 }
 
+/// What a command line asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// A run.
+    Watch(Options),
+    /// `retry`: budgets are reset.
+    Retry(Whose),
+}
+
 impl Run {
-    /// The options that its command line means, with `group` for `GROUP`.
+    /// What its command line means, with `group` for `GROUP`.
     ///
     /// # Errors
     /// When the watcher refuses the command line.
-    pub fn options(&self, group: &str) -> Result<Options, String> {
+    pub fn command(&self, group: &str) -> Result<Command, String> {
         let arguments = self.arguments.iter().map(|argument| argument.replace("GROUP", group));
         let request =
             cli::parse(std::iter::once("ganeti-watcher".to_owned()).chain(arguments).map(Into::into));
         match request {
-            Ok(Request::Watch(options)) => Ok(options),
-            Ok(Request::Simulate(_) | Request::Retry(_)) => Err("only runs can be simulated".to_owned()),
+            Ok(Request::Watch(options)) => Ok(Command::Watch(options)),
+            Ok(Request::Retry(whose)) => Ok(Command::Retry(whose)),
+            Ok(Request::Simulate(_)) => Err("there is no box in the box".to_owned()),
             Err(Refusal::Answer(text) | Refusal::Usage(text) | Refusal::BadValue(text)) => Err(text),
         }
     }
@@ -178,7 +189,7 @@ impl Reader<'_> {
         let node = spec.node.as_ref().map(|node| self.node(node, "node")).transpose()?;
         let run = Run { arguments: arguments.get_ref().clone(), node, exit: spec.exit, during };
         let group = "00000000-0000-0000-0000-000000000000";
-        run.options(group).map_err(|problem| Misfit::at(arguments, "run", problem))?;
+        run.command(group).map_err(|problem| Misfit::at(arguments, "run", problem))?;
         Ok(run)
     }
 
