@@ -252,7 +252,9 @@ fn end_of(status: &str, result: &Value) -> Option<End> {
     match status {
         "success" => Some(End::Success),
         "error" => match GanetiError::decode(result) {
-            Some(error) if error.class == "OpPrereqError" => Some(End::Refused),
+            Some(error) if ["OpPrereqError", "HooksAbort"].contains(&error.class.as_str()) => {
+                Some(End::Refused)
+            }
             Some(_) | None => Some(End::Failed),
         },
         _ => None,

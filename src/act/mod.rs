@@ -124,9 +124,10 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
             idle_since: None,
         };
         let mut loads = self.ask_loads(&progress.agenda);
-        if self.governor.has_load_limit() {
+        if self.governor.has_load_limit() && !progress.agenda.nodes_waited_for().is_empty() {
             // Nothing is begun on a node before its load is known.
-            self.heed_loads((&mut loads).await);
+            let seen = loads.await;
+            self.heed_loads(seen);
             loads = Self::later(LOAD_INTERVAL);
         }
         loop {
@@ -159,7 +160,7 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
                     };
                     self.heed_loads(seen);
                 }
-                () = progress.pace.pause(jobs), if jobs > 0 => self.collect(&mut progress, witness).await?,
+                () = progress.pace.pause(jobs), if jobs > 0 => self.collect(&mut progress, witness).await,
                 () = std::future::ready(()), if jobs == 0 && progress.submissions.is_empty() => {}
             }
         }
@@ -236,7 +237,7 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         let Answered { actions, result } = answered;
         let now = self.clock.now();
         let mut end = |action: Action, outcome: &Outcome| {
-            self.share.release(None);
+            self.share.release();
             progress.agenda.ended(&action.instance, false);
             witness.ended(&action, outcome, now);
         };
@@ -262,7 +263,7 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
                     Ok(_) => actions.into_iter().for_each(|action| end(action, &outcome)),
                     Err(reason) => {
                         for action in actions {
-                            self.share.release(None);
+                            self.share.release();
                             progress.agenda.ended(&action.instance, false);
                         }
                         progress.stopped = Err(reason);
@@ -273,27 +274,25 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         progress.pace.quicken();
     }
 
-    /// Tells the witness of the jobs that have ended.
-    async fn collect(
-        &mut self,
-        progress: &mut Progress<'a, 'c>,
-        witness: &mut dyn Witness,
-    ) -> Result<(), LuxiError> {
+    /// Tells the witness of the jobs that have ended. When luxid does not tell, nothing more is submitted.
+    async fn collect(&mut self, progress: &mut Progress<'a, 'c>, witness: &mut dyn Witness) {
         let ids: Vec<JobId> = progress.in_flight.keys().copied().collect();
         let finished = match self.finished(&ids).await {
             Ok(finished) => finished,
             Err(error) => {
                 let now = self.clock.now();
-                for (job, action) in &progress.in_flight {
-                    witness.ended(action, &Outcome::Unknown(format!("job {job}: {error}")), now);
+                for (job, action) in std::mem::take(&mut progress.in_flight) {
+                    self.share.release();
+                    witness.ended(&action, &Outcome::Unknown(format!("job {job}: {error}")), now);
                 }
-                return Err(error);
+                progress.stopped = Err(error.into());
+                return;
             }
         };
         let now = self.clock.now();
         for Finished { job, result, worked } in finished {
             let Some(action) = progress.in_flight.remove(&job) else { continue };
-            self.share.release(Some(job));
+            self.share.release();
             let outcome = match result {
                 Ok(_) => Outcome::Succeeded,
                 Err(failure) => {
@@ -310,7 +309,6 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
             witness.ended(&action, &outcome, now);
             progress.pace.quicken();
         }
-        Ok(())
     }
 
     /// The jobs that have ended. An error of luxid's, such as one while it loads its configuration, may pass.
@@ -331,7 +329,7 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
     /// # Errors
     /// When luxid cannot be asked any more; the job goes on in that case.
     pub async fn wait(&mut self, job: JobId) -> Result<JobResult, LuxiError> {
-        let pace = PollPace::new();
+        let pace = PollPace::unhurried();
         loop {
             if let Some(Finished { result, .. }) = self.finished(&[job]).await?.pop() {
                 return Ok(result);

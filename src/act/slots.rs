@@ -13,7 +13,7 @@ use crate::cluster::{JobId, PendingJob};
 pub struct Slots {
     limit: usize,
     groups: RefCell<BTreeMap<usize, Need>>,
-    /// Our jobs that may not have ended.
+    /// Every job of ours. Those that have ended too: what is known of the queue may be older than that.
     jobs: RefCell<BTreeSet<JobId>>,
 }
 
@@ -91,11 +91,8 @@ impl Share<'_> {
     }
 
     /// One job has ended, or was never there.
-    pub fn release(&self, job: Option<JobId>) {
+    pub fn release(&self) {
         self.change(|need| need.in_flight = need.in_flight.saturating_sub(1));
-        if let Some(job) = job {
-            self.slots.jobs.borrow_mut().remove(&job);
-        }
     }
 
     fn change(&self, change: impl FnOnce(&mut Need)) {
@@ -124,7 +121,7 @@ mod tests {
         assert_eq!(share.room(Some(1), &[]), 1);
         share.take(9);
         assert_eq!(share.room(Some(10), &[]), 0);
-        share.release(None);
+        share.release();
         assert_eq!(share.room(Some(10), &[]), 1);
     }
 
@@ -156,7 +153,7 @@ mod tests {
         first.take(6);
         second.wants_more(true);
         assert_eq!(second.room(None, &[]), 0, "none is free");
-        first.release(None);
+        first.release();
         assert_eq!((first.room(None, &[]), second.room(None, &[])), (0, 1));
         drop(second);
         assert_eq!(first.room(None, &[]), 3);

@@ -32,7 +32,7 @@ pub struct EndedJob {
 pub enum End {
     /// Well.
     Success,
-    /// It was refused before it had changed anything (`OpPrereqError`).
+    /// It was refused before it had changed anything (`OpPrereqError`, `HooksAbort`).
     Refused,
     /// It failed under way.
     Failed,
@@ -70,7 +70,7 @@ pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<St
                 moves.insert(name.clone(), failed);
             }
             Some(job) if moves.get(name).is_some_and(|failed| failed.job < job.id) => {
-                drop(moves.remove(name))
+                drop(moves.remove(name));
             }
             _ => {}
         }

@@ -94,6 +94,8 @@ pub fn plan(snapshot: &Snapshot, findings: &Findings) -> Vec<Step> {
             Some(instance) if instance.status.is_helpless() || snapshot.has_offline_secondary(instance) => {
                 note(NoteKind::VerifyHelpless)
             }
+            // It would fail, and make Ganeti mark the disks of what may well be running as not active.
+            Some(instance) if snapshot.silent_secondary(instance).is_some() => note(NoteKind::VerifyHelpless),
             Some(_) => match snapshot.job_at(name) {
                 Some(job) => note(NoteKind::Busy(job.clone())),
                 None => {
@@ -156,13 +158,16 @@ mod tests {
                 drbd_instance("broken", "running", "n2"),
                 drbd_instance("alone", "running", "n3"),
                 drbd_instance("away", "ERROR_nodedown", "n1"),
+                drbd_instance("peerless", "running", "n4"),
             ],
-            [node("n1", Some("b")), node("n2", None), offline],
+            [node("n1", Some("b")), node("n2", Some("c")), offline, node("n4", None)],
         );
         let job = pending_job(7, "INSTANCE_REPLACE_DISKS(busy)");
         cluster.pending_jobs.push(job.clone());
         let findings = Findings {
-            need_activation: ["broken", "busy", "alone", "away", "split"].map(str::to_owned).to_vec(),
+            need_activation: ["broken", "busy", "alone", "away", "peerless", "split"]
+                .map(str::to_owned)
+                .to_vec(),
             ..Findings::default()
         };
         let note = |instance: &str, kind| Step::Note(Note { instance: instance.into(), kind });
@@ -176,6 +181,7 @@ mod tests {
                 note("busy", NoteKind::Busy(job)),
                 note("alone", NoteKind::VerifyHelpless),
                 note("away", NoteKind::VerifyHelpless),
+                note("peerless", NoteKind::VerifyHelpless),
                 note("split", NoteKind::Unknown),
             ]
         );

@@ -216,6 +216,7 @@ fn failure_of(opcode_status: &[String], results: &[Value]) -> JobFailure {
 #[derive(Debug, Clone)]
 pub struct PollPace {
     since: Instant,
+    shortest: Duration,
 }
 
 impl PollPace {
@@ -227,7 +228,7 @@ impl PollPace {
     /// Starts with the shortest pause.
     #[must_use]
     pub fn new() -> Self {
-        Self { since: Instant::now() }
+        Self { since: Instant::now(), shortest: Self::SHORTEST }
     }
 
     /// Begins again with the shortest pause, because something happened.
@@ -235,9 +236,15 @@ impl PollPace {
         self.since = Instant::now();
     }
 
+    /// With pauses for a job whose end nobody is in a hurry to learn.
+    #[must_use]
+    pub fn unhurried() -> Self {
+        Self { shortest: Self::SHORTEST_OF_MANY, ..Self::new() }
+    }
+
     /// Waits for so many jobs.
     pub async fn pause(&self, jobs: usize) {
-        let shortest = if jobs > 2 { Self::SHORTEST_OF_MANY } else { Self::SHORTEST };
+        let shortest = if jobs > 2 { Self::SHORTEST_OF_MANY } else { self.shortest };
         sleep((self.since.elapsed() / 10).clamp(shortest, Self::LONGEST)).await;
     }
 }

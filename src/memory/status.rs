@@ -24,31 +24,67 @@ const LOCK_FIRST_DELAY: Duration = Duration::from_millis(100);
 const LOCK_LAST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_FILE: u64 = 256 << 20;
 
-/// Writes the file of one group: `NAME SPACE STATUS` lines, sorted, without a final line feed.
+/// What writing a file came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It says something else now.
+    Changed,
+    /// It says what it said already; it was last written then, and has the present time now.
+    Same(SystemTime),
+}
+
+/// Writes the file of one group: `NAME SPACE STATUS` lines, sorted, without a final line feed. A file that says all that
+/// already is only touched.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_group(_armed: &Armed, path: &Path, instances: &[Instance]) -> Result<()> {
+pub fn write_group(_armed: &Armed, path: &Path, instances: &[Instance]) -> Result<Written> {
     write(
         path,
         instances.iter().map(|instance| (instance.name.as_str(), instance.status.as_word())).collect(),
     )
 }
 
-fn write(path: &Path, mut entries: Vec<(&str, &str)>) -> Result<()> {
+fn write(path: &Path, mut entries: Vec<(&str, &str)>) -> Result<Written> {
     debug!("Updating instance status file '{}' with {} instances", path.display(), entries.len());
     entries.sort_unstable();
     let lines: Vec<String> = entries.iter().map(|(name, status)| format!("{name} {status}")).collect();
-    replace(path, lines.join("\n").as_bytes(), |_| Ok(())).map(drop)
+    let content = lines.join("\n");
+    if let Some(written) = touch_if_same(path, &content) {
+        return Ok(Written::Same(written));
+    }
+    replace(path, content.as_bytes(), |_| Ok(()))?;
+    Ok(Written::Changed)
+}
+
+/// Gives a file with that content the present time; when it was written before that.
+fn touch_if_same(path: &Path, content: &str) -> Option<SystemTime> {
+    let file = OpenOptions::new().read(true).write(true).open(path).ok()?;
+    let metadata = file.metadata().ok()?;
+    let is_same = metadata.len() == content.len() as u64
+        && read_text_from(&file, LONGEST_FILE).is_ok_and(|text| text == content);
+    if !is_same {
+        return None;
+    }
+    file.set_modified(SystemTime::now()).ok()?;
+    metadata.modified().ok()
 }
 
 /// Merges the files of all groups into the cluster's. An instance that is in several has the status of the file that
 /// was written last. A group without a file yet is logged and left out; so is the whole merge when the lock cannot
 /// be had in ten seconds, because then another group is at it.
 ///
+/// `own` is what writing this group's file came to: when nothing changed since the cluster's file was written, that is only
+/// touched.
+///
 /// # Errors
 /// When the cluster's file cannot be opened or written.
-pub async fn merge(_armed: &Armed, cluster_file: &Path, group_files: &[PathBuf]) -> Result<()> {
+pub async fn merge(_armed: &Armed, cluster_file: &Path, group_files: &[PathBuf], own: Written) -> Result<()> {
+    if let Written::Same(written) = own
+        && touch_if_newer(cluster_file, written)
+    {
+        return Ok(());
+    }
     let Some(lock) = lock(cluster_file).await? else {
         error!(
             "Can't acquire lock on instance status file '{}', not updating: still locked after {} s",
@@ -70,6 +106,19 @@ pub async fn merge(_armed: &Armed, cluster_file: &Path, group_files: &[PathBuf])
     write(cluster_file, newest.into_iter().map(|(name, (_, status))| (name, status)).collect())?;
     drop(lock);
     Ok(())
+}
+
+fn touch_if_newer(cluster_file: &Path, written: SystemTime) -> bool {
+    let touch = || {
+        let file = OpenOptions::new().write(true).open(cluster_file)?;
+        let metadata = file.metadata()?;
+        // An empty one was made by somebody who wanted its lock.
+        if metadata.len() == 0 || metadata.modified()? < written {
+            return Ok(false);
+        }
+        file.set_modified(SystemTime::now()).map(|()| true)
+    };
+    io::Result::unwrap_or(touch(), false)
 }
 
 fn split_line(line: &str) -> Option<(&str, &str)> {
@@ -165,11 +214,35 @@ mod tests {
         };
         age(&paths[0], 10);
         age(&paths[1], 20);
-        merge(&Armed::for_test(), &cluster, &paths).await.unwrap();
+        merge(&Armed::for_test(), &cluster, &paths, Written::Changed).await.unwrap();
         assert_eq!(content(&cluster), "moved running\nx ERROR_up");
         age(&paths[0], 30);
-        merge(&Armed::for_test(), &cluster, &paths).await.unwrap();
+        merge(&Armed::for_test(), &cluster, &paths, Written::Changed).await.unwrap();
         assert_eq!(content(&cluster), "moved ERROR_down\nx ERROR_up");
+    }
+
+    #[tokio::test]
+    async fn what_is_already_said_is_only_touched_and_merged_only_when_the_merge_is_older() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, cluster) = (directory.path().join("group"), directory.path().join("cluster"));
+        let running = [instance("i", InstanceStatus::Running)];
+        let write = || write_group(&Armed::for_test(), &path, &running).unwrap();
+        assert_eq!(write(), Written::Changed);
+        let Written::Same(written) = write() else { panic!("it was written twice") };
+        assert!(path.metadata().unwrap().modified().unwrap() >= written);
+
+        let paths = [path.clone()];
+        let own = Written::Same(written);
+        merge(&Armed::for_test(), &cluster, &paths, own).await.unwrap();
+        assert_eq!(content(&cluster), "i running", "there was none");
+        std::fs::write(&cluster, "older").unwrap();
+        let old = written - Duration::from_secs(5);
+        File::options().write(true).open(&cluster).unwrap().set_modified(old).unwrap();
+        merge(&Armed::for_test(), &cluster, &paths, own).await.unwrap();
+        assert_eq!(content(&cluster), "i running", "a run that was killed had not merged it");
+        std::fs::write(&cluster, "newer").unwrap();
+        merge(&Armed::for_test(), &cluster, &paths, own).await.unwrap();
+        assert_eq!(content(&cluster), "newer");
     }
 
     #[tokio::test(start_paused = true)]
@@ -179,7 +252,7 @@ mod tests {
         replace(&cluster, b"kept", |_| Ok(())).unwrap();
         let holder = File::open(&cluster).unwrap();
         holder.lock().unwrap();
-        merge(&Armed::for_test(), &cluster, &[]).await.unwrap();
+        merge(&Armed::for_test(), &cluster, &[], Written::Changed).await.unwrap();
         assert_eq!(content(&cluster), "kept");
     }
 }

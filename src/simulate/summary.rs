@@ -18,7 +18,7 @@ pub(super) fn summary(record: &Record) -> String {
     let end = jobs.iter().filter(|job| job.status() == Status::Success).filter_map(|job| job.ended).max();
     let mut text = record.stage.cluster.look(back);
     if let (Some(begin), Some(end)) = (begin, end) {
-        let one_by_one: Duration = jobs.iter().filter_map(|job| Some(job.ended? - job.received)).sum();
+        let one_by_one: Duration = jobs.iter().filter_map(|job| alone(job)).sum();
         // Writing to a String does not fail.
         let _written = writeln!(
             text,
@@ -36,6 +36,12 @@ pub(super) fn summary(record: &Record) -> String {
 /// Whether a node has power and is not up yet.
 pub(super) fn is_booting(engine: &Engine) -> bool {
     engine.model.nodes.values().any(|node| matches!(node.power, Power::Booting(_)))
+}
+
+/// How long a job takes when it waits for no other: from its process to its end, without the wait for locks.
+fn alone(job: &Job) -> Option<Duration> {
+    let waited = job.ops.iter().filter_map(|op| Some(op.exec?.saturating_sub(op.start?))).sum();
+    Some((job.ended? - job.started?).saturating_sub(waited))
 }
 
 fn repairs(job: &Job) -> bool {

@@ -115,10 +115,11 @@ async fn report_status(
     snapshot: &Snapshot,
     known_groups: &[String],
 ) -> Result<()> {
-    status::write_group(armed, &context.layout.group_instance_status(&snapshot.group), &snapshot.instances)?;
+    let own = context.layout.group_instance_status(&snapshot.group);
+    let written = status::write_group(armed, &own, &snapshot.instances)?;
     let files: Vec<_> =
         known_groups.iter().map(|group| context.layout.group_instance_status(group)).collect();
-    status::merge(armed, &context.layout.instance_status(), &files).await
+    status::merge(armed, &context.layout.instance_status(), &files, written).await
 }
 
 /// The state file with what is to go into it, and the witness that puts it there.

@@ -97,7 +97,7 @@ class Cluster:
         """What cases may have changed and must find as it was."""
         parameters = self.luxi("QueryClusterInfo")
         return [
-            sorted(self.query("instance", ["name", "admin_state", "disks_active", "pnode", "snodes"])),
+            sorted(self.query("instance", ["name", "admin_state", "disks_active", "pnode", "snodes", "tags"])),
             sorted(self.query("node", ["name", "offline", "drained", "group", "master_candidate"])),
             sorted(self.query("group", ["name", "uuid"])),
             self.luxi("QueryConfigValues", ["master_node", "drain_flag"]),
