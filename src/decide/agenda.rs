@@ -151,11 +151,14 @@ impl Agenda {
     }
 
     fn hold(&self, entry: &Entry, now: Timestamp, width: &dyn Fn(&str) -> usize) -> Option<Hold> {
-        if let Some((behind, until)) = self.schedule.gate(entry.turn.tier, now) {
-            return Some(Hold::Tier { behind: behind.to_owned(), until });
-        }
-        if entry.turn.not_before > now {
-            return Some(Hold::Delay { until: entry.turn.not_before });
+        // Tags are about starts. What else there is to repair has no reason to wait for them.
+        if entry.action.kind.is_start() {
+            if let Some((behind, until)) = self.schedule.gate(entry.turn.tier, now) {
+                return Some(Hold::Tier { behind: behind.to_owned(), until });
+            }
+            if entry.turn.not_before > now {
+                return Some(Hold::Delay { until: entry.turn.not_before });
+            }
         }
         let mut others = self.in_flight.values();
         let is_busy = match &entry.claim {
@@ -172,3 +175,6 @@ impl Agenda {
         is_busy.then_some(Hold::Busy)
     }
 }
+
+#[cfg(test)]
+mod tests;
