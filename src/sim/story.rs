@@ -23,6 +23,8 @@ use crate::watch::{self, Context, Ended};
 
 /// No run takes longer, in the box's time.
 const LONGEST_RUN: Duration = Duration::from_secs(86_400);
+/// What a watcher that was killed exits with, as a shell shows it.
+const KILLED: u8 = 137;
 const LONGEST_FILE: u64 = 64 << 20;
 /// What the log lines name as the process: a real one would not be the same twice.
 const PID: u32 = 4242;
@@ -137,8 +139,10 @@ async fn make(stage: &Stage, run: &Run, watcher: &dyn Watcher, seen: usize) -> R
     let log_file = stage.layout(&node)?.log_dir().join(logging::LOG_FILE);
     let logged_before = text_of(&log_file).unwrap_or_default().len();
     let began = stage.cluster.clock().since_epoch();
-    let exit = match timeout(LONGEST_RUN, watcher.run(stage, &node, run)).await {
+    let limit = run.kill_after.unwrap_or(LONGEST_RUN);
+    let exit = match timeout(limit, watcher.run(stage, &node, run)).await {
         Ok(exit) => exit?,
+        Err(_) if run.kill_after.is_some() => KILLED,
         Err(_) => bail!("it did not end within a day"),
     };
     let missed = stage.cluster.change(super::engine::Engine::drop_plans);

@@ -38,6 +38,7 @@ impl Step {
             StepKind::Wait(length) => *length = length.mul_f64(factor),
             StepKind::Happen(events) => events.iter_mut().for_each(shorten),
             StepKind::Run(run) => {
+                run.kill_after = run.kill_after.map(|after| after.mul_f64(factor));
                 for (trigger, event) in &mut run.during {
                     if let Trigger::At(after) = trigger {
                         *after = after.mul_f64(factor);
@@ -86,6 +87,8 @@ pub struct Run {
     pub node: Option<String>,
     /// How it must end.
     pub exit: u8,
+    /// It is killed when it takes longer.
+    pub kill_after: Option<Duration>,
     /// What happens while it runs.
     pub during: Vec<(Trigger, Event)>,
 }
@@ -169,7 +172,7 @@ impl Reader<'_> {
         Ok(Step { offset: spanned.span().start, kind })
     }
 
-    fn run(&self, spec: &StepSpec, arguments: &Spanned<Vec<String>>) -> Result<Run, Misfit> {
+    fn run(&self, spec: &StepSpec, command_line: &Spanned<Vec<String>>) -> Result<Run, Misfit> {
         let mut during = Vec::new();
         for spanned in &spec.during {
             let Some(trigger) = trigger(spanned.get_ref()) else {
@@ -187,9 +190,10 @@ impl Reader<'_> {
             during.extend(events.into_iter().map(|event| (trigger.clone(), event)));
         }
         let node = spec.node.as_ref().map(|node| self.node(node, "node")).transpose()?;
-        let run = Run { arguments: arguments.get_ref().clone(), node, exit: spec.exit, during };
+        let (arguments, exit, kill_after) = (command_line.get_ref().clone(), spec.exit, spec.kill_after);
+        let run = Run { arguments, node, exit, kill_after, during };
         let group = "00000000-0000-0000-0000-000000000000";
-        run.command(group).map_err(|problem| Misfit::at(arguments, "run", problem))?;
+        run.command(group).map_err(|problem| Misfit::at(command_line, "run", problem))?;
         Ok(run)
     }
 
