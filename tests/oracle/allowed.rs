@@ -95,7 +95,9 @@ impl Allowed {
 
     /// Takes what is not compared out of the states of all groups.
     pub(crate) fn trim(&self, states: &mut serde_json::Value) {
-        for state in states.as_object_mut().into_iter().flatten().filter_map(|(_, state)| state.as_object_mut()) {
+        for state in
+            states.as_object_mut().into_iter().flatten().filter_map(|(_, state)| state.as_object_mut())
+        {
             for key in &self.key {
                 if state.shift_remove(&key.name).is_some() {
                     key.used.store(true, Ordering::Relaxed);
