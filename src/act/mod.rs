@@ -206,6 +206,29 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         if actions.is_empty() {
             return Ok(false);
         }
+        let taken = actions.len();
+        // At once: other groups look for slots while this one looks at its instances.
+        self.share.take(taken);
+        let wanted = self.still_wanted(actions, progress, witness).await;
+        let unused = wanted.as_ref().map_or(taken, |wanted| taken - wanted.len());
+        (0..unused).for_each(|_| self.share.release());
+        let wanted = wanted?;
+        if wanted.is_empty() {
+            return Ok(true);
+        }
+        wanted.iter().for_each(|action| witness.begins(action));
+        progress.submissions.add(wanted, &self.view.client, self.clock.now_ns());
+        progress.pace.quicken();
+        Ok(true)
+    }
+
+    /// What of these is still wanted, now that they are looked at again. The others have ended.
+    async fn still_wanted(
+        &mut self,
+        actions: Vec<Action>,
+        progress: &mut Progress<'a, 'c>,
+        witness: &mut dyn Witness,
+    ) -> Result<Vec<Action>, Stopped> {
         let names: Vec<&str> = actions.iter().map(|action| action.instance.as_str()).collect();
         self.view.look_again_at(&names).await?;
         let mut wanted = Vec::new();
@@ -220,16 +243,11 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
                 }
             }
         }
-        if wanted.is_empty() {
-            return Ok(true);
+        if !wanted.is_empty() {
+            // Before it is told: what a paused watcher does not do, it does not say either.
+            self.check_pause()?;
         }
-        // Before it is told: what a paused watcher does not do, it does not say either.
-        self.check_pause()?;
-        wanted.iter().for_each(|action| witness.begins(action));
-        self.share.take(wanted.len());
-        progress.submissions.add(wanted, &self.view.client, self.clock.now_ns());
-        progress.pace.quicken();
-        Ok(true)
+        Ok(wanted)
     }
 
     /// luxid has answered a submission, or will not.
