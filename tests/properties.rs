@@ -9,6 +9,7 @@ use std::time::Duration;
 use ganeti_watcher::luxi::client::LocalFuture;
 use ganeti_watcher::sim::engine::Engine;
 use ganeti_watcher::sim::jobs::{Job, Status};
+use ganeti_watcher::sim::opcodes::Work;
 use ganeti_watcher::sim::scenario::{Run, Scenario};
 use ganeti_watcher::sim::stage::Stage;
 use ganeti_watcher::sim::story::{InProcess, Pace, Record, Watcher, play};
@@ -42,8 +43,16 @@ struct ClusterSketch {
     instances: Vec<InstanceSketch>,
     user_shutdown: bool,
     version: &'static str,
+    max_running: usize,
     seed: u64,
     steps: String,
+}
+
+/// How much a watcher may have in flight.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    starts_per_node: usize,
+    jobs: usize,
 }
 
 fn node() -> impl Strategy<Value = NodeSketch> {
@@ -96,6 +105,7 @@ fn cluster() -> impl Strategy<Value = ClusterSketch> {
             instances,
             user_shutdown,
             version,
+            max_running: 20,
             seed,
             steps: String::new(),
         },
@@ -106,8 +116,9 @@ impl ClusterSketch {
     /// The scenario. A node of its own is the master, which nothing happens to.
     fn scenario(&self) -> Scenario {
         let mut text = format!(
-            "seed = {}\n[cluster]\nmaster = \"master\"\nversion = \"{}\"\nuser-shutdown = {}\n",
-            self.seed, self.version, self.user_shutdown
+            "seed = {}\n[cluster]\nmaster = \"master\"\nversion = \"{}\"\nuser-shutdown = {}\n\
+             max-running-jobs = {}\n",
+            self.seed, self.version, self.user_shutdown, self.max_running
         );
         text += "[[group]]\nname = \"default\"\n[[group]]\nname = \"second\"\n[[node]]\nname = \"master\"\n";
         for (index, node) in self.nodes.iter().enumerate() {
@@ -200,6 +211,53 @@ fn check_side_by_side(jobs: &[&Job]) {
     }
 }
 
+/// Never more than the limits, and no two activations on one node, of which the second would only wait for locks.
+fn check_limits(record: &Record, limits: Limits) {
+    record.stage.cluster.look(|engine| {
+        let jobs = ours(record);
+        let of_instances: Vec<&Job> = jobs.into_iter().filter(|job| instance_of(job).is_some()).collect();
+        for job in &of_instances {
+            let is_there = |other: &&&Job| {
+                other.received <= job.received && other.ended.is_none_or(|ended| ended > job.received)
+            };
+            let meanwhile: Vec<&&Job> = of_instances.iter().filter(is_there).collect();
+            assert!(meanwhile.len() <= limits.jobs, "{} jobs at once, {limits:?}", meanwhile.len());
+            let nodes = |job: &Job| {
+                let instance = instance_of(job).and_then(|name| engine.model.instance(name)).unwrap();
+                instance.all_nodes().into_iter().map(str::to_owned).collect::<Vec<_>>()
+            };
+            let is_activation = |job: &Job| matches!(job.ops[0].opcode.work, Work::ActivateDisks { .. });
+            let primary = nodes(job).remove(0);
+            let starts = meanwhile.iter().filter(|other| !is_activation(other) && nodes(other)[0] == primary);
+            let starts = starts.count();
+            assert!(starts <= limits.starts_per_node, "{starts} starts at once on {primary}, {limits:?}");
+            let mut locked: Vec<String> = meanwhile
+                .iter()
+                .filter(|other| is_activation(other))
+                .flat_map(|other| nodes(other))
+                .collect();
+            let count = locked.len();
+            locked.sort();
+            locked.dedup();
+            assert_eq!(locked.len(), count, "activations share a node: {meanwhile:?}");
+        }
+    });
+}
+
+/// Without force Ganeti needs the secondary node, so a start would fail, and leave the disks marked as not active.
+fn check_no_doomed_start(record: &Record) {
+    record.stage.cluster.look(|engine| {
+        for job in ours(record) {
+            let Work::Startup { instance, force, .. } = &job.ops[0].opcode.work else { continue };
+            let secondaries = engine.model.instance(instance).unwrap().secondaries();
+            let silent = secondaries.iter().filter_map(|name| engine.model.node(name));
+            let silent = silent.filter(|node| !node.answers() && !node.offline).count();
+            assert!(!force, "nobody asked for {:?}", job.summaries());
+            assert_eq!(silent, 0, "{instance} cannot be started");
+        }
+    });
+}
+
 /// What must be left alone is left alone: split and offline instances, and those whose primary node is away.
 fn check_left_alone(record: &Record, engine: &Engine) {
     let model = &engine.model;
@@ -261,12 +319,35 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(30))]
+    #![proptest_config(config(24))]
 
     #[test]
     fn nothing_is_done_twice_or_to_what_must_be_left_alone(sketch in cluster()) {
         let record = told(&sketch.with(&[RUN, WAIT, RUN, WAIT, RUN].concat()), &InProcess);
         check(&record);
+        check_limits(&record, Limits { starts_per_node: 4, jobs: 16 });
+        check_no_doomed_start(&record);
+    }
+
+    #[test]
+    fn limits_are_kept(
+        mut sketch in cluster(),
+        more in proptest::collection::vec(instance(), 10..20),
+        starts_per_node in 1..5_usize,
+        parallel_jobs in 1..9_usize,
+        max_running in 1..12_usize,
+    ) {
+        sketch.instances.extend(more);
+        sketch.max_running = max_running;
+        let run = format!(
+            "[[step]]\nrun = [\"--starts-per-node={starts_per_node}\", \"--parallel-jobs={parallel_jobs}\"]\n"
+        );
+        let record = told(&sketch.with(&[&run, WAIT, &run].concat()), &InProcess);
+        check(&record);
+        // One slot is left to an administrator, unless there is only one.
+        let jobs = parallel_jobs.min(max_running.saturating_sub(1)).max(1);
+        check_limits(&record, Limits { starts_per_node, jobs });
+        check_no_doomed_start(&record);
     }
 
     #[test]

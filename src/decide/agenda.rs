@@ -157,6 +157,7 @@ impl Agenda {
     }
 
     fn hold(&self, entry: &Entry, now: Timestamp, width: &dyn Fn(&str) -> usize) -> Option<Hold> {
+        // Tags are about starts. What else there is to repair has no reason to wait for them.
         if entry.action.kind.is_start() {
             if let Some((behind, until)) = self.schedule.gate(entry.turn.tier, now) {
                 return Some(Hold::Tier { behind: behind.to_owned(), until });
@@ -179,3 +180,6 @@ impl Agenda {
         is_busy.then_some(Hold::Busy)
     }
 }
+
+#[cfg(test)]
+mod tests;

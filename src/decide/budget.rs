@@ -81,13 +81,17 @@ pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
         let Some(instance) = snapshot.instance(name) else {
             return snapshot.unreadable_instances.contains(name);
         };
+        let blame = Blame::ALL.into_iter().find(|blame| blame.to_string() == blocked.by);
         if instance.status.is_helpless() {
+            // The blamed node is seen to be away, so its return is a change, even with the boot id that it had.
+            if blame == Some(Blame::Node) {
+                blocked.cause = cause(Blame::Node, instance, snapshot);
+            }
             return true;
         }
         if instance.status != InstanceStatus::ErrorDown {
             return false;
         }
-        let blame = Blame::ALL.into_iter().find(|blame| blame.to_string() == blocked.by);
         let same = blame.is_some_and(|blame| cause(blame, instance, snapshot) == blocked.cause);
         if !same {
             forgiven.push(name.clone());
@@ -104,3 +108,6 @@ pub fn wait(state: &State, instance: &str, now: Timestamp) -> Option<Wait> {
     let seconds = backoff::left(*failures, *last, instance, now);
     (seconds > 0.0).then(|| Wait { by: by.clone(), failures: *failures, seconds })
 }
+
+#[cfg(test)]
+mod tests;

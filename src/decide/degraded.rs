@@ -101,3 +101,6 @@ pub fn inspected(state: &mut State, inspected: &[String], whole: &[String]) -> V
 fn runs_degraded(instance: &str, since: Timestamp) -> Step {
     Step::Note(Note { instance: instance.to_owned(), kind: NoteKind::RunsDegraded { since } })
 }
+
+#[cfg(test)]
+mod tests;

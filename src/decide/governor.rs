@@ -151,3 +151,6 @@ impl Pace {
         self.first.iter().sum::<f64>() / (self.first.len().max(1) as f64)
     }
 }
+
+#[cfg(test)]
+mod tests;

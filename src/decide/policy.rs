@@ -58,3 +58,6 @@ impl Policies {
         self.default.tier
     }
 }
+
+#[cfg(test)]
+mod tests;

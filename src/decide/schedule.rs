@@ -90,3 +90,6 @@ impl Schedule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,7 +54,10 @@ fn key(name: &str) -> Vec<u8> {
     let mut rest = name.as_bytes();
     while let Some(first) = rest.first() {
         let is_number = first.is_ascii_digit();
-        let length = rest.iter().position(|byte| byte.is_ascii_digit() != is_number).unwrap_or(rest.len());
+        let mut length = 1;
+        while length < rest.len() && rest[length].is_ascii_digit() == is_number {
+            length += 1;
+        }
         let (part, after) = rest.split_at(length);
         rest = after;
         if is_number {
@@ -62,10 +65,10 @@ fn key(name: &str) -> Vec<u8> {
             let zeros = part.iter().position(|digit| *digit != b'0').unwrap_or(length);
             let digits = &part[zeros..];
             key.extend([NUMBER, u8::try_from(digits.len()).unwrap_or(u8::MAX)]);
-            key.extend(digits);
+            key.extend_from_slice(digits);
         } else {
             key.push(TEXT);
-            key.extend(part);
+            key.extend_from_slice(part);
             key.push(END_OF_TEXT);
         }
     }

@@ -16,7 +16,7 @@ mod instance;
 mod step_spec;
 mod steps;
 
-pub use steps::{Run, Step, StepKind};
+pub use steps::{Command, Run, Step, StepKind};
 
 /// What is wrong with a scenario file, and where.
 #[derive(Debug, Error, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! A scenario as it is played: its steps one after the other, and a record of every run.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,17 +10,21 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use super::jobs::Job;
-use super::scenario::{Run, Scenario, StepKind};
+use super::scenario::{Command, Run, Scenario, StepKind};
 use super::stage::{OnNode, Stage};
 use crate::armed::Armed;
-use crate::clock::Clock;
+use crate::clock::{Clock, file_stamp};
+use crate::layout::Layout;
 use crate::logging;
 use crate::luxi::client::LocalFuture;
 use crate::memory::files::read_text;
+use crate::watch::retry::Whose;
 use crate::watch::{self, Context, Ended};
 
 /// No run takes longer, in the box's time.
 const LONGEST_RUN: Duration = Duration::from_secs(86_400);
+/// What a watcher that was killed exits with, as a shell shows it.
+const KILLED: u8 = 137;
 const LONGEST_FILE: u64 = 64 << 20;
 /// What the log lines name as the process: a real one would not be the same twice.
 const PID: u32 = 4242;
@@ -133,8 +139,10 @@ async fn make(stage: &Stage, run: &Run, watcher: &dyn Watcher, seen: usize) -> R
     let log_file = stage.layout(&node)?.log_dir().join(logging::LOG_FILE);
     let logged_before = text_of(&log_file).unwrap_or_default().len();
     let began = stage.cluster.clock().since_epoch();
-    let exit = match timeout(LONGEST_RUN, watcher.run(stage, &node, run)).await {
+    let limit = run.kill_after.unwrap_or(LONGEST_RUN);
+    let exit = match timeout(limit, watcher.run(stage, &node, run)).await {
         Ok(exit) => exit?,
+        Err(_) if run.kill_after.is_some() => KILLED,
         Err(_) => bail!("it did not end within a day"),
     };
     let missed = stage.cluster.change(super::engine::Engine::drop_plans);
@@ -179,9 +187,12 @@ impl Watcher for InProcess {
     fn run<'a>(&'a self, stage: &'a Stage, node: &'a str, run: &'a Run) -> LocalFuture<'a, Result<u8>> {
         Box::pin(async move {
             let group = stage.with_group("GROUP");
-            let options = run.options(&group).map_err(anyhow::Error::msg)?;
             let layout = stage.layout(node)?;
             let clock = stage.cluster.clock();
+            let options = match run.command(&group).map_err(anyhow::Error::msg)? {
+                Command::Watch(options) => options,
+                Command::Retry(whose) => return retry(&layout, &whose, clock.since_epoch()).await,
+            };
             let _log = logging::scoped(&layout.log_dir(), options.debug, clock, PID)
                 .context("cannot open the log file")?;
             let on_node = OnNode { cluster: &stage.cluster, node };
@@ -202,4 +213,18 @@ impl Watcher for InProcess {
             })
         })
     }
+}
+
+/// `ganeti-watcher retry`. What it says goes to the log, where the record has what runs say.
+async fn retry(layout: &Layout, whose: &Whose, now: Duration) -> Result<u8> {
+    let armed = Armed::unless(false).context("resetting tries changes files")?;
+    let (exit, lines) = match watch::retry::retry(&armed, layout, whose, &file_stamp(now)).await {
+        Ok(lines) => (0, lines),
+        Err(error) => (1, vec![format!("ganeti-watcher: error: {error:#}")]),
+    };
+    let path = layout.log_dir().join(logging::LOG_FILE);
+    let log = OpenOptions::new().append(true).create(true).open(&path);
+    let written = log.and_then(|mut log| lines.iter().try_for_each(|line| writeln!(log, "{line}")));
+    written.with_context(|| format!("cannot write '{}'", path.display()))?;
+    Ok(exit)
 }

@@ -108,6 +108,11 @@ fn waiting_for_nodes(model: &Model, work: &Work) -> Duration {
     delay_of(model, &nodes)
 }
 
+/// What curl says of a node that is away, as Ganeti hands it on (`http/client.py: _ProcessCurlRequests`).
+fn no_answer(node: &str) -> String {
+    format!("Error 7: Failed to connect to {node} port 1811: No route to host")
+}
+
 /// How long asking these nodes at the same time takes because of those that do not answer.
 pub fn delay_of(model: &Model, nodes: &[&Node]) -> Duration {
     let delay = |node: &&Node| match (node.answers() || node.offline, node.link) {
@@ -148,7 +153,7 @@ fn check(model: &Model, work: &Work, locks: &Locks, job: u64) -> Result<(), Fail
     }
     match work {
         Work::Startup { .. } | Work::Shutdown { by_user: true, .. } if !primary.answers() => {
-            let text = format!("Error checking node {}: the node daemon does not answer", primary.name);
+            let text = format!("Error checking node {}: {}", primary.name, no_answer(&primary.name));
             Err(Failure::prerequisite(&text, "environment_error"))
         }
         Work::Startup { .. } if !instance.is_running() && model.free_memory(primary) < instance.memory => {
@@ -189,7 +194,7 @@ pub fn finish(model: &mut Model, work: &Work) -> Verdict {
 fn start(model: &mut Model, name: &str, force: bool) -> Result<Value, Verdict> {
     let instance = find_instance(model, name)?.clone();
     if !model.node(&instance.primary).is_some_and(Node::answers) {
-        let text = format!("Could not start instance '{name}': node {} does not answer", instance.primary);
+        let text = format!("Could not start instance '{name}': {}", no_answer(&instance.primary));
         return Err(Failure::execution(&text).into());
     }
     if instance.runs_on(&instance.primary) {
@@ -291,7 +296,7 @@ fn verify_disks(model: &Model, group: &str) -> Result<Value, Verdict> {
     let (name, _) = find_group(model, group)?;
     let mut errors = BTreeMap::new();
     for node in model.nodes.values().filter(|node| node.group == name && !node.offline && !node.answers()) {
-        errors.insert(node.uuid.clone(), "Error enumerating LVs: the node daemon does not answer");
+        errors.insert(node.uuid.clone(), format!("Error enumerating LVs: {}", no_answer(&node.name)));
     }
     let mut offline = Vec::new();
     let mut missing = serde_json::Map::new();

@@ -82,7 +82,13 @@ async fn play(scenario: &Scenario, directory: &Path, progress: &mut Progress<imp
         }
         take(&mut record, &step.kind, progress).await?;
     }
-    let run = StepKind::Run(Run { arguments: Vec::new(), node: None, exit: 0, during: Vec::new() });
+    let run = StepKind::Run(Run {
+        arguments: Vec::new(),
+        node: None,
+        exit: 0,
+        kill_after: None,
+        during: Vec::new(),
+    });
     while record.runs.len() < MOST_RUNS {
         let began = record.stage.cluster.clock().elapsed();
         take(&mut record, &run, progress).await?;

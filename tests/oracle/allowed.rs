@@ -17,6 +17,18 @@ pub(crate) struct Allowed {
     /// Parts of a scenario that are not compared.
     #[serde(default)]
     part: Vec<Part>,
+    /// Keys of a group's state, at its top level, that are left out before states are compared.
+    #[serde(default)]
+    key: Vec<Key>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Key {
+    name: String,
+    reason: String,
+    #[serde(skip)]
+    used: AtomicBool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,7 +87,23 @@ impl Allowed {
         for part in &allowed.part {
             anyhow::ensure!(!part.reason.trim().is_empty(), "an entry without a reason: {}", part.scenario);
         }
+        for key in &allowed.key {
+            anyhow::ensure!(!key.reason.trim().is_empty(), "an entry without a reason: {}", key.name);
+        }
         Ok(allowed)
+    }
+
+    /// Takes what is not compared out of the states of all groups.
+    pub(crate) fn trim(&self, states: &mut serde_json::Value) {
+        for state in
+            states.as_object_mut().into_iter().flatten().filter_map(|(_, state)| state.as_object_mut())
+        {
+            for key in &self.key {
+                if state.shift_remove(&key.name).is_some() {
+                    key.used.store(true, Ordering::Relaxed);
+                }
+            }
+        }
     }
 
     /// The line as it is compared; `None` when it is not.
@@ -111,7 +139,8 @@ impl Allowed {
             .part
             .iter()
             .map(|part| (format!("{} {:?}", part.scenario, part.what), part.used.load(Ordering::Relaxed)));
-        let all: Vec<(String, bool)> = lines.chain(parts).collect();
+        let keys = self.key.iter().map(|key| (key.name.clone(), key.used.load(Ordering::Relaxed)));
+        let all: Vec<(String, bool)> = lines.chain(parts).chain(keys).collect();
         (all.len(), all.into_iter().filter(|(_, used)| !used).map(|(entry, _)| entry).collect())
     }
 }

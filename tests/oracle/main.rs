@@ -149,7 +149,8 @@ fn part(
             in_any_order(ops.into_iter().map(|(_, op)| op).collect())
         }
         What::State => {
-            let state = support::run_states(record, run);
+            let mut state = support::run_states(record, run);
+            allowed.trim(&mut state);
             redactor.redact(&serde_json::to_string_pretty(&sorted(&state)).unwrap_or_default()) + "\n"
         }
         What::Status => run.statuses.iter().map(|(name, content)| format!("{name}: {content:?}\n")).collect(),

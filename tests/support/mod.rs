@@ -141,14 +141,25 @@ fn date(value: &mut Value, record: &Record) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                match value.as_f64().filter(|_| key.ends_with("_when") || key == "last") {
-                    Some(when) => *value = json!(moment(when, record)),
-                    None => date(value, record),
+                // Of names to times.
+                let holds_times = ["down", "silent", "degraded"].contains(&key.as_str());
+                match value {
+                    Value::Object(times) if holds_times => {
+                        times.values_mut().for_each(|time| dated(time, record))
+                    }
+                    _ if key.ends_with("_when") || key == "last" => dated(value, record),
+                    _ => date(value, record),
                 }
             }
         }
         Value::Array(values) => values.iter_mut().for_each(|value| date(value, record)),
         _ => {}
+    }
+}
+
+fn dated(value: &mut Value, record: &Record) {
+    if let Some(when) = value.as_f64() {
+        *value = json!(moment(when, record));
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) struct StepSpec {
     pub(super) run: Option<Spanned<Vec<String>>>,
     pub(super) node: Option<Spanned<String>>,
     pub(super) exit: u8,
+    #[serde(deserialize_with = "deserialize_some_duration")]
+    pub(super) kill_after: Option<Duration>,
     pub(super) during: Vec<Spanned<StepSpec>>,
     // When, during a run.
     #[serde(deserialize_with = "deserialize_some_duration")]

@@ -14,6 +14,7 @@ use crate::sim::model::{Link, Model, Tagged};
 use crate::sim::names::Name;
 use crate::sim::opcodes;
 use crate::watch::Options;
+use crate::watch::retry::Whose;
 
 /// One step of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,7 @@ impl Step {
             StepKind::Wait(length) => *length = length.mul_f64(factor),
             StepKind::Happen(events) => events.iter_mut().for_each(shorten),
             StepKind::Run(run) => {
+                run.kill_after = run.kill_after.map(|after| after.mul_f64(factor));
                 for (trigger, event) in &mut run.during {
                     if let Trigger::At(after) = trigger {
                         *after = after.mul_f64(factor);
@@ -85,22 +87,34 @@ pub struct Run {
     pub node: Option<String>,
     /// How it must end.
     pub exit: u8,
+    /// It is killed when it takes longer.
+    pub kill_after: Option<Duration>,
     /// What happens while it runs.
     pub during: Vec<(Trigger, Event)>,
 }
 
+/// What a command line asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// A run.
+    Watch(Options),
+    /// `retry`: budgets are reset.
+    Retry(Whose),
+}
+
 impl Run {
-    /// The options that its command line means, with `group` for `GROUP`.
+    /// What its command line means, with `group` for `GROUP`.
     ///
     /// # Errors
     /// When the watcher refuses the command line.
-    pub fn options(&self, group: &str) -> Result<Options, String> {
+    pub fn command(&self, group: &str) -> Result<Command, String> {
         let arguments = self.arguments.iter().map(|argument| argument.replace("GROUP", group));
         let request =
             cli::parse(std::iter::once("ganeti-watcher".to_owned()).chain(arguments).map(Into::into));
         match request {
-            Ok(Request::Watch(options)) => Ok(options),
-            Ok(Request::Simulate(_) | Request::Retry(_)) => Err("only runs can be simulated".to_owned()),
+            Ok(Request::Watch(options)) => Ok(Command::Watch(options)),
+            Ok(Request::Retry(whose)) => Ok(Command::Retry(whose)),
+            Ok(Request::Simulate(_)) => Err("there is no box in the box".to_owned()),
             Err(Refusal::Answer(text) | Refusal::Usage(text) | Refusal::BadValue(text)) => Err(text),
         }
     }
@@ -158,7 +172,7 @@ impl Reader<'_> {
         Ok(Step { offset: spanned.span().start, kind })
     }
 
-    fn run(&self, spec: &StepSpec, arguments: &Spanned<Vec<String>>) -> Result<Run, Misfit> {
+    fn run(&self, spec: &StepSpec, command_line: &Spanned<Vec<String>>) -> Result<Run, Misfit> {
         let mut during = Vec::new();
         for spanned in &spec.during {
             let Some(trigger) = trigger(spanned.get_ref()) else {
@@ -176,9 +190,10 @@ impl Reader<'_> {
             during.extend(events.into_iter().map(|event| (trigger.clone(), event)));
         }
         let node = spec.node.as_ref().map(|node| self.node(node, "node")).transpose()?;
-        let run = Run { arguments: arguments.get_ref().clone(), node, exit: spec.exit, during };
+        let (arguments, exit, kill_after) = (command_line.get_ref().clone(), spec.exit, spec.kill_after);
+        let run = Run { arguments, node, exit, kill_after, during };
         let group = "00000000-0000-0000-0000-000000000000";
-        run.options(group).map_err(|problem| Misfit::at(arguments, "run", problem))?;
+        run.command(group).map_err(|problem| Misfit::at(command_line, "run", problem))?;
         Ok(run)
     }
 

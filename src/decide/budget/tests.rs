@@ -1,0 +1,137 @@
+use super::*;
+use crate::cluster::GanetiError;
+use crate::cluster::testing::{drbd_instance, instance, node, snapshot};
+
+const NOW: Timestamp = 10_000.0;
+
+fn blamed(what: Blame, cluster: &Snapshot) -> Blamed {
+    Blamed { what, cause: cause(what, &cluster.instances[0], cluster) }
+}
+
+fn cluster() -> Snapshot {
+    snapshot([drbd_instance("i", "ERROR_down", "n2")], [node("n1", Some("b1")), node("n2", Some("b2"))])
+}
+
+fn failed(what: Blame, cluster: &Snapshot) -> State {
+    let mut state = State::default();
+    remember_failure(&mut state, "i", &blamed(what, cluster), NOW);
+    state
+}
+
+#[test]
+fn the_instance_and_the_unknown_use_up_a_try_and_end_a_wait() {
+    let cluster = cluster();
+    for what in Blame::ALL {
+        let state = failed(what, &cluster);
+        let counted = matches!(what, Blame::Instance | Blame::Unknown);
+        assert_eq!(state.restart_attempts("i"), u64::from(counted), "{what}");
+        assert_eq!(wait(&state, "i", NOW).is_none(), counted, "{what}");
+    }
+    let mut state = failed(Blame::Node, &cluster);
+    remember_failure(&mut state, "i", &blamed(Blame::Instance, &cluster), NOW + 300.0);
+    assert_eq!((state.restart_attempts("i"), state.recovery.blocked.len()), (1, 0));
+}
+
+#[test]
+fn waits_grow_with_failures_in_a_row_of_the_same_kind() {
+    let cluster = cluster();
+    let mut state = failed(Blame::Node, &cluster);
+    let first = wait(&state, "i", NOW).unwrap();
+    assert_eq!((first.by.as_str(), first.failures), ("its primary node", 1));
+    remember_failure(&mut state, "i", &blamed(Blame::Node, &cluster), NOW + 300.0);
+    let second = wait(&state, "i", NOW + 300.0).unwrap();
+    assert_eq!(second.failures, 2);
+    assert!(second.seconds > first.seconds);
+    remember_failure(&mut state, "i", &blamed(Blame::Queue, &cluster), NOW + 900.0);
+    assert_eq!(wait(&state, "i", NOW + 900.0).unwrap().failures, 1, "another cause begins anew");
+    assert_eq!(wait(&state, "i", NOW + 1200.0), None);
+    assert_eq!(wait(&state, "other", NOW), None);
+}
+
+#[test]
+fn what_was_to_blame_is_forgiven_when_it_has_changed() {
+    type Change = fn(&mut Snapshot);
+    let rebooted: Change = |cluster| cluster.nodes[0].boot_id = Some("b1-new".into());
+    let peer_rebooted: Change = |cluster| cluster.nodes[1].boot_id = Some("b2-new".into());
+    let peer_offline: Change = |cluster| (cluster.nodes[1].boot_id, cluster.nodes[1].offline) = (None, true);
+    let peer_silent: Change = |cluster| cluster.nodes[1].boot_id = None;
+    let moved: Change = |cluster| cluster.instances[0].primary = "n2".into();
+    let nothing: Change = |_| {};
+    for (what, change, forgiven) in [
+        (Blame::Node, nothing, false),
+        (Blame::Node, rebooted, true),
+        (Blame::Node, moved, true),
+        (Blame::Node, peer_rebooted, false),
+        (Blame::Peer, nothing, false),
+        (Blame::Peer, peer_rebooted, true),
+        (Blame::Peer, peer_offline, true),
+        (Blame::Peer, peer_silent, true),
+        (Blame::Peer, rebooted, false),
+        (Blame::Queue, rebooted, false),
+        (Blame::Master, peer_offline, false),
+    ] {
+        let mut cluster = cluster();
+        let mut state = failed(what, &cluster);
+        change(&mut cluster);
+        let names: &[&str] = if forgiven { &["i"] } else { &[] };
+        assert_eq!(forgive(&mut state, &cluster), names, "{what}");
+        assert_eq!(state.recovery.blocked.is_empty(), forgiven, "{what}");
+    }
+}
+
+#[test]
+fn a_blamed_node_that_was_seen_to_be_away_is_forgiven_when_it_returns() {
+    let mut cluster = cluster();
+    let mut state = failed(Blame::Node, &cluster);
+    let boot_id = cluster.nodes[0].boot_id.take();
+    cluster.instances[0].status = InstanceStatus::NodeDown;
+    assert_eq!(forgive(&mut state, &cluster), Vec::<String>::new());
+    assert!(!state.recovery.blocked.is_empty());
+    cluster.nodes[0].boot_id = boot_id;
+    cluster.instances[0].status = InstanceStatus::ErrorDown;
+    assert_eq!(forgive(&mut state, &cluster), ["i"]);
+}
+
+#[test]
+fn what_is_not_down_any_more_is_forgotten_and_what_cannot_be_read_is_not() {
+    for status in ["running", "ADMIN_down", "ERROR_wrongnode"] {
+        let mut state = failed(Blame::Queue, &cluster());
+        let up = snapshot([instance("i", status)], []);
+        assert_eq!(forgive(&mut state, &up), Vec::<String>::new());
+        assert!(state.recovery.blocked.is_empty(), "{status}");
+    }
+    let mut state = failed(Blame::Queue, &cluster());
+    let mut unread = snapshot([], []);
+    unread.unreadable_instances.push("i".into());
+    forgive(&mut state, &unread);
+    assert!(!state.recovery.blocked.is_empty());
+    forgive(&mut state, &snapshot([], []));
+    assert!(state.recovery.blocked.is_empty());
+}
+
+#[test]
+fn words_of_a_later_version_are_forgiven() {
+    let cluster = cluster();
+    let mut state = failed(Blame::Queue, &cluster);
+    state.recovery.blocked.get_mut("i").unwrap().by = "the weather".into();
+    assert_eq!(forgive(&mut state, &cluster), ["i"]);
+}
+
+#[test]
+fn with_force_the_secondary_is_not_to_blame() {
+    let mut cluster = cluster();
+    cluster.nodes[1].boot_id = None;
+    let error =
+        GanetiError { class: "OpExecError".into(), message: "Disk consistency error".into(), code: None };
+    let failure = JobFailure::Error(error);
+    for (kind, what, mark) in [
+        (ActionKind::Restart { attempt: 1 }, Blame::Peer, "n2 silent"),
+        (ActionKind::StartDegraded, Blame::Instance, ""),
+    ] {
+        let action = Action { instance: "i".into(), kind };
+        let found = blame(&failure, &action, &cluster);
+        assert_eq!((found.what, found.cause.as_str()), (what, mark));
+    }
+    let gone = Action { instance: "gone".into(), kind: ActionKind::StartDegraded };
+    assert_eq!(blame(&failure, &gone, &cluster).what, Blame::Unknown);
+}

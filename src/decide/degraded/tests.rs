@@ -1,0 +1,117 @@
+use super::*;
+use crate::cluster::testing::{drbd_instance, node, snapshot};
+use crate::decide::tags::PREFIX;
+
+const NOW: Timestamp = 10_000.0;
+
+fn waits(instance: &str) -> Step {
+    let kind = NoteKind::SecondarySilent { node: "n2".into() };
+    Step::Note(Note { instance: instance.into(), kind })
+}
+
+fn starts(instance: &str) -> Step {
+    Step::Act(Action { instance: instance.into(), kind: ActionKind::StartDegraded })
+}
+
+fn cluster(tags: &[&str]) -> Snapshot {
+    let mut cluster =
+        snapshot([drbd_instance("i", "ERROR_down", "n2")], [node("n1", Some("b1")), node("n2", None)]);
+    cluster.instances[0].tags = tags.iter().map(|tag| format!("{PREFIX}{tag}")).collect();
+    cluster
+}
+
+#[test]
+fn a_node_is_silent_from_the_first_run_that_it_does_not_answer_until_it_does_or_is_marked_offline() {
+    let mut state = State::default();
+    let mut cluster = cluster(&[]);
+    remember_silent(&mut state, &cluster, 100.0);
+    remember_silent(&mut state, &cluster, 200.0);
+    assert_eq!(state.recovery.silent.clone().into_iter().collect::<Vec<_>>(), [("n2".to_owned(), 100.0)]);
+    remember_silent(&mut state, &cluster, 50.0);
+    assert_eq!(state.recovery.silent["n2"], 50.0, "the clock was set back");
+    let mut offline = state.clone();
+    cluster.nodes[1].offline = true;
+    remember_silent(&mut offline, &cluster, 300.0);
+    assert!(offline.recovery.silent.is_empty());
+    cluster.nodes[1] = node("n2", Some("b2"));
+    remember_silent(&mut state, &cluster, 300.0);
+    assert_eq!(state, State::default());
+}
+
+#[test]
+fn only_who_asked_for_it_is_started_without_its_mirror_and_not_before_the_time() {
+    let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
+    for (tags, option, silent_for, allowed) in [
+        (&[][..], None, 1e9, false),
+        (&[], minutes(10), 599.0, false),
+        (&[], minutes(10), 600.0, true),
+        (&["degraded:5m"], None, 300.0, true),
+        (&["degraded:1h"], minutes(10), 700.0, false),
+        (&["degraded:never"], minutes(10), 1e9, false),
+    ] {
+        let cluster = cluster(tags);
+        let (policies, _) = Policies::read(&cluster, &[], NOW);
+        let mut state = State::default();
+        state.recovery.silent.insert("n2".into(), NOW - silent_for);
+        let steps = allow(vec![waits("i")], &state, &policies, option, NOW);
+        assert_eq!(
+            steps,
+            [if allowed { starts("i") } else { waits("i") }],
+            "{tags:?} {option:?} {silent_for}"
+        );
+    }
+}
+
+#[test]
+fn nothing_else_is_forced() {
+    let cluster = cluster(&[]);
+    let (policies, _) = Policies::read(&cluster, &[], NOW);
+    let mut state = State::default();
+    state.recovery.silent.insert("n2".into(), 0.0);
+    let others = vec![
+        Step::Act(Action { instance: "i".into(), kind: ActionKind::Restart { attempt: 1 } }),
+        Step::Note(Note { instance: "i".into(), kind: NoteKind::GivenUp }),
+        Step::Note(Note { instance: "i".into(), kind: NoteKind::MayRunOn(vec!["n2".into()]) }),
+    ];
+    assert_eq!(allow(others.clone(), &state, &policies, Some(Duration::ZERO), NOW), others);
+}
+
+fn degraded() -> State {
+    let mut state = State::default();
+    state.recovery.degraded.insert("i".into(), 100.0);
+    state
+}
+
+#[test]
+fn a_mirror_is_told_of_until_it_is_whole() {
+    let mut state = degraded();
+    let mut cluster = cluster(&[]);
+    cluster.instances[0].status = InstanceStatus::Running;
+    let told = runs_degraded("i", 100.0);
+    assert_eq!(review(&mut state, &cluster), Mirrors { notes: vec![told.clone()], to_inspect: vec![] });
+    cluster.nodes[1] = node("n2", Some("b2"));
+    let inspect = Mirrors { notes: vec![], to_inspect: vec!["i".into()] };
+    assert_eq!(review(&mut state, &cluster), inspect);
+    assert_eq!(inspected(&mut state, &inspect.to_inspect, &[]), [told]);
+    assert_eq!(inspected(&mut state, &inspect.to_inspect, &["i".into()]), []);
+    assert_eq!(state, State::default());
+}
+
+#[test]
+fn what_does_not_run_any_more_needs_no_report() {
+    for (status, kept) in
+        [("ERROR_down", false), ("ADMIN_down", false), ("ERROR_nodedown", true), ("ERROR_nodeoffline", true)]
+    {
+        let mut state = degraded();
+        let cluster = snapshot([drbd_instance("i", status, "n2")], []);
+        assert_eq!(review(&mut state, &cluster), Mirrors::default());
+        assert_eq!(state.recovery.degraded.contains_key("i"), kept, "{status}");
+    }
+    let mut unread = snapshot([], []);
+    unread.unreadable_instances.push("i".into());
+    let mut state = degraded();
+    review(&mut state, &unread);
+    assert_eq!(state, degraded());
+    review(&mut state, &snapshot([], []));
+    assert_eq!(state, State::default());
+}

@@ -1,0 +1,96 @@
+use super::*;
+
+fn seen(governor: &mut Governor, seconds: &[f64]) -> Vec<(usize, usize)> {
+    let changes = seconds.iter().filter_map(|seconds| governor.started("n1", *seconds));
+    changes.map(|change| (change.before, change.after)).collect()
+}
+
+fn busy(busy: f64) -> Option<Load> {
+    Some(Load { busy, processors: 4.0 })
+}
+
+#[test]
+fn a_node_of_which_nothing_is_known_bears_what_the_limit_allows() {
+    assert_eq!(Governor::new(4, None).width("n1"), 4);
+    assert_eq!(Governor::new(0, None).width("n1"), 1, "never none, or nothing would ever be started");
+}
+
+#[test]
+fn a_node_that_keeps_its_pace_keeps_its_width() {
+    let mut governor = Governor::new(4, None);
+    assert_eq!(seen(&mut governor, &[29.0; 40]), []);
+    assert_eq!(governor.width("n1"), 4);
+}
+
+#[test]
+fn a_node_that_slows_down_is_relieved_step_by_step_and_never_of_everything() {
+    let mut governor = Governor::new(4, None);
+    assert_eq!(seen(&mut governor, &[10.0; 4]), []);
+    assert_eq!(seen(&mut governor, &[60.0; 12]), [(4, 3), (3, 2), (2, 1)]);
+    assert_eq!(governor.width("n1"), 1);
+    assert_eq!(governor.width("n2"), 4, "another node is another matter");
+}
+
+#[test]
+fn one_slow_start_among_quick_ones_changes_nothing() {
+    let mut governor = Governor::new(4, None);
+    assert_eq!(seen(&mut governor, &[10.0, 10.0, 10.0, 10.0, 40.0, 10.0, 10.0, 10.0]), []);
+}
+
+#[test]
+fn a_node_that_has_recovered_is_given_more_again_little_by_little() {
+    let mut governor = Governor::new(4, None);
+    seen(&mut governor, &[10.0; 4]);
+    seen(&mut governor, &[60.0; 12]);
+    let mut quick = 0;
+    while governor.width("n1") < 4 {
+        seen(&mut governor, &[10.0]);
+        quick += 1;
+        assert!(quick < 40, "it must recover");
+    }
+    assert!(quick > 6, "not at once, as after {quick} starts");
+    assert_eq!(seen(&mut governor, &[10.0; 20]), [], "and never more than the limit");
+}
+
+#[test]
+fn between_easy_and_slow_nothing_changes_unless_the_processors_are_all_busy() {
+    for (load, width) in [(None, 4), (busy(3.0), 4), (busy(4.0), 1)] {
+        let mut governor = Governor::new(4, None);
+        governor.load_seen("n1", load);
+        seen(&mut governor, &[10.0; 4]);
+        seen(&mut governor, &[17.0; 20]);
+        assert_eq!(governor.width("n1"), width, "{load:?}");
+    }
+}
+
+#[test]
+fn a_limit_to_the_load_closes_a_node_until_it_is_below_again() {
+    let mut governor = Governor::new(4, Some(3.0));
+    assert!(governor.has_load_limit());
+    for (load, width) in [(busy(2.9), 4), (busy(3.0), 0), (busy(9.0), 0), (None, 4), (busy(0.1), 4)] {
+        governor.load_seen("n1", load);
+        assert_eq!(governor.width("n1"), width, "{load:?}");
+        assert_eq!(governor.is_over_limit("n1"), width == 0);
+    }
+    let mut without = Governor::new(4, None);
+    without.load_seen("n1", busy(400.0));
+    assert_eq!(without.width("n1"), 4);
+}
+
+#[test]
+fn starts_that_take_no_time_are_no_measure_of_slowness() {
+    let mut governor = Governor::new(2, None);
+    assert_eq!(seen(&mut governor, &[0.0; 20]), []);
+    assert_eq!(governor.width("n1"), 2);
+}
+
+#[test]
+fn a_change_says_what_was_seen() {
+    let mut governor = Governor::new(2, None);
+    governor.load_seen("n1", busy(4.0));
+    seen(&mut governor, &[10.0; 2]);
+    let change = (0..9).find_map(|_| governor.started("n1", 60.0)).unwrap();
+    let text = change.to_string();
+    assert!(text.starts_with("Node 'n1' is given 1 starts at once after 2: they take "), "{text}");
+    assert!(text.ends_with("4.0 of its 4 processors are busy"), "{text}");
+}

@@ -1,0 +1,125 @@
+//! The fields of every kind of object.
+//!
+//! Source: `Query/Instance.hs, Node.hs, Group.hs, Locks.hs, Job.hs`.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Cell, Row};
+use crate::cluster::AdminState;
+use crate::sim::engine::Engine;
+use crate::sim::locks::{self, Mode};
+use crate::sim::model::{Instance, Model, Node};
+use crate::sim::status;
+
+/// A field of an object. A query that asks nodes for live state asked those in `asked`.
+pub(super) fn cell(engine: &Engine, row: &Row<'_>, field: &str, asked: &BTreeSet<&str>) -> Cell {
+    match row {
+        Row::Instance(instance) => instance_cell(&engine.model, instance, field, asked),
+        Row::Node(node) => node_cell(&engine.model, node, field),
+        Row::Group(name, group) => match field {
+            "name" => Cell::Normal(json!(name.as_str())),
+            "uuid" => Cell::Normal(json!(group.uuid)),
+            "tags" => Cell::Normal(json!(group.tags)),
+            _ => Cell::Unknown,
+        },
+        Row::Lock(lock) => lock_cell(lock, field),
+        Row::Job(job) => job.field(field, engine.epoch).map_or(Cell::Unknown, Cell::Normal),
+    }
+}
+
+/// Source: `Query/Locks.hs`; jobs are texts there.
+fn lock_cell(lock: &locks::Row, field: &str) -> Cell {
+    let wish = |(mode, job): &(Mode, u64)| json!([mode.as_word(), [job.to_string()]]);
+    Cell::Normal(match field {
+        "name" => json!(lock.name),
+        "mode" => json!(lock.mode.map(Mode::as_word)),
+        "owner" => lock.owners.iter().map(|job| json!(job.to_string())).collect(),
+        "pending" => lock.pending.iter().map(wish).collect(),
+        _ => return Cell::Unknown,
+    })
+}
+
+fn instance_cell(model: &Model, instance: &Instance, field: &str, asked: &BTreeSet<&str>) -> Cell {
+    let secondaries = || instance.secondaries();
+    let group_name = |node: &str| model.node(node).map(|node| node.group.clone());
+    let primary = model.node(&instance.primary);
+    let live = |value: Value| match primary {
+        Some(node) if node.offline => Cell::Offline,
+        Some(node) if node.answers() => Cell::Normal(value),
+        _ => Cell::NoData,
+    };
+    let runs = instance.runs_on(&instance.primary);
+    Cell::Normal(match field {
+        "name" => json!(instance.name),
+        "uuid" => json!(instance.uuid),
+        "status" => json!(status::derive(model, instance, asked).as_word()),
+        "admin_state" => json!(match instance.admin_state {
+            AdminState::Up => "up",
+            AdminState::Down => "down",
+            AdminState::Offline => "offline",
+        }),
+        "admin_state_source" => json!(if instance.set_by_user { "user" } else { "admin" }),
+        "disks_active" => json!(instance.disks_active),
+        "pnode" => json!(instance.primary),
+        "snodes" => json!(secondaries()),
+        "pnode.group" => json!(group_name(&instance.primary)),
+        "pnode.group.uuid" => match model.group_of_node(&instance.primary) {
+            Some(uuid) => json!(uuid),
+            None => return Cell::Unavailable,
+        },
+        "snodes.group" => json!(secondaries().into_iter().map(group_name).collect::<Vec<_>>()),
+        "snodes.group.uuid" => {
+            json!(secondaries().into_iter().map(|node| model.group_of_node(node)).collect::<Vec<_>>())
+        }
+        "disk_template" => json!(instance.disk_template),
+        "disk.count" => json!(instance.disks.len()),
+        "disk.uuids" => json!(instance.disks.iter().map(|disk| &disk.uuid).collect::<Vec<_>>()),
+        "hypervisor" => json!(instance.hypervisor),
+        "be/minmem" | "be/maxmem" | "be/memory" => json!(instance.memory),
+        "tags" => json!(instance.tags),
+        "forthcoming" => json!(instance.forthcoming),
+        "oper_state" => return live(json!(runs)),
+        "oper_ram" if runs => return live(json!(instance.memory)),
+        "oper_ram" => return Cell::Unavailable,
+        _ => return Cell::Unknown,
+    })
+}
+
+fn node_cell(model: &Model, node: &Node, field: &str) -> Cell {
+    let live = |value: Value| match node {
+        _ if node.offline => Cell::Offline,
+        _ if node.answers() => Cell::Normal(value),
+        _ => Cell::NoData,
+    };
+    let instances = |wanted: &dyn Fn(&Instance) -> bool| {
+        let names =
+            model.instances.values().filter(|instance| wanted(instance)).map(|instance| &instance.name);
+        json!(names.collect::<Vec<_>>())
+    };
+    Cell::Normal(match field {
+        "name" => json!(node.name),
+        "uuid" => json!(node.uuid),
+        "group" => json!(node.group),
+        "group.uuid" => json!(model.group_of_node(&node.name)),
+        "offline" => json!(node.offline),
+        "drained" => json!(false),
+        "master_candidate" => json!(model.is_candidate(node)),
+        "vm_capable" => json!(node.vm_capable),
+        "pip" => json!(model.primary_ip(node)),
+        "tags" => json!([]),
+        "role" => json!(match node {
+            _ if node.name == model.master => "M",
+            _ if node.offline => "O",
+            _ if node.candidate => "C",
+            _ => "R",
+        }),
+        "pinst_list" => instances(&|instance| instance.primary == node.name),
+        "sinst_list" => instances(&|instance| instance.secondaries().contains(&node.name.as_str())),
+        "bootid" => return live(json!(node.boot_id)),
+        "mtotal" => return live(json!(node.memory)),
+        "mfree" => return live(json!(model.free_memory(node))),
+        _ => return Cell::Unknown,
+    })
+}
