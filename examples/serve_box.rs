@@ -2,8 +2,9 @@
 //!
 //!     cargo run --example serve_box -- tests/scenarios/02-power-cut/cluster.toml /tmp/box
 //!
-//! Steps that happen at once are taken first; runs and waits are left out. It prints the environment with which a
-//! watcher finds the box, and serves until it is interrupted.
+//! A third argument such as `0.1` lets everything take that part of its time. Steps that happen at once are taken
+//! first; runs and waits are left out. It prints the environment with which a watcher finds the box, and serves until
+//! it is interrupted.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -17,11 +18,18 @@ use ganeti_watcher::sim::stage::Stage;
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let (Some(file), Some(directory)) = (arguments.next(), arguments.next()) else {
-        anyhow::bail!("arguments: a scenario file, and a directory for the nodes' files");
+        anyhow::bail!(
+            "arguments: a scenario file, a directory for the nodes' files, and a part of time if need be"
+        );
     };
+    let factor = match arguments.next() {
+        Some(factor) => factor.to_string_lossy().parse().context("the third argument is no number")?,
+        None => 1.0,
+    };
+    anyhow::ensure!((0.0..=1.0).contains(&factor), "the third argument is not between 0 and 1");
     std::fs::create_dir_all(&directory).with_context(|| format!("{}", directory.display()))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    let scenario = Scenario::load(&file)?.scaled(1.0, now);
+    let scenario = Scenario::load(&file)?.scaled(factor, now);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let stage = Stage::set_up(&scenario, &directory)?;

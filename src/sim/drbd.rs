@@ -29,6 +29,21 @@ pub struct Side {
     pub stand_alone: bool,
     /// Whether it missed writes of its peer.
     pub behind: bool,
+    /// Whether it knows that: its local disk is Outdated, or Inconsistent because a resynchronisation broke off.
+    pub outdated: bool,
+}
+
+/// What the local disk of a side is worth (`ds:` in `/proc/drbd`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LocalDisk {
+    /// It has all writes, as far as it knows.
+    UpToDate,
+    /// It gets from its peer what it missed.
+    Inconsistent,
+    /// It knows that it missed something, and has nobody to get it from.
+    Outdated,
+    /// There is none.
+    Diskless,
 }
 
 /// `cs:` in `/proc/drbd`.
@@ -72,6 +87,7 @@ impl Side {
             diskless: false,
             stand_alone: false,
             behind: false,
+            outdated: false,
         }
     }
 
@@ -107,6 +123,28 @@ impl Drbd {
             true if peer.behind => Connection::SyncSource,
             true => Connection::Connected,
         }
+    }
+
+    /// What the local disk of the side with that index is worth.
+    #[must_use]
+    pub fn local_disk(&self, index: usize, linked: bool) -> LocalDisk {
+        let mine = &self.sides[index];
+        // In a split brain both sides have all writes, as far as they know.
+        let is_split = self.sides.iter().all(|side| side.behind);
+        match self.connection(index, linked) {
+            _ if mine.diskless => LocalDisk::Diskless,
+            Connection::SyncTarget if !is_split => LocalDisk::Inconsistent,
+            _ if mine.outdated => LocalDisk::Outdated,
+            _ => LocalDisk::UpToDate,
+        }
+    }
+
+    /// Whether DRBD lets the side on `node` become primary: it needs a disk that is up to date, here or at its peer.
+    #[must_use]
+    pub fn can_be_primary(&self, node: &str, linked: bool) -> bool {
+        let is_good = |index: usize| self.local_disk(index, linked) == LocalDisk::UpToDate;
+        let Some(index) = self.sides.iter().position(|side| side.node == node) else { return false };
+        self.sides[index].attached && (is_good(index) || (self.is_connected(linked) && is_good(1 - index)))
     }
 
     /// Assembles the side on `node`, as Ganeti does for an instance that is started or whose disks are activated.
@@ -149,10 +187,16 @@ impl Drbd {
             return;
         }
         match self.resync_until {
-            None if self.sides.iter().any(|side| side.behind) => self.resync_until = Some(now + resync()),
+            None if self.sides.iter().any(|side| side.behind) => {
+                self.resync_until = Some(now + resync());
+                self.sides.iter_mut().for_each(|side| side.outdated = side.behind);
+            }
             Some(until) if until <= now => {
                 self.resync_until = None;
-                self.sides.iter_mut().for_each(|side| side.behind = false);
+                for side in &mut self.sides {
+                    side.behind = false;
+                    side.outdated = false;
+                }
             }
             _ => {}
         }
@@ -197,6 +241,23 @@ mod tests {
         device.settle(false, Some("n1"), Duration::from_secs(6), || RESYNC);
         device.settle(true, Some("n1"), Duration::from_secs(100), || RESYNC);
         assert_eq!(device.resync_until, Some(Duration::from_secs(160)), "it begins anew");
+    }
+
+    #[test]
+    fn a_side_that_lost_its_peer_while_it_caught_up_cannot_be_primary() {
+        let mut device = device();
+        device.settle(false, Some("n1"), Duration::ZERO, || RESYNC);
+        assert!(device.can_be_primary("n2", false), "it does not know yet");
+        device.settle(true, Some("n1"), Duration::ZERO, || RESYNC);
+        assert_eq!(device.local_disk(1, true), LocalDisk::Inconsistent);
+        assert!(device.can_be_primary("n2", true), "its peer has everything");
+        device.settle(false, None, Duration::from_secs(1), || RESYNC);
+        assert_eq!(device.local_disk(1, false), LocalDisk::Outdated);
+        assert!(!device.can_be_primary("n2", false) && device.can_be_primary("n1", false));
+        for seconds in [2, 62] {
+            device.settle(true, None, Duration::from_secs(seconds), || RESYNC);
+        }
+        assert!(device.can_be_primary("n2", false));
     }
 
     #[test]

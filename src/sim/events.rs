@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::failure::Failure;
 use super::faults::Fault;
 use super::model::{Link, Tagged};
 
@@ -38,6 +39,8 @@ pub enum Event {
     Occupy(String, Duration),
     /// Somebody submits a job with one opcode, given as luxid takes it.
     Submit(Value),
+    /// A job with one opcode that ended before anybody looked: with success, or with that error.
+    EndedJob(Value, Option<Failure>),
     /// The links of an instance's disks give up.
     StandAlone(String),
     /// An instance's disks lose their local part on that node because of an error.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// An exception of Ganeti's: its class and its arguments.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Name of the class in `errors.py`.
     pub class: String,

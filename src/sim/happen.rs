@@ -71,6 +71,10 @@ impl Engine {
                 Ok(opcode) => drop(self.submit(vec![opcode])),
                 Err(problem) => trace!("The box does not take {opcode}: {problem}"),
             },
+            Event::EndedJob(opcode, failure) => match opcodes::parse(opcode, self.model.version()) {
+                Ok(opcode) => self.put_ended(opcode, failure.as_ref()),
+                Err(problem) => trace!("The box does not take {opcode}: {problem}"),
+            },
             Event::StandAlone(name) => self.change_sides(name, |side| side.stand_alone = side.attached),
             Event::LoseDisk(name, node) => {
                 self.change_sides(name, |side| side.diskless |= side.node == *node);

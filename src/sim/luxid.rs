@@ -135,10 +135,14 @@ pub fn cost(engine: &Engine, request: &Request, number: u64) -> Duration {
     let draw = |span| engine.model.seed.duration(span, &format!("call {number}"));
     let args = &request.arguments;
     match request.method.as_str() {
-        "SubmitJob" | "SubmitJobToDrainedQueue" => draw(timing.submit),
+        // The job's file, and the serial number, go to all master candidates.
+        "SubmitJob" | "SubmitJobToDrainedQueue" => {
+            draw(timing.submit) + engine.model.wait_for_candidates() * 2
+        }
         "SubmitManyJobs" => {
             let jobs = args.get(0).and_then(Value::as_array).map_or(0, Vec::len);
-            draw(timing.submit) * u32::try_from(jobs).unwrap_or(u32::MAX)
+            let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
+            draw(timing.submit) * jobs + engine.model.wait_for_candidates() * jobs.saturating_add(1)
         }
         "Query" | "QueryNodes" | "QueryInstances" => {
             match parse_query(args)

@@ -53,6 +53,10 @@ pub struct Model {
     pub seed: Seed,
     /// Which nodes other nodes' DRBD could reach when that was looked at last.
     pub(super) linked: Vec<bool>,
+    /// Until when time has passed, since the box started.
+    pub(super) now: Duration,
+    /// The instances that are being started, each with its node.
+    pub(super) starting: BTreeMap<String, String>,
 }
 
 /// Something that has tags, by its name.
@@ -140,6 +144,33 @@ impl Model {
         node.memory.saturating_sub(used)
     }
 
+    /// What a node costs whoever writes the job queue or the configuration while it does not answer, if one of the
+    /// master candidates does not.
+    #[must_use]
+    pub fn wait_for_candidates(&self) -> Duration {
+        let is_dead = |node: &Node| self.is_candidate(node) && !node.answers() && !node.offline;
+        if self.nodes.values().any(is_dead) { self.timing.dead_candidate.to } else { Duration::ZERO }
+    }
+
+    /// How many instances are being started on that node.
+    #[must_use]
+    pub fn starts_on(&self, name: &str) -> u32 {
+        let starts = self.starting.values().filter(|node| *node == name).count();
+        u32::try_from(starts).unwrap_or(u32::MAX)
+    }
+
+    /// The load average of a node and the number of its CPUs, as its monitoring daemon says; `None` when that does not
+    /// answer.
+    #[must_use]
+    pub fn load(&self, name: &str) -> Option<(f64, u32)> {
+        /// What an instance that just runs adds.
+        const RUNNING: f64 = 0.02;
+        let node = self.node(name).filter(|node| node.answers() && node.monitor)?;
+        let running = self.instances.values().filter(|instance| instance.runs_on(name)).count();
+        let running = u32::try_from(running).unwrap_or(u32::MAX);
+        Some((node.load + f64::from(self.starts_on(name)) + RUNNING * f64::from(running), node.cpus))
+    }
+
     /// Cuts the power of a node: what ran there is gone, and so are its DRBD minors.
     pub fn power_off(&mut self, name: &str) {
         let Some(node) = self.nodes.get_mut(&Name::from(name)) else { return };
@@ -171,6 +202,7 @@ impl Model {
 
     /// Lets time pass until `now`: nodes come up, resynchronisations end, links break and mend.
     pub fn settle(&mut self, now: Duration) {
+        self.now = now;
         for node in self.nodes.values_mut() {
             if let Power::Booting(ready) = node.power
                 && ready <= now
@@ -183,7 +215,7 @@ impl Model {
         let linked: Vec<bool> = self.nodes.values().map(Node::is_linked).collect();
         let all = linked != self.linked;
         self.linked = linked;
-        let (nodes, seed, span) = (&self.nodes, self.seed, self.timing.resync);
+        let (nodes, length) = (&self.nodes, self.resync_length());
         self.instances.settle(now, all, |instance| {
             let Instance { name, live, disks, .. } = instance;
             let writer = match live {
@@ -196,11 +228,16 @@ impl Model {
                         .sides
                         .iter()
                         .all(|side| nodes.get(&Name::from(side.node.as_str())).is_some_and(Node::is_linked));
-                    let resync = || seed.duration(span, &format!("resync of disk {index} of {name}"));
-                    mirror.settle(both, writer, now, resync);
+                    mirror.settle(both, writer, now, || length(name, index));
                 }
             }
         });
+    }
+
+    /// How long the disk of an instance with that number takes to resynchronise.
+    pub(super) fn resync_length(&self) -> impl Fn(&str, usize) -> Duration + use<> {
+        let (seed, span) = (self.seed, self.timing.resync);
+        move |name, index| seed.duration(span, &format!("resync of disk {index} of {name}"))
     }
 
     /// When something will happen by itself next, since the box started.

@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 
 use crate::cluster::GanetiVersion;
 
+mod fields;
+
 /// What an opcode is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
@@ -41,6 +43,13 @@ pub enum Work {
         /// Whether locks are waited for.
         is_strict: bool,
     },
+    /// `OP_INSTANCE_QUERY_DATA`
+    QueryData {
+        /// Names of the instances; none for all.
+        instances: Vec<String>,
+        /// Whether nodes are asked and locks taken.
+        locking: Locking,
+    },
     /// `OP_INSTANCE_MIGRATE` and `OP_INSTANCE_FAILOVER` to the secondary node
     Move {
         /// Name of the instance.
@@ -56,6 +65,17 @@ pub enum Work {
     },
 }
 
+/// What `OP_INSTANCE_QUERY_DATA` looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locking {
+    /// The nodes, which it does not do without locks, whatever `use_locking` says.
+    Live,
+    /// The configuration alone, under locks.
+    StaticLocked,
+    /// The configuration alone.
+    Static,
+}
+
 impl Work {
     /// The instance that it is about.
     #[must_use]
@@ -66,7 +86,7 @@ impl Work {
             | Self::ActivateDisks { instance }
             | Self::Move { instance }
             | Self::Occupy { instance, .. } => Some(instance),
-            Self::VerifyDisks { .. } => None,
+            Self::VerifyDisks { .. } | Self::QueryData { .. } => None,
         }
     }
 }
@@ -86,56 +106,6 @@ pub struct Opcode {
     pub input: Map<String, Value>,
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Text,
-    OptionalText,
-    Flag,
-    OptionalFlag,
-    Number,
-    OptionalNumber,
-    Object,
-    List,
-    OptionalList,
-}
-
-/// A field: its name, what it holds, and what stands there when it is left out (`None`: it must not be).
-type Field = (&'static str, Kind, Option<fn() -> Value>);
-
-const COMMON: [Field; 6] = [
-    ("dry_run", Kind::OptionalFlag, Some(|| Value::Null)),
-    ("debug_level", Kind::OptionalNumber, Some(|| Value::Null)),
-    ("priority", Kind::Number, Some(|| json!(0))),
-    ("depends", Kind::OptionalList, Some(|| Value::Null)),
-    ("comment", Kind::OptionalText, Some(|| Value::Null)),
-    ("reason", Kind::List, None),
-];
-const INSTANCE: [Field; 2] =
-    [("instance_name", Kind::Text, None), ("instance_uuid", Kind::OptionalText, Some(|| Value::Null))];
-const STARTUP: [Field; 7] = [
-    ("force", Kind::Flag, Some(|| json!(false))),
-    ("ignore_offline_nodes", Kind::Flag, Some(|| json!(false))),
-    ("hvparams", Kind::Object, Some(|| json!({}))),
-    ("beparams", Kind::Object, Some(|| json!({}))),
-    ("no_remember", Kind::Flag, Some(|| json!(false))),
-    ("startup_paused", Kind::Flag, Some(|| json!(false))),
-    ("shutdown_timeout", Kind::Number, Some(|| json!(120))),
-];
-const SHUTDOWN: [Field; 5] = [
-    ("force", Kind::Flag, Some(|| json!(false))),
-    ("ignore_offline_nodes", Kind::Flag, Some(|| json!(false))),
-    ("timeout", Kind::Number, Some(|| json!(120))),
-    ("no_remember", Kind::Flag, Some(|| json!(false))),
-    ("admin_state_source", Kind::OptionalText, Some(|| Value::Null)),
-];
-const ACTIVATE_DISKS: [Field; 2] = [
-    ("ignore_size", Kind::Flag, Some(|| json!(false))),
-    ("wait_for_sync", Kind::Flag, Some(|| json!(false))),
-];
-const GROUP: [Field; 1] = [("group_name", Kind::Text, None)];
-const IS_STRICT: [Field; 1] = [("is_strict", Kind::Flag, Some(|| json!(true)))];
-const MOVE: [Field; 1] = [("ignore_consistency", Kind::Flag, Some(|| json!(false)))];
-
 /// Reads an opcode. `version` decides which keys there are.
 ///
 /// # Errors
@@ -148,16 +118,7 @@ pub fn parse(value: &Value, version: Option<GanetiVersion>) -> Result<Opcode, St
     let Some(Value::String(id)) = given.get("OP_ID") else {
         return Err(format!("key 'OP_ID' not found, object contains only [{}]", keys()));
     };
-    let fields: Vec<Field> = match (id.as_str(), version.is_some_and(GanetiVersion::knows_is_strict)) {
-        ("OP_INSTANCE_STARTUP", _) => [&INSTANCE[..], &STARTUP].concat(),
-        ("OP_INSTANCE_SHUTDOWN", _) => [&INSTANCE[..], &SHUTDOWN].concat(),
-        ("OP_INSTANCE_ACTIVATE_DISKS", _) => [&INSTANCE[..], &ACTIVATE_DISKS].concat(),
-        ("OP_GROUP_VERIFY_DISKS", false) => GROUP.to_vec(),
-        ("OP_GROUP_VERIFY_DISKS", true) => [&GROUP[..], &IS_STRICT].concat(),
-        ("OP_INSTANCE_MIGRATE" | "OP_INSTANCE_FAILOVER", _) => [&INSTANCE[..], &MOVE].concat(),
-        _ => return Err(format!("Unknown opcode {id:?}")),
-    };
-    let fields: Vec<Field> = fields.into_iter().chain(COMMON).collect();
+    let fields = fields::of(id, version)?;
     let mut input = Map::from_iter([("OP_ID".to_owned(), json!(id))]);
     for (name, kind, default) in &fields {
         let value = match (given.get(*name), default) {
@@ -182,24 +143,9 @@ pub fn parse(value: &Value, version: Option<GanetiVersion>) -> Result<Opcode, St
     check_reason(&input["reason"])?;
     let depends = parse_depends(&input["depends"])?;
     let (work, subject) = work_of(id, &input);
-    let summary = format!("{}({subject})", id.trim_start_matches("OP_"));
+    let name = id.trim_start_matches("OP_");
+    let summary = if subject.is_empty() { name.to_owned() } else { format!("{name}({subject})") };
     Ok(Opcode { work, summary, priority, depends, input })
-}
-
-impl Kind {
-    fn accepts(self, value: &Value) -> bool {
-        match self {
-            Self::Text => value.is_string(),
-            Self::Flag => value.is_boolean(),
-            Self::Number => value.is_i64(),
-            Self::Object => value.is_object(),
-            Self::List => value.is_array(),
-            Self::OptionalText => value.is_null() || value.is_string(),
-            Self::OptionalFlag => value.is_null() || value.is_boolean(),
-            Self::OptionalNumber => value.is_null() || value.is_i64(),
-            Self::OptionalList => value.is_null() || value.is_array(),
-        }
-    }
 }
 
 fn work_of(id: &str, input: &Map<String, Value>) -> (Work, String) {
@@ -218,6 +164,16 @@ fn work_of(id: &str, input: &Map<String, Value>) -> (Work, String) {
             no_remember: flag("no_remember"),
         },
         "OP_INSTANCE_ACTIVATE_DISKS" => Work::ActivateDisks { instance: instance.clone() },
+        "OP_INSTANCE_QUERY_DATA" => {
+            let names = input.get("instances").and_then(Value::as_array).into_iter().flatten();
+            let locking = match (flag("static"), flag("use_locking")) {
+                (false, _) => Locking::Live,
+                (true, true) => Locking::StaticLocked,
+                (true, false) => Locking::Static,
+            };
+            let instances = names.filter_map(Value::as_str).map(str::to_owned).collect();
+            return (Work::QueryData { instances, locking }, String::new());
+        }
         "OP_GROUP_VERIFY_DISKS" => {
             let group = text("group_name");
             let is_strict = input.get("is_strict").and_then(Value::as_bool).unwrap_or(true);

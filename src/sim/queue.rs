@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::engine::{Due, Engine};
 use super::events::Trigger;
+use super::failure::Failure;
 use super::jobs::{Job, Phase, Status};
 use super::opcodes::{Opcode, Work};
 use super::work::{self, Verdict};
@@ -189,6 +190,21 @@ impl Engine {
             Verdict::Died(text) => self.end_job(id, Status::Error, &json!(text)),
         }
         self.fire(&Trigger::OnEnd(summary));
+    }
+
+    /// Puts a job into the queue that has ended already.
+    pub(super) fn put_ended(&mut self, opcode: Opcode, failure: Option<&Failure>) {
+        let id = self.submit(vec![opcode]);
+        let (status, result) = match failure {
+            Some(failure) => (Status::Error, failure.encode()),
+            None => (Status::Success, Value::Null),
+        };
+        let now = Some(self.now);
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.started = now;
+            job.ops.iter_mut().for_each(|op| (op.start, op.exec) = (now, now));
+        }
+        self.end_job(id, status, &result);
     }
 
     fn let_die(&mut self, name: &str) {

@@ -102,6 +102,9 @@ impl Scenario {
         self.model.timing = self.model.timing.scaled(factor);
         for instance in self.model.instances.values_mut() {
             instance.habits.dies_after = instance.habits.dies_after.map(|after| after.mul_f64(factor));
+            for trouble in instance.troubles_mut() {
+                trouble.until = trouble.until.map(|until| until.mul_f64(factor));
+            }
         }
         for step in &mut self.steps {
             step.scale(factor);

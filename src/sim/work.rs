@@ -2,18 +2,21 @@
 //!
 //! Source: `cmdlib/instance_operation.py, instance_storage.py, group.py` (contract 4.3 to 4.7).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::failure::Failure;
 use super::locks::{Locks, Mode, Request};
-use super::model::{Instance, Link, Live, Model, Node, Trouble};
-use super::opcodes::Work;
+use super::model::{Instance, Link, Model, Node};
+use super::opcodes::{Locking, Work};
 use super::span::Span;
 use super::status;
 use crate::cluster::AdminState;
+
+mod instances;
+mod query_data;
+mod verify;
 
 /// How an opcode ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +52,11 @@ pub fn locks(model: &Model, work: &Work, locks: &Locks, job: u64) -> Result<Vec<
         let group = vec![lock("nodegroup", &group, Mode::Shared)];
         return Ok(vec![everything, instances.collect(), group, nodes.collect()]);
     }
+    if let Work::QueryData { instances, locking } = work {
+        let mut levels = vec![everything];
+        levels.extend(query_data::locks(model, instances, *locking)?);
+        return Ok(levels);
+    }
     let instance = find_instance(model, work.instance().unwrap_or_default())?;
     let mut levels = vec![everything, vec![lock("instance", &instance.name, Mode::Exclusive)]];
     if !matches!(work, Work::Startup { .. } | Work::Shutdown { .. }) {
@@ -67,13 +75,26 @@ pub fn begin(model: &mut Model, work: &Work, locks: &Locks, job: u64) -> (Durati
         (Ok(()), Work::Shutdown { .. }) => model.timing.shutdown,
         (Ok(()), Work::ActivateDisks { .. }) => model.timing.activate_disks,
         (Ok(()), Work::VerifyDisks { .. }) => model.timing.verify_disks,
+        (Ok(()), Work::QueryData { .. }) => model.timing.query_data,
         (Ok(()), Work::Move { .. }) => model.timing.migrate,
         (Ok(()), Work::Occupy { duration, .. }) => Span::exactly(*duration),
     };
     let lap = lap(model, work);
     let takes = model.seed.duration(span, &format!("{work:?} {lap}"));
-    let takes = takes + waiting_for_nodes(model, work);
-    if let (Ok(()), Work::Startup { instance, no_remember, .. }) = (&checked, work)
+    let waits = waiting_for_nodes(model, work);
+    if checked.is_err() {
+        return (takes + waits, checked);
+    }
+    let takes = match work {
+        Work::Startup { instance, .. } => slowed_down(model, instance, takes),
+        _ => takes,
+    };
+    let writes = match work {
+        Work::Startup { .. } | Work::ActivateDisks { .. } | Work::Shutdown { .. } => 3,
+        _ => 0,
+    };
+    let takes = takes + waits + model.wait_for_candidates() * writes;
+    if let Work::Startup { instance, no_remember, .. } = work
         && let Some(instance) = model.instance_mut(instance)
         && !no_remember
     {
@@ -81,6 +102,19 @@ pub fn begin(model: &mut Model, work: &Work, locks: &Locks, job: u64) -> (Durati
         instance.set_by_user = false;
     }
     (takes, checked)
+}
+
+/// Counts a start in, and says how long it takes when its node has too much to do.
+fn slowed_down(model: &mut Model, instance: &str, takes: Duration) -> Duration {
+    let Some(node) = model.instance(instance).map(|instance| instance.primary.clone()) else { return takes };
+    model.starting.insert(instance.to_owned(), node.clone());
+    match model.node(&node) {
+        Some(node) if node.slows_down => {
+            let starts = model.starts_on(&node.name);
+            takes.mul_f64(f64::from(starts.max(node.cpus)) / f64::from(node.cpus.max(1)))
+        }
+        _ => takes,
+    }
 }
 
 /// How many jobs the instance had before this one.
@@ -99,6 +133,7 @@ fn waiting_for_nodes(model: &Model, work: &Work) -> Duration {
             Ok((name, _)) => model.nodes.values().filter(|node| node.group == name).collect(),
             Err(_) => Vec::new(),
         },
+        Work::QueryData { instances, locking: Locking::Live } => query_data::asked_nodes(model, instances),
         _ => {
             let instance = work.instance().and_then(|name| model.instance(name));
             let names = instance.map(Instance::all_nodes).unwrap_or_default();
@@ -135,6 +170,9 @@ fn check(model: &Model, work: &Work, locks: &Locks, job: u64) -> Result<(), Fail
             ))),
             _ => Ok(()),
         };
+    }
+    if let Work::QueryData { .. } = work {
+        return Ok(());
     }
     let instance = find_instance(model, work.instance().unwrap_or_default())?;
     let name = &instance.name;
@@ -179,182 +217,20 @@ fn check(model: &Model, work: &Work, locks: &Locks, job: u64) -> Result<(), Fail
 /// Brings an opcode to its end: changes the cluster, or fails.
 pub fn finish(model: &mut Model, work: &Work) -> Verdict {
     let verdict = match work {
-        Work::Startup { instance, force, .. } => start(model, instance, *force),
-        Work::Shutdown { instance, by_user, no_remember } => {
-            shut_down(model, instance, *by_user, *no_remember)
+        Work::Startup { instance, force, .. } => {
+            model.starting.remove(instance);
+            instances::start(model, instance, *force)
         }
-        Work::ActivateDisks { instance } => activate_disks(model, instance),
-        Work::VerifyDisks { group, .. } => verify_disks(model, group),
-        Work::Move { instance } => move_to_secondary(model, instance),
+        Work::Shutdown { instance, by_user, no_remember } => {
+            instances::shut_down(model, instance, *by_user, *no_remember)
+        }
+        Work::ActivateDisks { instance } => instances::activate_disks(model, instance),
+        Work::VerifyDisks { group, .. } => verify::verify_disks(model, group),
+        Work::QueryData { instances, locking } => query_data::look(model, instances, *locking),
+        Work::Move { instance } => instances::move_to_secondary(model, instance),
         Work::Occupy { .. } => Ok(Value::Null),
     };
     verdict.map_or_else(|verdict| verdict, Verdict::Success)
-}
-
-fn start(model: &mut Model, name: &str, force: bool) -> Result<Value, Verdict> {
-    let instance = find_instance(model, name)?.clone();
-    if !model.node(&instance.primary).is_some_and(Node::answers) {
-        let text = format!("Could not start instance '{name}': {}", no_answer(&instance.primary));
-        return Err(Failure::execution(&text).into());
-    }
-    if instance.runs_on(&instance.primary) {
-        return Ok(Value::Null);
-    }
-    if !assemble(model, name, force) {
-        return Err(Failure::execution("Disk consistency error").into());
-    }
-    let Some(instance) = model.instance_mut(name) else { return Ok(Value::Null) };
-    if let Some(verdict) = failure_by(&mut instance.habits.start) {
-        if matches!(verdict, Verdict::Failure(_)) {
-            instance.detach_disks();
-        }
-        return Err(verdict);
-    }
-    instance.live = Live::Running(instance.primary.clone());
-    Ok(Value::Null)
-}
-
-fn shut_down(model: &mut Model, name: &str, by_user: bool, no_remember: bool) -> Result<Value, Verdict> {
-    find_instance(model, name)?;
-    let Some(instance) = model.instance_mut(name) else { return Ok(Value::Null) };
-    if let Some(verdict) = failure_by(&mut instance.habits.shutdown) {
-        return Err(verdict);
-    }
-    if !no_remember {
-        instance.admin_state = AdminState::Down;
-        instance.set_by_user = by_user;
-    }
-    instance.live = Live::Absent;
-    instance.detach_disks();
-    Ok(Value::Null)
-}
-
-fn activate_disks(model: &mut Model, name: &str) -> Result<Value, Verdict> {
-    find_instance(model, name)?;
-    let verdict = model.instance_mut(name).and_then(|instance| failure_by(&mut instance.habits.activate));
-    if let Some(verdict) = verdict {
-        if let Some(instance) = model.instance_mut(name) {
-            instance.disks_active = false;
-        }
-        return Err(verdict);
-    }
-    if !assemble(model, name, false) {
-        return Err(Failure::execution("Cannot activate block devices").into());
-    }
-    let instance = find_instance(model, name)?;
-    let devices = instance.disks.iter().enumerate().map(|(index, disk)| {
-        let minor = disk.mirror.as_ref().and_then(|mirror| mirror.side(&instance.primary));
-        let device = minor.map(|side| format!("/dev/drbd{}", side.minor));
-        json!([instance.primary, format!("disk/{index}"), device])
-    });
-    Ok(devices.collect())
-}
-
-/// Assembles the disks on all nodes; whether that worked. When it did not, they count as not active.
-fn assemble(model: &mut Model, name: &str, force: bool) -> bool {
-    let Some(instance) = model.instance(name).cloned() else { return false };
-    let usable: BTreeMap<&str, bool> = instance
-        .all_nodes()
-        .into_iter()
-        .map(|node| (node, model.node(node).is_some_and(|node| node.answers() && !node.offline)))
-        .collect();
-    let excused = |node: &str| force || model.node(node).is_some_and(|node| node.offline);
-    let complete = |node: &str| instance.disks.iter().all(|disk| !disk.missing_on.iter().any(|n| n == node));
-    let works = usable
-        .iter()
-        .all(|(node, usable)| (*usable && complete(node)) || (*node != instance.primary && excused(node)));
-    let Some(changed) = model.instance_mut(name) else { return false };
-    changed.disks_active = works;
-    for disk in &mut changed.disks {
-        for (node, _) in usable.iter().filter(|(_, usable)| **usable) {
-            if let Some(mirror) = &mut disk.mirror {
-                mirror.assemble(node);
-            }
-        }
-    }
-    works
-}
-
-fn move_to_secondary(model: &mut Model, name: &str) -> Result<Value, Verdict> {
-    let instance = find_instance(model, name)?;
-    let target = instance.secondaries().first().map(|node| (*node).to_owned());
-    let reachable = target.as_deref().and_then(|node| model.node(node)).is_some_and(Node::answers);
-    let (Some(target), true) = (target, reachable) else {
-        return Err(Failure::execution("Can't reach the target node").into());
-    };
-    if let Some(instance) = model.instance_mut(name) {
-        if instance.is_running() {
-            instance.live = Live::Running(target.clone());
-        }
-        instance.primary = target;
-    }
-    Ok(Value::Null)
-}
-
-/// `[{node: error}, [instances to activate], {instance: [[node, volume]]}]`.
-fn verify_disks(model: &Model, group: &str) -> Result<Value, Verdict> {
-    let (name, _) = find_group(model, group)?;
-    let mut errors = BTreeMap::new();
-    for node in model.nodes.values().filter(|node| node.group == name && !node.offline && !node.answers()) {
-        errors.insert(node.uuid.clone(), format!("Error enumerating LVs: {}", no_answer(&node.name)));
-    }
-    let mut offline = Vec::new();
-    let mut missing = serde_json::Map::new();
-    for instance in model.instances.values() {
-        if !is_member(model, instance, name) || !instance.disks_active {
-            continue;
-        }
-        if instance.disks.iter().any(|disk| needs_activation(model, instance, disk)) {
-            offline.push(instance.name.clone());
-        }
-        let volumes: Vec<Value> = missing_volumes(model, instance);
-        if !volumes.is_empty() {
-            missing.insert(instance.name.clone(), Value::Array(volumes));
-        }
-    }
-    Ok(json!([errors, offline, missing]))
-}
-
-fn needs_activation(model: &Model, instance: &Instance, disk: &super::model::Disk) -> bool {
-    let asked = |node: &str| {
-        let reachable = model.node(node).is_some_and(|node| node.answers() && !node.offline);
-        reachable && !disk.missing_on.iter().any(|missing| missing == node)
-    };
-    match &disk.mirror {
-        Some(mirror) => mirror.sides.iter().any(|side| asked(&side.node) && side.needs_activation()),
-        // A volume counts as online while somebody has it open.
-        None => {
-            instance.disk_template == "plain" && asked(&instance.primary) && instance.live == Live::Absent
-        }
-    }
-}
-
-fn missing_volumes(model: &Model, instance: &Instance) -> Vec<Value> {
-    let reachable = |node: &&str| model.node(node).is_some_and(|node| node.answers() && !node.offline);
-    let mut volumes = Vec::new();
-    for (index, disk) in instance.disks.iter().enumerate() {
-        for node in disk.missing_on.iter().map(String::as_str).filter(reachable) {
-            let uuid = model.node(node).map(|node| node.uuid.as_str());
-            volumes.push(json!([uuid, format!("xenvg/{}.disk{index}", disk.uuid)]));
-        }
-    }
-    volumes
-}
-
-fn failure_by(trouble: &mut Option<Trouble>) -> Option<Verdict> {
-    let Trouble { times, class, message, code, kills_job } = trouble.as_mut()?;
-    match times {
-        Some(0) => return None,
-        Some(left) => *left -= 1,
-        None => {}
-    }
-    Some(if *kills_job {
-        Verdict::Died(message.clone())
-    } else {
-        let mut arguments = vec![json!(message)];
-        arguments.extend(code.as_ref().map(|code| json!(code)));
-        Verdict::Failure(Failure { class: class.clone(), arguments })
-    })
 }
 
 fn find_instance<'a>(model: &'a Model, name: &str) -> Result<&'a Instance, Failure> {

@@ -83,6 +83,8 @@ pub struct Habits {
 pub struct Trouble {
     /// So many times; `None` for always.
     pub times: Option<u32>,
+    /// Only until the box has been running for so long.
+    pub until: Option<Duration>,
     /// Class of the error.
     pub class: String,
     /// Text of the error.
@@ -112,6 +114,12 @@ impl Instance {
         let mut nodes = vec![self.primary.as_str()];
         nodes.extend(self.secondaries());
         nodes
+    }
+
+    /// Everything that fails with it.
+    pub fn troubles_mut(&mut self) -> impl Iterator<Item = &mut Trouble> {
+        let Habits { start, activate, shutdown, .. } = &mut self.habits;
+        start.iter_mut().chain(activate).chain(shutdown)
     }
 
     /// Whether it runs on that node.

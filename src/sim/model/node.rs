@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// Its name.
     pub name: String,
@@ -23,6 +23,14 @@ pub struct Node {
     pub power: Power,
     /// How it is reached.
     pub link: Link,
+    /// Its CPUs.
+    pub cpus: u32,
+    /// Its load average without what the box itself does there.
+    pub load: f64,
+    /// Whether its monitoring daemon answers.
+    pub monitor: bool,
+    /// Whether starts take longer while more of them are going on than it has CPUs.
+    pub slows_down: bool,
     /// How often it booted.
     pub boots: u32,
     /// Its kernel's boot id.

@@ -1,6 +1,7 @@
 //! The cluster of a scenario file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -75,6 +76,14 @@ pub(super) struct NodeSpec {
     vm_capable: bool,
     #[serde(default = "yes")]
     candidate: bool,
+    #[serde(default = "four")]
+    cpus: u32,
+    #[serde(default)]
+    load: f64,
+    #[serde(default = "yes")]
+    monitor: bool,
+    #[serde(default)]
+    slows_down: bool,
     #[serde(default = "node_memory")]
     memory: u64,
 }
@@ -98,6 +107,9 @@ impl From<LinkSpec> for Link {
     }
 }
 
+fn four() -> u32 {
+    4
+}
 fn yes() -> bool {
     true
 }
@@ -144,6 +156,8 @@ pub(super) fn build(file: &File, domain: &str) -> Result<Model, Misfit> {
         timing: file.timing.clone(),
         seed,
         linked: Vec::new(),
+        now: Duration::ZERO,
+        starting: BTreeMap::new(),
     };
     let mut minors = Minors::default();
     for spec in &file.instance {
@@ -211,6 +225,10 @@ fn nodes(file: &File, domain: &str, seed: Seed) -> Result<BTreeMap<Name, Node>, 
         memory: node_memory(),
         power: Power::On,
         link: Link::Up,
+        cpus: four(),
+        load: 0.0,
+        monitor: true,
+        slows_down: false,
         boots: 1,
         boot_id: seed.uuid(&format!("boot 1 of {name}")),
     };
@@ -225,6 +243,10 @@ fn nodes(file: &File, domain: &str, seed: Seed) -> Result<BTreeMap<Name, Node>, 
             offline: spec.offline,
             vm_capable: spec.vm_capable,
             candidate: spec.candidate,
+            cpus: spec.cpus,
+            load: spec.load,
+            monitor: spec.monitor,
+            slows_down: spec.slows_down,
             memory: spec.memory,
             power: if spec.power { Power::On } else { Power::Off },
             link: spec.link.into(),

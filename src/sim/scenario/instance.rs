@@ -33,6 +33,7 @@ pub(super) struct InstanceSpec {
     #[serde(default = "instance_memory")]
     memory: u64,
     disks_active: Option<bool>,
+    behind: Option<Spanned<String>>,
     #[serde(default = "one")]
     disks: usize,
     #[serde(default)]
@@ -60,6 +61,8 @@ enum LiveSpec {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct TroubleSpec {
     times: Option<u32>,
+    #[serde(deserialize_with = "deserialize_some_duration")]
+    until: Option<Duration>,
     class: String,
     message: String,
     code: Option<String>,
@@ -70,6 +73,7 @@ impl Default for TroubleSpec {
     fn default() -> Self {
         Self {
             times: None,
+            until: None,
             class: "OpExecError".to_owned(),
             message: "it does not work".to_owned(),
             code: None,
@@ -80,9 +84,10 @@ impl Default for TroubleSpec {
 
 impl From<&TroubleSpec> for Trouble {
     fn from(spec: &TroubleSpec) -> Self {
-        let TroubleSpec { times, class, message, code, kills_job } = spec;
+        let TroubleSpec { times, until, class, message, code, kills_job } = spec;
         Self {
             times: *times,
+            until: *until,
             class: class.clone(),
             message: message.clone(),
             code: code.clone(),
@@ -156,6 +161,10 @@ pub(super) fn build(
     instance.live = live;
     instance.disks_active = spec.disks_active.unwrap_or(instance.disks_active);
     instance.disks.iter_mut().for_each(|disk| disk.missing_on.clone_from(&missing));
+    if let Some(behind) = &spec.behind {
+        fall_behind(&mut instance, &node(behind, "behind")?)
+            .map_err(|text| Misfit::at(behind, "behind", text))?;
+    }
     instance.habits = Habits {
         start: spec.fails_to_start.as_ref().map(Trouble::from),
         activate: spec.fails_to_activate.as_ref().map(Trouble::from),
@@ -164,6 +173,14 @@ pub(super) fn build(
         jobs: 0,
     };
     Ok(instance)
+}
+
+/// The instance's mirrors on that node missed writes, and know it.
+fn fall_behind(instance: &mut Instance, node: &str) -> Result<(), String> {
+    let mirrors = instance.disks.iter_mut().filter_map(|disk| disk.mirror.as_mut());
+    let sides = mirrors.flat_map(|mirror| &mut mirror.sides).filter(|side| side.node == node);
+    let count = sides.map(|side| (side.behind, side.outdated) = (true, true)).count();
+    if count == 0 { Err(format!("the instance has no mirror on '{node}'")) } else { Ok(()) }
 }
 
 /// An instance that runs.

@@ -68,6 +68,10 @@ pub(super) struct StepSpec {
     pub(super) resume: Option<bool>,
     pub(super) cancel: Option<String>,
     pub(super) submit: Option<Spanned<String>>,
+    pub(super) failed_job: Option<Spanned<String>>,
+    pub(super) succeeded_job: Option<Spanned<String>>,
+    pub(super) message: Option<String>,
+    pub(super) code: Option<String>,
     // luxid.
     pub(super) luxid: Option<Spanned<String>>,
     pub(super) method: Option<String>,

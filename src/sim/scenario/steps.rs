@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use toml::Spanned;
 
 use super::step_spec::{Names, StepSpec};
 use super::{Misfit, full_name};
 use crate::cli::{self, Refusal, Request};
 use crate::sim::events::{Event, Trigger};
+use crate::sim::failure::Failure;
 use crate::sim::faults::{Fault, FaultKind};
 use crate::sim::model::{Link, Model, Tagged};
 use crate::sim::names::Name;
@@ -247,7 +248,17 @@ impl Reader<'_> {
             ("luxid", spec.luxid.as_ref().map(|kind| luxid_event(spec, kind)).transpose()?),
             ("add-tag", self.tag(spec, spec.add_tag.as_ref(), true)?),
             ("remove-tag", self.tag(spec, spec.remove_tag.as_ref(), false)?),
-            ("submit", spec.submit.as_ref().map(|summary| self.opcode(summary)).transpose()?),
+            ("submit", self.opcode(spec.submit.as_ref(), "submit")?.map(Event::Submit)),
+            (
+                "failed-job",
+                self.opcode(spec.failed_job.as_ref(), "failed-job")?
+                    .map(|opcode| Event::EndedJob(opcode, Some(failure(spec)))),
+            ),
+            (
+                "succeeded-job",
+                self.opcode(spec.succeeded_job.as_ref(), "succeeded-job")?
+                    .map(|opcode| Event::EndedJob(opcode, None)),
+            ),
             (
                 "master-failover",
                 match &spec.master_failover {
@@ -290,16 +301,17 @@ impl Reader<'_> {
     }
 
     /// The opcode with that summary, as an administrator's tool would submit it.
-    fn opcode(&self, summary: &Spanned<String>) -> Result<Event, Misfit> {
+    fn opcode(&self, summary: Option<&Spanned<String>>, key: &'static str) -> Result<Option<Value>, Misfit> {
+        let Some(summary) = summary else { return Ok(None) };
         let full = self.summary(summary.get_ref());
         let (name, subject) = full.split_once('(').unwrap_or((&full, ""));
-        let key = if name.starts_with("GROUP") { "group_name" } else { "instance_name" };
+        let field = if name.starts_with("GROUP") { "group_name" } else { "instance_name" };
         let reason = json!([["gnt:user", "by hand", 0]]);
         let opcode =
-            json!({"OP_ID": format!("OP_{name}"), key: subject.trim_end_matches(')'), "reason": reason});
+            json!({"OP_ID": format!("OP_{name}"), field: subject.trim_end_matches(')'), "reason": reason});
         match opcodes::parse(&opcode, self.model.version()) {
-            Ok(_) => Ok(Event::Submit(opcode)),
-            Err(problem) => Err(Misfit::at(summary, "submit", problem)),
+            Ok(_) => Ok(Some(opcode)),
+            Err(problem) => Err(Misfit::at(summary, key, problem)),
         }
     }
 
@@ -344,6 +356,14 @@ fn expand(
         [name] if name.get_ref() == "all" => Ok(all()),
         names => names.iter().map(one).collect(),
     }
+}
+
+/// The error with which a job failed.
+fn failure(spec: &StepSpec) -> Failure {
+    let text = spec.message.as_deref().unwrap_or("it did not work");
+    let mut failure = Failure::new(spec.class.as_deref().unwrap_or("OpExecError"), text);
+    failure.arguments.extend(spec.code.as_ref().map(|code| json!(code)));
+    failure
 }
 
 fn luxid_event(spec: &StepSpec, kind: &Spanned<String>) -> Result<Event, Misfit> {

@@ -30,19 +30,9 @@ add-tag = "d"
 of = "cluster"
 "#;
 
-fn box_after_its_steps(text: &str) -> ClusterInABox {
-    let scenario = Scenario::parse("test", text).unwrap();
-    let cluster = ClusterInABox::start(Engine::new(scenario.model, scenario.epoch));
-    for step in &scenario.steps {
-        let StepKind::Happen(events) = &step.kind else { panic!("{step:?}") };
-        events.iter().for_each(|event| cluster.apply(event));
-    }
-    cluster
-}
-
 #[tokio::test(start_paused = true)]
 async fn tags_are_given_and_change() {
-    let cluster = box_after_its_steps(TAGGED);
+    let cluster = box_of(TAGGED);
     let mut talk = Talk::with(&cluster);
     let info = talk.call("QueryClusterInfo", json!([])).await;
     assert_eq!(info["tags"], json!(["c", "d"]));
@@ -59,7 +49,7 @@ async fn tags_are_given_and_change() {
 
 #[tokio::test(start_paused = true)]
 async fn nodes_have_addresses_and_roles() {
-    let cluster = box_after_its_steps(TAGGED);
+    let cluster = box_of(TAGGED);
     let mut talk = Talk::with(&cluster);
     let fields = ["pip", "vm_capable", "master_candidate", "drained", "role"];
     let answer = talk.call("Query", json!(["node", fields, null])).await;

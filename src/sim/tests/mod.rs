@@ -16,11 +16,24 @@ use super::testing::CLUSTER;
 use crate::luxi::opcodes::OpCode;
 use crate::luxi::wire::END_OF_MESSAGE;
 
+mod disks;
 mod fields;
+mod outages;
 
 fn start() -> ClusterInABox {
     let scenario = Scenario::parse("test", CLUSTER).unwrap();
     ClusterInABox::start(Engine::new(scenario.model, scenario.epoch))
+}
+
+/// The box after the steps of the scenario, which all happen at once.
+fn box_of(text: &str) -> ClusterInABox {
+    let scenario = Scenario::parse("test", text).unwrap();
+    let cluster = ClusterInABox::start(Engine::new(scenario.model, scenario.epoch));
+    for step in &scenario.steps {
+        let StepKind::Happen(events) = &step.kind else { panic!("{step:?}") };
+        events.iter().for_each(|event| cluster.apply(event));
+    }
+    cluster
 }
 
 struct Talk(tokio::io::DuplexStream);
