@@ -198,8 +198,10 @@ impl Connector for OnNode<'_> {
 }
 
 impl Monitor for OnNode<'_> {
-    fn load<'a>(&'a self, _node: &'a str, _address: &'a str) -> LocalFuture<'a, Option<Load>> {
-        Box::pin(async { None })
+    fn load<'a>(&'a self, node: &'a str, _address: &'a str) -> LocalFuture<'a, Option<Load>> {
+        let seen = self.cluster.look(|engine| engine.model.load(node));
+        let load = seen.map(|(busy, processors)| Load { busy, processors: f64::from(processors) });
+        Box::pin(async move { load })
     }
 }
 
