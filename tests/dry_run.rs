@@ -144,7 +144,7 @@ fn result(method: &str, args: &Value) -> Value {
         "AutoArchiveJobs" => json!([0, 0]),
         "ArchiveJob" => json!(true),
         "SubmitJob" => json!(7),
-        "QueryJobs" => json!([["success", ["success"], [[{}, [], {}]]]]),
+        "QueryJobs" => json!([["success", ["success"], [[{}, [], {}]], [null], [null]]]),
         "Query" if args[0] == "instance" => table(&names(&args[1]), &instance()),
         "Query" if args[0] == "node" => {
             table(&names(&args[1]), &json!({"name": HOST, "bootid": "new", "offline": false}))

@@ -166,6 +166,10 @@ impl Agenda {
                 return Some(Hold::Delay { until: entry.turn.not_before });
             }
         }
+        // A clean-up and an activation of the same instance, for example: the second look comes after the first's end.
+        if self.in_flight.contains_key(&entry.action.instance) {
+            return Some(Hold::Busy);
+        }
         let mut others = self.in_flight.values();
         let is_busy = match &entry.claim {
             Claim::Start { on } => {

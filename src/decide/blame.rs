@@ -45,8 +45,7 @@ impl Blame {
         [Self::Instance, Self::Node, Self::Peer, Self::Queue, Self::Master, Self::Unknown];
 
     /// The blame for a start or an activation of disks that failed. `primary_answers` is what is known
-    /// after the failure. `silent_secondary` is whether a secondary that is not marked offline does not answer; it is
-    /// false for a start with force, which does without the secondary.
+    /// after the failure. `silent_secondary` is whether a secondary that is not marked offline does not answer.
     #[must_use]
     pub fn of(failure: &JobFailure, primary_answers: bool, silent_secondary: bool) -> Self {
         let blame = match failure {

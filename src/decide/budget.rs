@@ -5,7 +5,7 @@
 //! boots slowly leaves instances down for eight hours.
 
 use super::blame::Blame;
-use super::{Action, ActionKind, backoff};
+use super::{Action, backoff};
 use crate::cluster::{Instance, InstanceStatus, JobFailure, Node, Snapshot, Timestamp};
 use crate::memory::State;
 use crate::memory::recovery::{Blocked, Failures};
@@ -37,9 +37,8 @@ pub fn blame(failure: &JobFailure, action: &Action, snapshot: &Snapshot) -> Blam
         return Blamed { what: Blame::Unknown, cause: String::new() };
     };
     let primary_answers = snapshot.node(&instance.primary).is_none_or(|node| node.boot_id.is_some());
-    // With force the secondary is not needed.
-    let misses_secondary =
-        action.kind != ActionKind::StartDegraded && snapshot.silent_secondary(instance).is_some();
+    // Also of a start with force: when its own disks will not do, the ones on the other side are what is missing.
+    let misses_secondary = snapshot.silent_secondary(instance).is_some();
     let what = Blame::of(failure, primary_answers, misses_secondary);
     Blamed { what, cause: cause(what, instance, snapshot) }
 }

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::budget::{self, Wait};
 use super::policy::Policies;
 use super::tags::Degraded;
 use super::{Action, ActionKind, Note, NoteKind, Step, budget};
@@ -31,9 +32,9 @@ pub fn allow(
     option: Option<Duration>,
     now: Timestamp,
 ) -> Vec<Step> {
-    let allowed = |note: &Note| {
-        let NoteKind::SecondarySilent { node } = &note.kind else { return false };
-        let after = match policies.of(&note.instance).degraded {
+    let allowed = |instance: &str, kind: &NoteKind| {
+        let NoteKind::SecondarySilent { node } = kind else { return false };
+        let after = match policies.of(instance).degraded {
             Some(Degraded::Never) => None,
             Some(Degraded::After(after)) => Some(after),
             None => option,
@@ -43,8 +44,13 @@ pub fn allow(
             && budget::wait(state, &note.instance, now).is_none()
     };
     let step = |step: Step| match step {
-        Step::Note(note) if allowed(&note) => {
-            Step::Act(Action { instance: note.instance, kind: ActionKind::StartDegraded })
+        Step::Note(Note { instance, kind }) if allowed(&instance, &kind) => {
+            match budget::wait(state, &instance, now) {
+                None => Step::Act(Action { instance, kind: ActionKind::StartDegraded }),
+                Some(Wait { by, failures, seconds }) => {
+                    Step::Note(Note { instance, kind: NoteKind::Blocked { by, failures, wait: seconds } })
+                }
+            }
         }
         step => step,
     };

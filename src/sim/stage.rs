@@ -199,8 +199,8 @@ impl Connector for OnNode<'_> {
 
 impl Monitor for OnNode<'_> {
     fn load<'a>(&'a self, node: &'a str, _address: &'a str) -> LocalFuture<'a, Option<Load>> {
-        let load = self.cluster.look(|engine| engine.model.load(node));
-        let load = load.map(|(busy, processors)| Load { busy, processors: f64::from(processors) });
+        let seen = self.cluster.look(|engine| engine.model.load(node));
+        let load = seen.map(|(busy, processors)| Load { busy, processors: f64::from(processors) });
         Box::pin(async move { load })
     }
 }

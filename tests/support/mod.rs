@@ -145,7 +145,7 @@ fn date(value: &mut Value, record: &Record) {
                 let holds_times = ["down", "silent", "degraded"].contains(&key.as_str());
                 match value {
                     Value::Object(times) if holds_times => {
-                        times.values_mut().for_each(|time| dated(time, record))
+                        times.values_mut().for_each(|time| dated(time, record));
                     }
                     _ if key.ends_with("_when") || key == "last" => dated(value, record),
                     _ => date(value, record),

@@ -114,6 +114,17 @@ fn lower_tiers_come_first_and_have_to_be_up() {
 }
 
 #[test]
+fn two_actions_of_one_instance_are_never_in_flight_together() {
+    let cluster = cluster(vec![mirrored("i", "n1", "n2")]);
+    let clean_up = Action { instance: "i".into(), kind: ActionKind::CleanUp };
+    let mut agenda = Agenda::new(vec![clean_up.clone(), activate("i")], &cluster, Schedule::default());
+    assert_eq!(agenda.take(NOW, 9, &two), [clean_up]);
+    assert_eq!(agenda.take(NOW, 9, &two), []);
+    agenda.ended("i", false);
+    assert_eq!(agenda.take(NOW, 9, &two), [activate("i")]);
+}
+
+#[test]
 fn activations_wait_for_no_tier() {
     let cluster = cluster(vec![down("dns", "n1", &["tier:0"]), mirrored("a1", "n1", "n2")]);
     assert_eq!(names(&agenda(&cluster).take(NOW, 9, &|_| 0)), ["a1"]);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::cluster::testing::{drbd_instance, node, snapshot};
+use crate::decide::blame::Blame;
 use crate::decide::tags::PREFIX;
 
 const NOW: Timestamp = 10_000.0;
@@ -60,6 +61,22 @@ fn only_who_asked_for_it_is_started_without_its_mirror_and_not_before_the_time()
             "{tags:?} {option:?} {silent_for}"
         );
     }
+}
+
+#[test]
+fn one_that_failed_waits_before_it_is_forced_again() {
+    let cluster = cluster(&["degraded:0"]);
+    let (policies, _) = Policies::read(&cluster, &[], NOW);
+    let mut state = State::default();
+    remember_silent(&mut state, &cluster, NOW);
+    let blamed = budget::Blamed { what: Blame::Peer, cause: "n2 silent".into() };
+    budget::remember_failure(&mut state, "i", &blamed, NOW);
+    let steps = |now| allow(vec![waits("i")], &state, &policies, None, now);
+    assert!(matches!(
+        &steps(NOW)[..],
+        [Step::Note(Note { kind: NoteKind::Blocked { failures: 1, .. }, .. })]
+    ));
+    assert_eq!(steps(NOW + 300.0), [starts("i")]);
 }
 
 #[test]

@@ -67,7 +67,10 @@ fn between_easy_and_slow_nothing_changes_unless_the_processors_are_all_busy() {
 fn a_limit_to_the_load_closes_a_node_until_it_is_below_again() {
     let mut governor = Governor::new(4, Some(3.0));
     assert!(governor.has_load_limit());
-    for (load, width) in [(busy(2.9), 4), (busy(3.0), 0), (busy(9.0), 0), (None, 4), (busy(0.1), 4)] {
+    // A node that does not tell any more is as it was.
+    for (load, width) in
+        [(None, 4), (busy(2.9), 4), (busy(3.0), 0), (busy(9.0), 0), (None, 0), (busy(0.1), 4)]
+    {
         governor.load_seen("n1", load);
         assert_eq!(governor.width("n1"), width, "{load:?}");
         assert_eq!(governor.is_over_limit("n1"), width == 0);
@@ -91,6 +94,6 @@ fn a_change_says_what_was_seen() {
     seen(&mut governor, &[10.0; 2]);
     let change = (0..9).find_map(|_| governor.started("n1", 60.0)).unwrap();
     let text = change.to_string();
-    assert!(text.starts_with("Node 'n1' is given 1 starts at once after 2: they take "), "{text}");
+    assert!(text.starts_with("Node 'n1' is given 1 starts at once instead of 2: they take "), "{text}");
     assert!(text.ends_with("4.0 of its 4 processors are busy"), "{text}");
 }

@@ -63,8 +63,8 @@ async fn one_node_that_does_not_answer_spoils_the_whole_look() {
     cluster.apply(&Event::PowerOff(SECONDARY.into()));
     let (status, result) = look(&mut talk, &[INST3], false).await;
     assert_eq!(status, "error");
-    let text = "Can't compute disk status for inst3.example.com: node node2.example.com: the node daemon does \
-                not answer";
+    let text = "Can't compute disk status for inst3.example.com: node node2.example.com: Error 7: Failed to \
+                connect to node2.example.com port 1811: No route to host";
     assert_eq!(result, json!(["OpExecError", [text]]));
     let (status, result) = look(&mut talk, &[INST3], true).await;
     assert_eq!((status, &result[INST3]["disks"][0]["pstatus"]), (json!("success"), &Value::Null));

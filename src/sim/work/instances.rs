@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Verdict, find_instance};
+use super::{Verdict, find_instance, no_answer};
 use crate::cluster::AdminState;
 use crate::sim::failure::Failure;
 use crate::sim::model::{Live, Model, Node, Trouble, is_linked};
@@ -15,7 +15,7 @@ use crate::sim::model::{Live, Model, Node, Trouble, is_linked};
 pub(super) fn start(model: &mut Model, name: &str, force: bool) -> Result<Value, Verdict> {
     let instance = find_instance(model, name)?.clone();
     if !model.node(&instance.primary).is_some_and(Node::answers) {
-        let text = format!("Could not start instance '{name}': {}", super::no_answer(&instance.primary));
+        let text = format!("Could not start instance '{name}': {}", no_answer(&instance.primary));
         return Err(Failure::execution(&text).into());
     }
     if instance.runs_on(&instance.primary) {

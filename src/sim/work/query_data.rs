@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{Verdict, find_instance};
+use super::{Verdict, find_instance, no_answer};
 use crate::cluster::AdminState;
 use crate::sim::drbd::{Connection, Drbd, LocalDisk};
 use crate::sim::failure::Failure;
@@ -106,7 +106,7 @@ fn run_state(model: &Model, instance: &Instance, live: bool) -> Result<Option<&'
     let primary = model.node(&instance.primary).filter(|node| live && !node.offline);
     let Some(primary) = primary else { return Ok(None) };
     if !primary.answers() {
-        let text = format!("Error checking node {}: {}", primary.name, super::no_answer(&primary.name));
+        let text = format!("Error checking node {}: {}", primary.name, no_answer(&primary.name));
         return Err(Failure::execution(&text));
     }
     let by_user = instance.admin_state == AdminState::Down && instance.set_by_user;
@@ -193,8 +193,10 @@ fn can_tell(model: &Model, instance: &Instance, node: &str, live: bool) -> Resul
     match model.node(node) {
         Some(node) if live && !node.offline => {
             let text = format!(
-                "Can't compute disk status for {}: node {}: the node daemon does not answer",
-                instance.name, node.name
+                "Can't compute disk status for {}: node {}: {}",
+                instance.name,
+                node.name,
+                no_answer(&node.name)
             );
             if node.answers() { Ok(true) } else { Err(Failure::execution(&text)) }
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Verdict, find_group, is_member};
+use super::{Verdict, find_group, is_member, no_answer};
 use crate::sim::model::{Disk, Instance, Live, Model};
 
 /// `[{node: error}, [instances to activate], {instance: [[node, volume]]}]`.
@@ -14,7 +14,7 @@ pub(super) fn verify_disks(model: &Model, group: &str) -> Result<Value, Verdict>
     let (name, _) = find_group(model, group)?;
     let mut errors = BTreeMap::new();
     for node in model.nodes.values().filter(|node| node.group == name && !node.offline && !node.answers()) {
-        errors.insert(node.uuid.clone(), format!("Error enumerating LVs: {}", super::no_answer(&node.name)));
+        errors.insert(node.uuid.clone(), format!("Error enumerating LVs: {}", no_answer(&node.name)));
     }
     let mut offline = Vec::new();
     let mut missing = serde_json::Map::new();
