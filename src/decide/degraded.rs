@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::budget::{self, Wait};
 use super::policy::Policies;
 use super::tags::Degraded;
-use super::{Action, ActionKind, Note, NoteKind, Step, budget};
+use super::{Action, ActionKind, Note, NoteKind, Step};
 use crate::cluster::{InstanceStatus, Snapshot, Timestamp};
 use crate::memory::State;
 
@@ -41,7 +41,6 @@ pub fn allow(
         };
         let silent_for = state.recovery.silent.get(node).map(|since| now - since);
         matches!((after, silent_for), (Some(after), Some(silent_for)) if silent_for >= after.as_secs_f64())
-            && budget::wait(state, &note.instance, now).is_none()
     };
     let step = |step: Step| match step {
         Step::Note(Note { instance, kind }) if allowed(&instance, &kind) => {
