@@ -147,7 +147,9 @@ fn date(value: &mut Value, record: &Record) {
                     Value::Object(times) if holds_times => {
                         times.values_mut().for_each(|time| dated(time, record));
                     }
-                    _ if key.ends_with("_when") || key == "last" => dated(value, record),
+                    _ if key.ends_with("_when") || ["last", "seen"].contains(&key.as_str()) => {
+                        dated(value, record)
+                    }
                     _ => date(value, record),
                 }
             }
