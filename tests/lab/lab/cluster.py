@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from lab import luxi
 from lab.commands import wait_until
 from lab.drbd import Status
+from lab.network import DOMAIN
 from lab.node import Node
 from lab.storage import Storage
 
@@ -162,6 +164,13 @@ class Cluster:
             node.name: {file.name: file.read_text() for file in node.path(FAKE_INSTANCES).iterdir()}
             for node in self.nodes.values()
         }
+
+    def up(self) -> set[str]:
+        """The instances that run now; what is looked at costs Ganeti nothing."""
+        directories = [node.path(FAKE_INSTANCES) for node in self.nodes.values() if node.is_on]
+        files = {file for directory in directories if directory.exists() for file in os.listdir(directory)}
+        # The file of an instance gets its name when it is whole.
+        return {file for file in files if file.endswith(f".{DOMAIN}")}
 
     def put_running_files(self, files: dict[str, dict[str, str]]) -> None:
         for name, instances in files.items():

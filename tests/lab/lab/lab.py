@@ -14,7 +14,7 @@ from lab.cluster import RELEASED, Cluster
 from lab.commands import LabError
 from lab.node import Node
 from lab.storage import Storage
-from lab.watcher import LOG, ORIGINAL, PROGRAM, WITH_DRBD, Run, Started
+from lab.watcher import LOG, ORIGINAL, PROGRAM, RUN_SECONDS, WITH_DRBD, Run, Started
 
 STATE_DIRECTORY = "/var/lib/ganeti"
 HOOKS = "/etc/ganeti/hooks"
@@ -135,10 +135,16 @@ class Lab:
         return self.last_run
 
     def start_watch(
-        self, *arguments: str, node: Node | None = None, original: bool = False, with_drbd: bool = False
+        self,
+        *arguments: str,
+        node: Node | None = None,
+        original: bool = False,
+        with_drbd: bool = False,
+        seconds: int = RUN_SECONDS,
     ) -> Started:
+        """The same, and does not wait for its end; it is killed when it takes longer than so many seconds."""
         command = [WITH_DRBD] * with_drbd + [ORIGINAL if original else PROGRAM, *arguments]
-        return Started(self.cluster, node or self.master, command)
+        return Started(self.cluster, node or self.master, command, seconds)
 
     def state_file(self, group: str = "default") -> Path:
         return self.master.path(f"{STATE_DIRECTORY}/watcher.{self.cluster.groups()[group]}.data")

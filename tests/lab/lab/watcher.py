@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -85,32 +87,33 @@ def program(wanted: str, scratch: Path) -> Path | None:
     """A private copy of the watcher under test; None stands for the original."""
     if wanted == "original":
         return None
-    source = _build() if wanted == "this repository" else Path(wanted)
+    source = built("ganeti-watcher") if wanted == "this repository" else Path(wanted)
     if not os.access(source, os.X_OK):
         raise LabError(f"no such program: {source}")
     return Path(shutil.copy(source, scratch / "ganeti-watcher"))
 
 
-def _build() -> Path:
+def built(name: str, *what: str) -> Path:
+    """A program of this repository, built; `what` says to cargo which one, if it is not the watcher."""
     if not (REPOSITORY / "Cargo.toml").exists():
         raise LabError("nothing to build in this repository yet; try --watcher original")
-    done = subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=REPOSITORY)
+    done = subprocess.run(["cargo", "build", "--release", "--quiet", *what], cwd=REPOSITORY)
     if done.returncode:
-        raise LabError("cargo build --release failed")
+        raise LabError(f"cargo build --release {' '.join(what)}".rstrip() + " failed")
     target = os.environ.get("CARGO_TARGET_DIR") or REPOSITORY / "target"
-    return REPOSITORY / target / "release/ganeti-watcher"
+    return REPOSITORY / target / "release" / name
 
 
 class Started:
     """A run under way; `wait` gives what it did."""
 
-    def __init__(self, cluster: Cluster, node: Node, command: list[str]) -> None:
+    def __init__(self, cluster: Cluster, node: Node, command: list[str], seconds: int = RUN_SECONDS) -> None:
         self._cluster = cluster
         self._log = node.path(LOG)
         self._log_begins = self._log.stat().st_size if self._log.exists() else 0
         self._jobs_begin = cluster.last_job()
         self._began = time.monotonic()
-        self._process = node.start(*command, seconds=RUN_SECONDS)
+        self._process = node.start(*command, seconds=seconds)
 
     @property
     def is_running(self) -> bool:
@@ -127,3 +130,18 @@ class Started:
         seconds = time.monotonic() - self._began
         jobs = self._cluster.jobs_after(self._jobs_begin)
         return Run(self._process.returncode, output, errors, seconds, self.log_text, jobs)
+
+    def kill(self) -> None:
+        """Ends all processes of the run at once, so it saves nothing; its jobs go on."""
+        for pid in [*_descendants(self._process.pid), self._process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.communicate()
+
+
+def _descendants(pid: int) -> list[int]:
+    try:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [each for child in children for each in [child, *_descendants(child)]]

@@ -1,0 +1,61 @@
+"""What a part works with: clusters of any size, the two watchers, and figures that are measured once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark.figures import Figures
+from lab.__main__ import cache, scratch
+from lab.build import image
+from lab.lab import Lab, Settings
+
+
+@dataclass
+class Bench:
+    figures: Figures
+    root: Path
+    program: Path
+    box: Path | None
+    """The program that serves a cluster in a box, where a part needs it."""
+    troubles: list[str] = field(default_factory=list)
+    """What went wrong besides ratios: a fast recovery that left something broken is none."""
+    _lab: Lab | None = None
+
+    @property
+    def instances(self) -> int:
+        count: int = self.figures.about["instances"]
+        return count
+
+    def lab(self, nodes: int) -> Lab:
+        """A freshly booted cluster with so many nodes; the last one is gone."""
+        if self._lab is None or self._lab.settings.nodes != nodes:
+            self.drop()
+            built = image(cache(), self.root, scratch() / "build", nodes, self.instances)
+            settings = Settings(self.figures.about["suite"], nodes, self.instances, self.program, "the benchmark")
+            self._lab = Lab(settings, built, scratch())
+        self._lab.restore()
+        return self._lab
+
+    def drop(self) -> None:
+        """Ends the cluster that runs, if any: what else is measured has the machine for itself."""
+        if self._lab is not None:
+            self._lab.drop()
+            self._lab = None
+
+    def measured(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """A figure of this session, or else measured now."""
+        if name not in self.figures.measured:
+            print(f"{name} ...", flush=True)
+            began = time.monotonic()
+            self.figures.keep(name, measure())
+            print(f"{name} done in {time.monotonic() - began:.0f} s", flush=True)
+        found: dict[str, Any] = self.figures.measured[name]
+        return found
+
+    def expect(self, what: str, found: object, expected: object) -> None:
+        if found != expected:
+            self.troubles.append(f"{what}: expected {expected!r}, found {found!r}"[:1500])
