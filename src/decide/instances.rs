@@ -143,10 +143,8 @@ pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, n
         (kind, Outcome::Failed { blamed, .. }) if kind.is_start() => {
             budget::remember_failure(state, name, blamed, now);
         }
-        (ActionKind::CleanUp, Outcome::Succeeded) => {
-            if state.clean_up_attempts(name) > 0 {
-                state.forget_instance(name);
-            }
+        (ActionKind::CleanUp, Outcome::Succeeded) if state.clean_up_attempts(name) > 0 => {
+            state.forget_instance(name);
         }
         (ActionKind::CleanUp, Outcome::Failed { .. } | Outcome::Unknown(_)) => {
             state.record_clean_up_attempt(name, now);

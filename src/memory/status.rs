@@ -244,12 +244,12 @@ mod tests {
         let own = Written::Same(written);
         merge(&Armed::for_test(), &cluster, &paths, own).await.unwrap();
         assert_eq!(content(&cluster), "i running", "there was none");
-        std::fs::write(&cluster, "older").unwrap();
+        replace(&cluster, b"older", |_| Ok(())).unwrap();
         let old = written - Duration::from_secs(5);
         File::options().write(true).open(&cluster).unwrap().set_modified(old).unwrap();
         merge(&Armed::for_test(), &cluster, &paths, own).await.unwrap();
         assert_eq!(content(&cluster), "i running", "a run that was killed had not merged it");
-        std::fs::write(&cluster, "newer").unwrap();
+        replace(&cluster, b"newer", |_| Ok(())).unwrap();
         merge(&Armed::for_test(), &cluster, &paths, own).await.unwrap();
         assert_eq!(content(&cluster), "newer");
     }

@@ -57,6 +57,7 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
         file,
         state,
         started: BTreeSet::new(),
+        unsaved: 0,
         left_for_later: BTreeSet::new(),
         rebooted: Vec::new(),
     };
@@ -142,6 +143,8 @@ struct Ledger {
     state: State,
     /// Instances that were started in this run.
     started: BTreeSet<String>,
+    /// How many outcomes the file does not know yet.
+    unsaved: usize,
     /// Instances whose turn did not come.
     left_for_later: BTreeSet<String>,
     /// What the boot-id pass is still waiting for.
@@ -175,14 +178,20 @@ impl Witness for Ledger {
         if self.state.recovery.activations.contains_key(&action.instance) {
             disks::remember_activation(&mut self.state, action, outcome, now);
         }
+        self.unsaved += 1;
         if action.kind.is_start() && *outcome == Outcome::Succeeded {
             self.started.insert(action.instance.clone());
         }
     }
 
-    /// So that a run that is killed has not forgotten what it did. A full disk is no reason to leave the other instances
+    /// So that a run that is killed has not forgotten what it did, but for the last hundredth of it: every save writes all
+    /// there is. A full disk is no reason to leave the other instances
     /// down; the save at the end of the pass reports it.
     fn checkpoint(&mut self) {
+        if self.unsaved == 0 || self.unsaved * 100 < self.state.instances().count() {
+            return;
+        }
+        self.unsaved = 0;
         if let Err(error) = self.file.save_change(&self.state) {
             debug!("{error:#}, going on");
         }

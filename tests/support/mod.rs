@@ -148,7 +148,7 @@ fn date(value: &mut Value, record: &Record) {
                         times.values_mut().for_each(|time| dated(time, record));
                     }
                     _ if key.ends_with("_when") || ["last", "seen"].contains(&key.as_str()) => {
-                        dated(value, record)
+                        dated(value, record);
                     }
                     _ => date(value, record),
                 }
