@@ -17,6 +17,9 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 20, 40, 48
 INK = "#7a7a7a"
 COLOURS = {"original": "#d9730d", "ours": "#2486d6"}
 
+# At which part of its height a curve has its name, so that no name is on another.
+NAMED_AT = {"original": 1 / 3, "ours": 2 / 3}
+
 # Minutes and instances between two marks of an axis: the first of these that leaves few enough of them.
 STEPS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 MARKS = 10
@@ -77,7 +80,7 @@ def _svg(figures: Figures, curves: list[Curve]) -> str:
 
 
 def _description(figures: Figures, curves: list[Curve]) -> str:
-    reached = "; ".join(f"{curve.name}: {curve.last[1]} up after {curve.last[0]:.1f} min" for curve in curves)
+    reached = "; ".join(_name(curve) for curve in curves)
     reused = f" Partly from the session of {figures.reused[0]}." if figures.reused else ""
     return f"{reached}. Measured by tests/lab/bench, {figures.about['began']}.{reused}"
 
@@ -101,21 +104,26 @@ def _axes(scale: Scale) -> list[str]:
 
 
 def _step(scale: Scale, curve: Curve) -> list[str]:
-    """A curve that keeps its height until the next instance is up, and its name below where it is half up."""
+    """A curve that keeps its height until the next instance is up, and its name on its right."""
     path, height = "", 0.0
     for minutes, count in curve.points:
         x, y = scale.x(minutes), scale.y(count)
         path += f"H{x:.1f}V{y:.1f}" if path else f"M{x:.1f} {y:.1f}"
         height = y
-    half = next(minutes for minutes, count in curve.points if count * 2 >= curve.last[1])
+    minutes, up = curve.last
+    named_at = up * NAMED_AT[curve.name]
+    x = scale.x(next(minutes for minutes, count in curve.points if count >= named_at)) + 12
     colour = COLOURS[curve.name]
-    label = f"{curve.name}: {curve.last[0]:.1f} min"
-    x, y = scale.x(half) + 10, scale.y(curve.last[1] / 2) + 14
     return [
         f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2"/>',
-        f'<circle cx="{scale.x(curve.last[0]):.1f}" cy="{height:.1f}" r="3.5" fill="{colour}"/>',
-        _text(x, y, label, "start", f'fill="{colour}" font-weight="bold"'),
+        f'<circle cx="{scale.x(minutes):.1f}" cy="{height:.1f}" r="3.5" fill="{colour}"/>',
+        _text(x, scale.y(named_at) + 14, _name(curve), "start", f'fill="{colour}" font-weight="bold"'),
     ]
+
+
+def _name(curve: Curve) -> str:
+    minutes, up = curve.last
+    return f"{curve.name}: {up} up after {minutes:.1f} min"
 
 
 def _marks(end: float) -> list[float]:

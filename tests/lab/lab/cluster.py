@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import luxi
-from lab.commands import wait_until
+from lab.commands import LabError, wait_until
 from lab.drbd import Status
 from lab.network import DOMAIN
 from lab.node import Node
@@ -75,7 +75,13 @@ class Cluster:
             told = {name: boot_id for name, boot_id, _ in self.query("node", ["name", "bootid", "offline"])}
             return all(told.get(name) == boot_id for name, boot_id in expected.items())
 
-        wait_until("luxid answers and knows all boot ids", ready, READY_SECONDS, [luxi.LuxiError])
+        try:
+            wait_until("luxid answers and knows all boot ids", ready, READY_SECONDS, [luxi.LuxiError])
+        except LabError:
+            # A master that got too few votes in its first minute gives up. Where a node is dead and the machine is
+            # busy, that happens; an administrator starts it again.
+            self.master.try_run("/usr/lib/ganeti/daemon-util", "start-all")
+            wait_until("luxid answers after a second start", ready, READY_SECONDS, [luxi.LuxiError])
 
     # Questions to the master.
 
