@@ -391,10 +391,10 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
     pub async fn wait(&mut self, job: JobId) -> Result<JobResult, LuxiError> {
         let pace = PollPace::unhurried();
         loop {
+            pace.pause(1).await;
             if let Some(Finished { result, .. }) = self.finished(&[job]).await?.pop() {
                 return Ok(result);
             }
-            pace.pause(1).await;
         }
     }
 

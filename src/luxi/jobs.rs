@@ -227,6 +227,7 @@ impl PollPace {
     const SHORTEST: Duration = Duration::from_millis(50);
     /// With many jobs in flight some end all the time, and luxid has better things to do than to tell of each at once.
     const SHORTEST_OF_MANY: Duration = Duration::from_millis(250);
+    const SHORTEST_UNHURRIED: Duration = Duration::from_millis(500);
     const LONGEST: Duration = Duration::from_secs(1);
 
     /// Starts with the shortest pause.
@@ -243,7 +244,7 @@ impl PollPace {
     /// With pauses for a job whose end nobody is in a hurry to learn.
     #[must_use]
     pub fn unhurried() -> Self {
-        Self { shortest: Self::SHORTEST_OF_MANY, ..Self::new() }
+        Self { shortest: Self::SHORTEST_UNHURRIED, ..Self::new() }
     }
 
     /// Waits for so many jobs.
