@@ -3,11 +3,13 @@ nodes that have to do with the instance, on all of them at once. The time until 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from benchmark.bench import Bench
 from benchmark.recovery import recover
 from benchmark.table import Row, faster, seconds
+from lab.cluster import Cluster
 
 NAME = "hook"
 NODES = 4
@@ -29,10 +31,14 @@ def measure(bench: Bench) -> list[Row]:
     return [Row(what, seconds(before), seconds(after), *faster(before, after, TIMES_FASTER))]
 
 
-def recovered(bench: Bench, nodes: int, *, original: bool) -> dict[str, Any]:
+def recovered(
+    bench: Bench, nodes: int, *, original: bool, prepare: Callable[[Cluster], None] | None = None
+) -> dict[str, Any]:
     """Measures, and checks that the cluster is as whole as it was."""
     lab = bench.lab(nodes)
     cluster = lab.cluster
+    if prepare:
+        prepare(cluster)
     names = set(cluster.instances())
     cluster.start_hook(f"sleep {HOOK_SECONDS}")
     cluster.power_cut()
