@@ -47,7 +47,7 @@ class Bench:
             self._lab = None
 
     def measured(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """A figure of this session, or else measured now."""
+        """A figure that was measured already, or else is now."""
         if name not in self.figures.measured:
             print(f"{name} ...", flush=True)
             began = time.monotonic()

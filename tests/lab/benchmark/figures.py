@@ -28,7 +28,7 @@ class Figures:
 
     @classmethod
     def begin(cls, directory: Path, suite: str, instances: int, reuse: Path | None) -> Figures:
-        """A new session; with `reuse`, the original's figures of an earlier one count as measured."""
+        """A new set; with `reuse`, the original's figures of an earlier one count as measured."""
         about = {
             "began": time.strftime("%Y-%m-%d %H:%M"),
             "suite": suite,
@@ -50,7 +50,7 @@ class Figures:
 
     @classmethod
     def load(cls, directory: Path) -> Figures:
-        """The last session."""
+        """The last set."""
         return cls.read(directory / FILE)
 
     @classmethod
@@ -63,7 +63,7 @@ class Figures:
 
     @property
     def reused(self) -> list[str]:
-        """The sessions that figures were taken from."""
+        """What kept figures were taken from."""
         return sorted({value["reused"] for value in self.measured.values() if "reused" in value})
 
     def keep(self, name: str, value: dict[str, Any]) -> None:

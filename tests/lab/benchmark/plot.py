@@ -81,7 +81,7 @@ def _svg(figures: Figures, curves: list[Curve]) -> str:
 
 def _description(figures: Figures, curves: list[Curve]) -> str:
     reached = "; ".join(_name(curve) for curve in curves)
-    reused = f" Partly from the session of {figures.reused[0]}." if figures.reused else ""
+    reused = f" Partly measured {figures.reused[0]}." if figures.reused else ""
     return f"{reached}. Measured by tests/lab/bench, {figures.about['began']}.{reused}"
 
 

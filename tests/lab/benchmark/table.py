@@ -25,7 +25,7 @@ def markdown(figures: Figures, rows: list[Row]) -> str:
     about = figures.about
     lines += ["", f"Ganeti of Debian {about['suite']}, {about['cores']} cores, {about['began']}."]
     if figures.reused:
-        lines.append(f"The original's figures are not all of this session: some were measured {figures.reused[0]}.")
+        lines.append(f"The original's figures are not all of this call: some were measured {figures.reused[0]}.")
     return "\n".join(lines) + "\n"
 
 
