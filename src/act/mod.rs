@@ -104,9 +104,9 @@ impl std::fmt::Debug for Runner<'_, '_> {
 }
 
 /// What a plan's carrying out has come to.
-struct Progress<'a, 'c: 'a> {
+struct Progress<'a> {
     agenda: Agenda,
-    submissions: Submissions<'a, 'c>,
+    submissions: Submissions<'a>,
     in_flight: BTreeMap<JobId, Action>,
     pace: PollPace,
     stopped: Result<(), Stopped>,
@@ -215,13 +215,14 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
     /// Looks again at what may be begun next, and submits what is still wanted. Whether there was anything.
     async fn begin(
         &mut self,
-        progress: &mut Progress<'a, 'c>,
+        progress: &mut Progress<'a>,
         witness: &mut dyn Witness,
     ) -> Result<bool, Stopped> {
         let room = self.room().min(submissions::LARGEST);
-        let (now, width) = (self.clock.now(), |node: &str| self.width(node));
+        let (now, width) = (self.clock.now(), self.width());
         let actions = progress.agenda.take(now, room, &width);
         self.share.wants_more(progress.agenda.is_ready(now, &width));
+        drop(width);
         if actions.is_empty() {
             return Ok(false);
         }
@@ -247,7 +248,7 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
     /// Looks again at these actions' instances; gives those that are still wanted.
     async fn look_again(
         &mut self,
-        progress: &mut Progress<'a, 'c>,
+        progress: &mut Progress<'a>,
         actions: Vec<Action>,
         witness: &mut dyn Witness,
     ) -> Result<Vec<Action>, Stopped> {
@@ -277,19 +278,21 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         Ok(wanted)
     }
 
-    /// How many more starts of ours the node bears, next to those that an earlier run or an administrator began.
-    fn width(&self, node: &str) -> usize {
+    /// How many starts of ours each node bears, next to those that an earlier run or an administrator began.
+    fn width(&self) -> impl Fn(&str) -> usize {
         let snapshot = &self.view.snapshot;
         let of_others = |job: &&PendingJob| !self.share.is_ours(job.id);
         let others = snapshot.pending_jobs.iter().filter(of_others).flat_map(PendingJob::started_instances);
-        let here =
-            others.filter(|name| snapshot.instance(name).is_some_and(|instance| instance.primary == node));
-        self.governor.width(node).saturating_sub(here.count())
+        let mut begun: BTreeMap<&str, usize> = BTreeMap::new();
+        for instance in others.filter_map(|name| snapshot.instance(name)) {
+            *begun.entry(&instance.primary).or_default() += 1;
+        }
+        move |node| self.governor.width(node).saturating_sub(begun.get(node).copied().unwrap_or(0))
     }
 
     /// luxid has answered a submission, or will not. When it refused the whole of one, nothing more is submitted: it would
     /// refuse the next one too.
-    fn answered(&mut self, progress: &mut Progress<'a, 'c>, answered: Answered, witness: &mut dyn Witness) {
+    fn answered(&mut self, progress: &mut Progress<'a>, answered: Answered, witness: &mut dyn Witness) {
         let Answered { actions, result } = answered;
         let now = self.clock.now();
         let mut end = |action: Action, outcome: &Outcome| {
@@ -329,7 +332,7 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
     }
 
     /// Tells the witness of the jobs that have ended. When luxid does not tell, nothing more is submitted.
-    async fn collect(&mut self, progress: &mut Progress<'a, 'c>, witness: &mut dyn Witness) {
+    async fn collect(&mut self, progress: &mut Progress<'a>, witness: &mut dyn Witness) {
         let ids: Vec<JobId> = progress.in_flight.keys().copied().collect();
         let finished = match progress.submissions.during(self.finished(&ids)).await {
             Ok(finished) => finished,
@@ -400,7 +403,7 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
 
     /// With nothing in flight: how long to wait for the turn of what is left; `None` when there is nothing left, or
     /// nothing that is worth waiting for.
-    fn when_idle(&mut self, progress: &mut Progress<'a, 'c>, witness: &mut dyn Witness) -> Option<Duration> {
+    fn when_idle(&mut self, progress: &mut Progress<'a>, witness: &mut dyn Witness) -> Option<Duration> {
         if progress.stopped.is_err() || progress.agenda.is_empty() {
             return None;
         }
@@ -408,8 +411,7 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         if self.room() == 0 {
             return Some(SLOT_INTERVAL);
         }
-        let width = |node: &str| self.width(node);
-        let now = self.clock.now();
+        let (now, width) = (self.clock.now(), self.width());
         let left = IDLE_PATIENCE.saturating_sub(idle_since.elapsed());
         let wait = match progress.agenda.next_moment(now, &width) {
             Some(moment) => Duration::try_from_secs_f64(moment - now).unwrap_or(SLOT_INTERVAL),

@@ -12,7 +12,6 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::pin::pin;
 
 use futures_util::StreamExt;
@@ -37,19 +36,17 @@ pub(super) struct Answered {
     pub(super) result: Result<Submitted, SubmitError>,
 }
 
-/// Submissions on their way, and connections for more.
-pub(super) struct Submissions<'a, 'c: 'a> {
+/// Submissions on their way, and those that were answered while nobody asked.
+pub(super) struct Submissions<'a> {
     armed: &'a Armed,
     version: Option<GanetiVersion>,
     on_their_way: FuturesUnordered<LocalFuture<'a, Answered>>,
     answered: VecDeque<Answered>,
-    client: PhantomData<Client<'c>>,
 }
 
-impl<'a, 'c: 'a> Submissions<'a, 'c> {
+impl<'a> Submissions<'a> {
     pub(super) fn new(armed: &'a Armed, version: Option<GanetiVersion>) -> Self {
-        let on_their_way = FuturesUnordered::new();
-        Self { armed, version, on_their_way, answered: VecDeque::new(), client: PhantomData }
+        Self { armed, version, on_their_way: FuturesUnordered::new(), answered: VecDeque::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -61,7 +58,7 @@ impl<'a, 'c: 'a> Submissions<'a, 'c> {
     }
 
     /// Sends these off, as jobs of their own: a job with several opcodes would end with the first that fails.
-    pub(super) fn add(&mut self, actions: Vec<Action>, client: &Client<'c>, now_ns: u64) {
+    pub(super) fn add<'c: 'a>(&mut self, actions: Vec<Action>, client: &Client<'c>, now_ns: u64) {
         let (armed, version) = (self.armed, self.version);
         // Not kept for the next one: luxid closes a connection on which nothing happens.
         let mut client = client.another();

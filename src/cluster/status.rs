@@ -64,6 +64,12 @@ impl InstanceStatus {
     pub fn is_helpless(&self) -> bool {
         matches!(self, Self::NodeDown | Self::NodeOffline)
     }
+
+    /// Whether the instance does not run although it should, as far as can be seen.
+    #[must_use]
+    pub fn may_be_down(&self) -> bool {
+        *self == Self::ErrorDown || self.is_helpless()
+    }
 }
 
 impl fmt::Display for InstanceStatus {

@@ -60,7 +60,7 @@ pub fn allow(
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Mirrors {
     /// Notes about those whose mirror cannot be whole, because a secondary node is still away.
-    pub notes: Vec<Step>,
+    pub notes: Vec<Note>,
     /// Those whose mirror may be whole again, which Ganeti can tell.
     pub to_inspect: Vec<String>,
 }
@@ -91,7 +91,7 @@ pub fn review(state: &mut State, snapshot: &Snapshot) -> Mirrors {
 }
 
 /// After an inspection: `whole` are those whose mirror is. They are forgotten; the others have a note.
-pub fn inspected(state: &mut State, inspected: &[String], whole: &[String]) -> Vec<Step> {
+pub fn inspected(state: &mut State, inspected: &[String], whole: &[String]) -> Vec<Note> {
     let mut notes = Vec::new();
     for name in inspected {
         if whole.contains(name) {
@@ -103,8 +103,8 @@ pub fn inspected(state: &mut State, inspected: &[String], whole: &[String]) -> V
     notes
 }
 
-fn runs_degraded(instance: &str, since: Timestamp) -> Step {
-    Step::Note(Note { instance: instance.to_owned(), kind: NoteKind::RunsDegraded { since } })
+fn runs_degraded(instance: &str, since: Timestamp) -> Note {
+    Note { instance: instance.to_owned(), kind: NoteKind::RunsDegraded { since } }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::{EndedJob, Instance, InstanceStatus, OpEnd, Snapshot};
+use crate::cluster::{EndedJob, Instance, OpEnd, Snapshot};
 use crate::memory::State;
 use crate::memory::recovery::FailedMove;
 
@@ -33,7 +33,7 @@ pub fn telling_summaries(instance: &str) -> impl Iterator<Item = String> {
 pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<String, Vec<EndedJob>>) {
     let moves = &mut state.recovery.failed_moves;
     moves.retain(|name, _| match snapshot.instance(name) {
-        Some(instance) => instance.status == InstanceStatus::ErrorDown || instance.status.is_helpless(),
+        Some(instance) => instance.status.may_be_down(),
         None => snapshot.unreadable_instances.contains(name),
     });
     for (name, jobs) in jobs {

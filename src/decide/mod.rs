@@ -36,15 +36,17 @@ pub enum Step {
     Note(Note),
 }
 
-impl Step {
-    /// The note, if it is one.
-    #[must_use]
-    pub fn note(&self) -> Option<&Note> {
-        match self {
-            Self::Note(note) => Some(note),
-            Self::Act(_) => None,
+/// What there is to say, and what there is to do, each in the order of the steps.
+#[must_use]
+pub fn split(steps: impl IntoIterator<Item = Step>) -> (Vec<Note>, Vec<Action>) {
+    let (mut notes, mut actions) = (Vec::new(), Vec::new());
+    for step in steps {
+        match step {
+            Step::Note(note) => notes.push(note),
+            Step::Act(action) => actions.push(action),
         }
     }
+    (notes, actions)
 }
 
 /// Something to do for one instance, by one job.

@@ -161,7 +161,7 @@ impl State {
             if let Some(entry) = pending.and_then(|pending| pending.get_mut(instance)) {
                 let failures = read_failures(entry).failures;
                 found |= failures > 0;
-                *entry = json!({FAILURES: failures.min(1), LAST: 0.0});
+                *entry = json!(Failures { failures: failures.min(1), last: 0.0 });
             }
         }
         found
@@ -226,10 +226,8 @@ impl State {
         boot_id: &str,
         pending: &BTreeMap<String, Failures>,
     ) {
-        let entries: Map<String, Value> = pending
-            .iter()
-            .map(|(name, entry)| (name.clone(), json!({FAILURES: entry.failures, LAST: entry.last})))
-            .collect();
+        let entries: Map<String, Value> =
+            pending.iter().map(|(name, entry)| (name.clone(), json!(entry))).collect();
         let record = self.record_mut(NODE, node);
         record.insert(PENDING_BOOT_ID.to_owned(), json!(boot_id));
         record.insert(PENDING_ACTIVATIONS.to_owned(), Value::Object(entries));

@@ -19,7 +19,7 @@ use crate::decide::agenda::Agenda;
 use crate::decide::disks::{DiskPlan, RebootedNode, Starts};
 use crate::decide::governor::Governor;
 use crate::decide::schedule::Schedule;
-use crate::decide::{Action, Note, NoteKind, Outcome, Step, degraded, disks, instances};
+use crate::decide::{self, Action, Note, NoteKind, Outcome, degraded, disks, instances};
 use crate::logging;
 use crate::luxi::client::CONNECT_TIMEOUT;
 use crate::memory::state_file::StateFile;
@@ -153,7 +153,13 @@ struct Ledger {
 
 impl Ledger {
     fn save(&mut self) -> Result<()> {
+        self.remember_disks();
         self.file.save(&self.state)
+    }
+
+    /// Brings into the state what the boot-id pass still waits for.
+    fn remember_disks(&mut self) {
+        disks::remember(&mut self.state, &self.rebooted);
     }
 }
 
@@ -174,7 +180,6 @@ impl Witness for Ledger {
         LogWitness.ended(action, outcome, now);
         instances::remember_outcome(&mut self.state, action, outcome, now);
         disks::remember_outcome(&mut self.rebooted, action, outcome, now);
-        disks::remember(&mut self.state, &self.rebooted);
         if self.state.recovery.activations.contains_key(&action.instance) {
             disks::remember_activation(&mut self.state, action, outcome, now);
         }
@@ -185,13 +190,13 @@ impl Witness for Ledger {
     }
 
     /// So that a run that is killed has not forgotten what it did, but for the last hundredth of it: every save writes all
-    /// there is. A full disk is no reason to leave the other instances
-    /// down; the save at the end of the pass reports it.
+    /// there is. A full disk is no reason to leave the other instances down; the save at the end of the pass reports it.
     fn checkpoint(&mut self) {
         if self.unsaved == 0 || self.unsaved * 100 < self.state.instances().count() {
             return;
         }
         self.unsaved = 0;
+        self.remember_disks();
         if let Err(error) = self.file.save_change(&self.state) {
             debug!("{error:#}, going on");
         }
@@ -260,7 +265,6 @@ async fn repair<'a, 'c: 'a>(
         debug!("Node '{node}' missing boot ID, skipping secondary checks");
     }
     ledger.rebooted = plan.disks.rebooted;
-    disks::remember(&mut ledger.state, &ledger.rebooted);
     plan.notes.iter().for_each(|note| ledger.noted(note, now));
     let agenda = Agenda::new(plan.actions, &runner.view.snapshot, plan.schedule);
     runner.carry_out(agenda, ledger).await?;
@@ -271,7 +275,7 @@ async fn repair<'a, 'c: 'a>(
         whole.iter().for_each(|name| info!("The mirror of instance '{name}' is whole again"));
         let now = runner.clock.now();
         let notes = degraded::inspected(&mut ledger.state, &plan.to_inspect, &whole);
-        notes.iter().filter_map(Step::note).for_each(|note| ledger.noted(note, now));
+        notes.iter().for_each(|note| ledger.noted(note, now));
     }
     Ok(())
 }
@@ -287,19 +291,15 @@ async fn activate_after_starts<'a, 'c: 'a>(
     }
     runner.view.renew().await?;
     let now = runner.clock.now();
+    ledger.remember_disks();
     let starts = Starts { succeeded: ledger.started.clone(), planned: ledger.left_for_later.clone() };
     let DiskPlan { steps, rebooted, .. } = disks::plan(&runner.view.snapshot, &ledger.state, &starts, now);
     ledger.rebooted = rebooted;
-    disks::remember(&mut ledger.state, &ledger.rebooted);
-    let mut actions = Vec::new();
-    for step in steps {
-        match step {
-            // The others had their turn.
-            Step::Act(action) if planned.contains(&action.instance) => actions.push(action),
-            Step::Note(note) if planned.contains(&note.instance) => ledger.noted(&note, now),
-            Step::Act(_) | Step::Note(_) => {}
-        }
-    }
+    let (mut notes, mut actions) = decide::split(steps);
+    // The others had their turn.
+    notes.retain(|note| planned.contains(&note.instance));
+    actions.retain(|action| planned.contains(&action.instance));
+    notes.iter().for_each(|note| ledger.noted(note, now));
     let agenda = Agenda::new(actions, &runner.view.snapshot, Schedule::default());
     runner.carry_out(agenda, ledger).await
 }

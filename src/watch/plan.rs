@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Options;
 use crate::act::View;
-use crate::cluster::{EndedJob, Instance, InstanceStatus, Snapshot, Timestamp};
+use crate::cluster::{EndedJob, Snapshot, Timestamp};
 use crate::decide::disks::{self, DiskPlan, Starts};
 use crate::decide::instances::{self, Outlook};
 use crate::decide::policy::Policies;
 use crate::decide::report::{LogLine, silent_secondaries};
 use crate::decide::schedule::{self, Schedule};
-use crate::decide::{Action, Note, Step, budget, degraded, elsewhere};
+use crate::decide::{self, Action, Note, Step, budget, degraded, elsewhere};
 use crate::luxi::{Client, LuxiError};
 use crate::memory::State;
 use crate::observe;
@@ -76,13 +76,9 @@ pub(super) async fn make(
     let starts: BTreeSet<String> = steps.iter().filter_map(acted_on).collect();
     let mut disks =
         disks::plan(snapshot, state, &Starts { planned: starts.clone(), ..Starts::default() }, now);
-    let (mut notes, mut actions) = (Vec::new(), Vec::new());
-    for step in steps.into_iter().chain(mirrors.notes).chain(std::mem::take(&mut disks.steps)) {
-        match step {
-            Step::Act(action) => actions.push(action),
-            Step::Note(note) => notes.push(note),
-        }
-    }
+    let of_mirrors = mirrors.notes.into_iter().map(Step::Note);
+    let steps = steps.into_iter().chain(of_mirrors).chain(std::mem::take(&mut disks.steps));
+    let (notes, actions) = decide::split(steps);
     let schedule = Schedule::of(snapshot, state, &policies, now);
     Ok(Plan { lines, notes, actions, schedule, disks, starts, to_inspect: mirrors.to_inspect })
 }
@@ -100,12 +96,10 @@ async fn moves_of_down_instances(
     snapshot: &Snapshot,
 ) -> Result<BTreeMap<String, Vec<EndedJob>>, LuxiError> {
     // One whose node is away is asked about too: its jobs may be archived when that is back.
-    let may_be_down =
-        |instance: &Instance| instance.status == InstanceStatus::ErrorDown || instance.status.is_helpless();
-    if !snapshot.instances.iter().any(may_be_down) {
+    if !snapshot.instances.iter().any(|instance| instance.status.may_be_down()) {
         return Ok(BTreeMap::new());
     }
-    let is_down = |name: &str| snapshot.instance(name).is_some_and(may_be_down);
+    let is_down = |name: &str| snapshot.instance(name).is_some_and(|instance| instance.status.may_be_down());
     let failed = observe::failed_jobs(client).await?;
     let moved = failed.iter().filter_map(|job| elsewhere::moved_instance(&job.summary));
     let suspects: BTreeSet<String> = moved.filter(|name| is_down(name)).map(str::to_owned).collect();

@@ -13,14 +13,13 @@ use tracing::{debug, info, warn};
 use super::Context;
 use crate::act::{Runner, Stopped, Witness};
 use crate::cluster::{GanetiVersion, Snapshot};
-use crate::decide::Step;
 use crate::decide::agenda::Agenda;
 use crate::decide::schedule::Schedule;
 use crate::decide::verify::{self, Findings, Verification};
 use crate::luxi::jobs::{self, JobFailure, JobResult};
 use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
-use crate::{logging, observe};
+use crate::{decide, logging};
 
 /// Verifies the group's disks, unless that is useless or already under way, and activates what needs it.
 ///
@@ -32,12 +31,11 @@ pub(super) async fn run<'a, 'c: 'a>(
     witness: &mut dyn Witness,
 ) -> Result<(), Stopped> {
     let strict = is_strict(context.options.no_strict, runner.version);
-    let view = &mut runner.view;
-    view.snapshot.pending_jobs = observe::pending_jobs(&mut view.client).await?;
-    let Some(opcode) = wanted(&view.snapshot, strict) else {
+    runner.view.renew_jobs().await?;
+    let Some(opcode) = wanted(&runner.view.snapshot, strict) else {
         return Ok(());
     };
-    let group = view.snapshot.group.clone();
+    let group = runner.view.snapshot.group.clone();
     let failed = |problem: &dyn std::fmt::Display| {
         Stopped::Failed(anyhow!("cannot verify disks of group '{group}': {problem}"))
     };
@@ -57,13 +55,8 @@ pub(super) async fn run<'a, 'c: 'a>(
     // The job may have waited for locks for a long time.
     runner.view.renew().await?;
     let snapshot = &runner.view.snapshot;
-    let mut actions = Vec::new();
-    for step in verify::plan(snapshot, &findings) {
-        match step {
-            Step::Act(action) => actions.push(action),
-            Step::Note(note) => witness.noted(&note, runner.clock.now()),
-        }
-    }
+    let (notes, actions) = decide::split(verify::plan(snapshot, &findings));
+    notes.iter().for_each(|note| witness.noted(note, runner.clock.now()));
     let agenda = Agenda::new(actions, snapshot, Schedule::default());
     runner.carry_out(agenda, witness).await
 }
