@@ -111,6 +111,10 @@ struct Arguments {
     #[arg(long, value_name = "TIME")]
     start_degraded: Option<String>,
 
+    /// For ganeti-watcher.timer: do nothing but say so and fail when cron calls the watcher as well
+    #[arg(long)]
+    timer: bool,
+
     /// Look and decide, print what would be done and why, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -154,6 +158,12 @@ pub enum Refusal {
     BadValue(String),
 }
 
+/// The command line as clap knows it, for the shells' completions and to compare the man page with.
+#[must_use]
+pub fn command() -> clap::Command {
+    <Arguments as clap::CommandFactory>::command()
+}
+
 /// Reads the command line; the first argument is the program's name.
 ///
 /// # Errors
@@ -188,6 +198,7 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
         parallel_jobs: arguments.parallel_jobs,
         load_limit: arguments.load_limit,
         start_degraded,
+        timer: arguments.timer,
         dry_run: arguments.dry_run,
     }))
 }
@@ -258,6 +269,7 @@ mod tests {
                 parallel_jobs: 16,
                 load_limit: None,
                 start_degraded: None,
+                timer: false,
                 dry_run: false,
             }
         );

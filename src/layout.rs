@@ -54,6 +54,8 @@ struct Machine {
     systemd_marker: PathBuf,
     services: PathBuf,
     proc: PathBuf,
+    /// What `etc` and `var` of cron are in.
+    cron: PathBuf,
     /// Instead of the directories of `PATH`.
     programs: Option<PathBuf>,
 }
@@ -110,6 +112,7 @@ impl Layout {
                 systemd_marker: PathBuf::from("/run/systemd/system"),
                 services: PathBuf::from("/etc/services"),
                 proc: PathBuf::from("/proc"),
+                cron: PathBuf::from("/"),
                 programs: None,
             },
         }
@@ -121,8 +124,8 @@ impl Layout {
         Self { machine: Machine { daemon_util, ..self.machine }, ..self }
     }
 
-    /// The same layout on another machine, all of it below a directory: `daemon-util`, `bin`, `proc`, `services` and
-    /// `systemd`. For tests and rehearsals.
+    /// The same layout on another machine, all of it below a directory: `daemon-util`, `bin`, `proc`, `services`,
+    /// `systemd`, and cron's files. For tests and rehearsals.
     #[must_use]
     pub fn with_machine(self, directory: &Path) -> Self {
         let machine = Machine {
@@ -130,6 +133,7 @@ impl Layout {
             systemd_marker: directory.join("systemd"),
             services: directory.join("services"),
             proc: directory.join("proc"),
+            cron: directory.to_owned(),
             programs: Some(directory.join("bin")),
         };
         Self { machine, ..self }
@@ -211,6 +215,18 @@ impl Layout {
     #[must_use]
     pub fn proc_drbd(&self) -> PathBuf {
         self.machine.proc.join("drbd")
+    }
+
+    /// The system's crontab, and root's own.
+    #[must_use]
+    pub fn crontabs(&self) -> [PathBuf; 2] {
+        ["etc/crontab", "var/spool/cron/crontabs/root"].map(|path| self.machine.cron.join(path))
+    }
+
+    /// The directory in which packages put their lines for cron.
+    #[must_use]
+    pub fn cron_directory(&self) -> PathBuf {
+        self.machine.cron.join("etc/cron.d")
     }
 
     /// The path of a program that is not Ganeti's, such as `drbdsetup`: in the directories of `PATH`, and in those for

@@ -3,15 +3,15 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use ganeti_watcher::armed::Armed;
 use ganeti_watcher::cli::{self, Refusal, Request};
 use ganeti_watcher::clock::{Clock, SystemClock, file_stamp};
 use ganeti_watcher::layout::Layout;
 use ganeti_watcher::logging;
 use ganeti_watcher::luxi::UnixSocket;
-use ganeti_watcher::node::Duties;
 use ganeti_watcher::node::mond::Mond;
+use ganeti_watcher::node::{Duties, cron};
 use ganeti_watcher::simulate;
 use ganeti_watcher::watch::retry::Whose;
 use ganeti_watcher::watch::{self, Context, Ended, Options};
@@ -85,6 +85,9 @@ fn run(options: &Options) -> Result<Ended> {
             log_dir.display()
         );
     }
+    if options.timer {
+        leave_it_to_cron(&layout)?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let armed = Armed::unless(options.dry_run);
     let luxid = UnixSocket(layout.luxi_socket());
@@ -104,6 +107,21 @@ fn run(options: &Options) -> Result<Ended> {
         armed: armed.as_ref(),
     };
     Ok(runtime.block_on(watch::run(&context)))
+}
+
+/// Two callers would be one too many: cron's line came with Ganeti, so the timer is the one that gives way.
+///
+/// # Errors
+/// When cron calls the watcher. It is logged, and goes to systemd's journal as well.
+fn leave_it_to_cron(layout: &Layout) -> Result<()> {
+    let Some(file) = cron::caller(layout) else { return Ok(()) };
+    let conflict = format!(
+        "'{}' has a line by which cron calls the watcher, so the timer does nothing: comment that line out, or \
+         disable ganeti-watcher.timer",
+        file.display()
+    );
+    tracing::error!("{conflict}");
+    bail!(conflict)
 }
 
 fn say(stream: &mut dyn Write, text: &str) {

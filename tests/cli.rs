@@ -48,8 +48,7 @@ impl Node {
     }
 
     fn write(&self, path: &str, content: &str) {
-        use std::io::Write;
-        File::create(self.root.join(path)).unwrap().write_all(content.as_bytes()).unwrap();
+        put(&self.root.join(path), content);
     }
 
     fn watcher(&self) -> Command {
@@ -71,6 +70,11 @@ impl Node {
         names.sort();
         names
     }
+}
+
+fn put(path: &Path, content: &str) {
+    use std::io::Write;
+    File::create(path).unwrap().write_all(content.as_bytes()).unwrap();
 }
 
 #[derive(Debug)]
@@ -240,4 +244,24 @@ fn a_virtual_node_needs_both_variables() {
     let run = Run::of(node.watcher().env_remove("GANETI_HOSTNAME"), &node.root);
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.contains("GANETI_ROOTDIR and GANETI_HOSTNAME must both be set"), "{run:?}");
+}
+
+#[test]
+fn a_run_by_the_timer_leaves_the_work_to_cron_and_says_so() {
+    let node = Node::new();
+    let cron_d = node.machine.join("etc/cron.d");
+    fs::create_dir_all(&cron_d).unwrap();
+    let line = "*/5 * * * * root [ -x /usr/sbin/ganeti-watcher ] && /usr/sbin/ganeti-watcher\n";
+    put(&cron_d.join("ganeti"), line);
+    let run = node.run(&["--timer"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+    for text in [&run.stderr, &run.log] {
+        assert!(text.contains("etc/cron.d/ganeti' has a line by which cron calls the watcher"), "{text}");
+    }
+    assert_eq!(node.daemon_util_calls(), [""; 0]);
+    assert_eq!(node.run(&[]).code, Some(0), "cron's own call goes on");
+
+    put(&cron_d.join("ganeti"), &format!("#{line}"));
+    let run = node.run(&["--timer"]);
+    assert!(run.code == Some(0) && !node.daemon_util_calls().is_empty(), "{run:?}");
 }

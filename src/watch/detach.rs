@@ -55,6 +55,7 @@ fn arguments(options: &Options, group: &str, groups: usize) -> Vec<String> {
         parallel_jobs,
         load_limit,
         start_degraded,
+        timer: _,
         dry_run: _,
     } = options;
     let mut arguments = vec![format!("--node-group={group}")];

@@ -57,6 +57,8 @@ pub struct Options {
     pub load_limit: Option<f64>,
     /// An instance whose secondary node has been silent for so long is started without it.
     pub start_degraded: Option<Duration>,
+    /// systemd's timer called this run: nothing is done when cron calls the watcher as well.
+    pub timer: bool,
     /// Everything is looked at and decided, and nothing is done.
     pub dry_run: bool,
 }
