@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.cluster import Cluster, Job
-from lab.commands import LabError
+from lab.commands import LabError, run
 from lab.node import Node
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -22,6 +22,9 @@ ORIGINAL = "/usr/sbin/ganeti-watcher.distrib"
 WITH_DRBD = "/run/lab/emulation/with-drbd"
 LOG = "/var/log/ganeti/watcher.log"
 RUN_SECONDS = 900
+
+# The static build that is shipped: one for the C library of every Debian release.
+TARGET = "x86_64-unknown-linux-musl"
 
 LOG_LINE = re.compile(
     r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}: (?P<program>\S+) pid=(?P<pid>\d+)(?: \S+:\d+)?"
@@ -97,11 +100,21 @@ def built(name: str, *what: str) -> Path:
     """A program of this repository, built; `what` says to cargo which one, if it is not the watcher."""
     if not (REPOSITORY / "Cargo.toml").exists():
         raise LabError("nothing to build in this repository yet; try --watcher original")
-    done = subprocess.run(["cargo", "build", "--release", "--quiet", *what], cwd=REPOSITORY)
-    if done.returncode:
-        raise LabError(f"cargo build --release {' '.join(what)}".rstrip() + " failed")
+    _install_target()
+    build = ["cargo", "build", "--release", "--target", TARGET, *what]
+    if subprocess.run([*build, "--quiet"], cwd=REPOSITORY).returncode:
+        raise LabError(f"{' '.join(build)} failed")
     target = os.environ.get("CARGO_TARGET_DIR") or REPOSITORY / "target"
-    return REPOSITORY / target / "release" / name
+    return REPOSITORY / target / TARGET / "release" / name
+
+
+def _install_target() -> None:
+    """Rust's standard library for the static build; its linker, of musl-tools, is installed by tests/lab/run."""
+    if shutil.which("rustup") is None:
+        return
+    sysroot = subprocess.run(["rustc", "--print", "sysroot"], cwd=REPOSITORY, capture_output=True, text=True)
+    if not Path(sysroot.stdout.strip(), "lib/rustlib", TARGET, "lib").exists():
+        run("rustup", "target", "add", TARGET)
 
 
 class Started:
