@@ -34,7 +34,7 @@ class Bench:
         """A freshly booted cluster with so many nodes; the last one is gone."""
         if self._lab is None or self._lab.settings.nodes != nodes:
             self.drop()
-            built = image(cache(), self.root, scratch() / "build", nodes, self.instances)
+            built = image(cache(), self.figures.about["suite"], self.root, scratch() / "build", nodes, self.instances)
             settings = Settings(self.figures.about["suite"], nodes, self.instances, self.program, "the benchmark")
             self._lab = Lab(settings, built, scratch())
         self._lab.restore()

@@ -76,7 +76,7 @@ def main() -> int:
     program = watcher.program(options.watcher, scratch())
     network.enter()
     settings = Settings(options.suite, options.nodes, options.instances, program, options.watcher)
-    built = image(cache(), root, scratch() / "build", options.nodes, options.instances)
+    built = image(cache(), options.suite, root, scratch() / "build", options.nodes, options.instances)
     lab = Lab(settings, built, scratch())
     if only_boot:
         lab.calm()

@@ -55,11 +55,12 @@ def pair(instance: int, nodes: int) -> tuple[int, int]:
     return instance % nodes + 1, (instance + 1) % nodes + 1
 
 
-def image(cache: Cache, root: Path, scratch: Path, nodes: int, instances: int) -> Image:
+def image(cache: Cache, suite: str, root: Path, scratch: Path, nodes: int, instances: int) -> Image:
     sources = b"".join((Path(__file__).parent / name).read_bytes() for name in RECIPE)
     recipe = sources + f"{root.name} {nodes} {instances}".encode()
     digest = hashlib.sha256(recipe).hexdigest()[:12]
-    name = f"cluster-{nodes}-nodes-{instances}-instances"
+    # Each suite's own name: the cluster of another suite is none that this one replaces.
+    name = f"cluster-{suite}-{nodes}-nodes-{instances}-instances"
     return Image(cache.kept(name, digest, lambda place: _build(place, root, scratch, nodes, instances)), root)
 
 
