@@ -52,11 +52,11 @@ def main() -> int:
     # Namespaces are this process's own: the mount is gone when it is.
     scratch().mkdir(exist_ok=True)
     run("mount", "-t", "tmpfs", "-o", "mode=755", "ganeti-watcher-lab", str(scratch()))
-    program = watcher.program(options.watcher, scratch())
-    box = watcher.built("examples/serve_box", "--example", "serve_box") if parts.MANY_INSTANCES in selected else None
+    under_test = watcher.under_test(options.watcher, scratch())
+    box = watcher.built_example("serve_box") if parts.MANY_INSTANCES in selected else None
     root = roots.root(cache(), options.suite)
     network.enter()
-    bench = Bench(figures, root, program, box)
+    bench = Bench(figures, root, under_test, box)
     if options.original_only:
         parts.measure_original(bench, selected)
         return 0

@@ -12,13 +12,14 @@ from benchmark.figures import Figures
 from lab.__main__ import cache, scratch
 from lab.build import image
 from lab.lab import Lab, Settings
+from lab.watcher import UnderTest
 
 
 @dataclass
 class Bench:
     figures: Figures
     root: Path
-    program: Path
+    under_test: UnderTest
     box: Path | None
     """The program that serves a cluster in a box, where a part needs it."""
     troubles: list[str] = field(default_factory=list)
@@ -35,7 +36,7 @@ class Bench:
         if self._lab is None or self._lab.settings.nodes != nodes:
             self.drop()
             built = image(cache(), self.figures.about["suite"], self.root, scratch() / "build", nodes, self.instances)
-            settings = Settings(self.figures.about["suite"], nodes, self.instances, self.program, "the benchmark")
+            settings = Settings(self.figures.about["suite"], nodes, self.instances, self.under_test, "the benchmark")
             self._lab = Lab(settings, built, scratch())
         self._lab.restore()
         return self._lab

@@ -30,7 +30,7 @@ def parse() -> argparse.Namespace:
         "--watcher",
         default="this repository",
         metavar="PATH",
-        help="the program under test, or 'original' for Debian's own (default: this repository's, built)",
+        help="the program or package under test, or 'original' for Debian's own (default: this repository's, built)",
     )
     parser.add_argument("--figures", action="store_true", help="measure ours beside the original instead")
     parser.add_argument("--list", action="store_true", help="say which cases there are")
@@ -73,9 +73,9 @@ def main() -> int:
     scratch().mkdir(exist_ok=True)
     run("mount", "-t", "tmpfs", "-o", "mode=755", "ganeti-watcher-lab", str(scratch()))
     root = roots.root(cache(), options.suite)
-    program = watcher.program(options.watcher, scratch())
+    under_test = watcher.under_test(options.watcher, scratch())
     network.enter()
-    settings = Settings(options.suite, options.nodes, options.instances, program, options.watcher)
+    settings = Settings(options.suite, options.nodes, options.instances, under_test, options.watcher)
     built = image(cache(), options.suite, root, scratch() / "build", options.nodes, options.instances)
     lab = Lab(settings, built, scratch())
     if only_boot:

@@ -14,7 +14,7 @@ from lab.cluster import RELEASED, Cluster
 from lab.commands import LabError
 from lab.node import Node
 from lab.storage import Storage
-from lab.watcher import LOG, ORIGINAL, PROGRAM, RUN_SECONDS, WITH_DRBD, Run, Started
+from lab.watcher import CRON_ONCE, LOG, ORIGINAL, PROGRAM, RUN_SECONDS, WITH_DRBD, Run, Started, UnderTest
 
 STATE_DIRECTORY = "/var/lib/ganeti"
 HOOKS = "/etc/ganeti/hooks"
@@ -25,13 +25,13 @@ class Settings:
     suite: str
     nodes: int
     instances: int
-    watcher: Path | None
+    under_test: UnderTest
     watcher_source: str
 
     @property
     def original(self) -> bool:
         """The program under test is Debian's own."""
-        return self.watcher is None
+        return self.under_test.program is None
 
 
 class Lab:
@@ -84,7 +84,7 @@ class Lab:
                 index,
                 self.node_directory(self._scratch, name),
                 self._image.layers(name),
-                self.settings.watcher,
+                self.settings.under_test.program,
             )
             for index, name in enumerate(names, 1)
         ]
@@ -145,6 +145,11 @@ class Lab:
         """The same, and does not wait for its end; it is killed when it takes longer than so many seconds."""
         command = [WITH_DRBD] * with_drbd + [ORIGINAL if original else PROGRAM, *arguments]
         return Started(self.cluster, node or self.master, command, seconds)
+
+    def cron_runs_it(self, node: Node | None = None) -> Run:
+        """Debian's own cron runs Ganeti's own line once, whatever watcher that calls."""
+        self.last_run = Started(self.cluster, node or self.master, [CRON_ONCE]).wait()
+        return self.last_run
 
     def state_file(self, group: str = "default") -> Path:
         return self.master.path(f"{STATE_DIRECTORY}/watcher.{self.cluster.groups()[group]}.data")

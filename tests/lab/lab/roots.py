@@ -12,14 +12,18 @@ from lab.commands import LabError, run
 
 PACKAGES = (
     "ganeti ganeti-os-noop openssh-server iproute2 iputils-ping iputils-arping procps curl "
-    "netcat-openbsd cron logrotate time qemu-system-x86"
+    "netcat-openbsd cron faketime logrotate time qemu-system-x86"
 ).split()
 
 # What the storage stand-in answers for. /usr/local/sbin comes before the real tools.
 STAND_INS = ("lvs vgs pvs lvcreate lvremove lvchange lvrename lvextend drbdsetup drbdmeta blockdev dd").split()
 
+# Where a package file is kept as NAME.deb.
+PACKAGE_DIRECTORY = "/var/cache/lab-packages"
+
 INSIDE = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive"]
-APT = ["apt-get", "-q", "-o", "APT::Sandbox::User=root"]
+# Without a user of its own, which minimal roots cannot give their files to, and with little to say.
+APT_CONFIGURATION = 'APT::Sandbox::User "root";\nDpkg::Use-Pty "0";\nquiet "2";\n'
 
 
 def root(cache: Cache, suite: str) -> Path:
@@ -34,14 +38,24 @@ def _build(directory: Path, suite: str) -> None:
     shutil.copy("/etc/resolv.conf", resolver)
     policy = directory / "usr/sbin/policy-rc.d"
     _write(policy, "#!/bin/sh\nexit 101\n", 0o755)
-    _inside(directory, *APT, "update")
-    _inside(directory, *APT, "install", "-y", "--no-install-recommends", *PACKAGES)
+    _write(directory / "etc/apt/apt.conf.d/lab", APT_CONFIGURATION)
+    _inside(directory, "apt-get", "update")
+    _inside(directory, "apt-get", "install", "-y", "--no-install-recommends", *PACKAGES)
     _inside(directory, "apt-get", "clean")
+    _keep_package(directory, "ganeti")
     resolver.write_text("")
     (directory / "etc/hostname").unlink(missing_ok=True)
     _let_nodes_trust_each_other(directory)
     _put_stand_ins(directory)
     _divert_watcher(directory)
+
+
+def _keep_package(directory: Path, name: str) -> None:
+    """Nodes have no network, and a case may want to install it once more."""
+    kept = directory / PACKAGE_DIRECTORY.lstrip("/")
+    kept.mkdir()
+    _inside(directory, "sh", "-c", f"cd {PACKAGE_DIRECTORY} && apt-get download {name}")
+    next(kept.iterdir()).rename(kept / f"{name}.deb")
 
 
 def _inside(directory: Path, *command: str) -> None:

@@ -23,6 +23,7 @@ class Case:
     theme: str
     ours_only: str
     nodes: int
+    package: bool
     figures: bool
 
     @property
@@ -37,6 +38,8 @@ class Case:
         """The reason to skip this case, or nothing."""
         if self.ours_only and lab.settings.original:
             return f"not what the original does: {self.ours_only}"
+        if self.package and lab.settings.under_test.package is None:
+            return "needs a package; --watcher names a program alone"
         if lab.settings.nodes < self.nodes:
             return f"needs {self.nodes} nodes"
         return ""
@@ -45,11 +48,15 @@ class Case:
 _registered: list[Case] = []
 
 
-def case(*, ours_only: str = "", nodes: int = 2, figures: bool = False) -> Callable[[Function], Function]:
-    """Makes a function a case. `ours_only` says where we differ from the original on purpose."""
+def case(
+    *, ours_only: str = "", nodes: int = 2, package: bool = False, figures: bool = False
+) -> Callable[[Function], Function]:
+    """Makes a function a case. `ours_only` says where we differ from the original on purpose; a `package` is what some
+    cases need."""
 
     def register(function: Function) -> Function:
-        _registered.append(Case(function, function.__module__.rpartition(".")[2], ours_only, nodes, figures))
+        theme = function.__module__.rpartition(".")[2]
+        _registered.append(Case(function, theme, ours_only, nodes, package, figures))
         return function
 
     return register

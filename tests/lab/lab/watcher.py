@@ -20,11 +20,9 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 PROGRAM = "/usr/sbin/ganeti-watcher"
 ORIGINAL = "/usr/sbin/ganeti-watcher.distrib"
 WITH_DRBD = "/run/lab/emulation/with-drbd"
+CRON_ONCE = "/run/lab/emulation/cron-once"
 LOG = "/var/log/ganeti/watcher.log"
 RUN_SECONDS = 900
-
-# The static build that is shipped: one for the C library of every Debian release.
-TARGET = "x86_64-unknown-linux-musl"
 
 LOG_LINE = re.compile(
     r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}: (?P<program>\S+) pid=(?P<pid>\d+)(?: \S+:\d+)?"
@@ -86,35 +84,49 @@ class Run:
         return [job.summary for job in self.jobs if verify or "VERIFY_DISKS" not in job.summary]
 
 
-def program(wanted: str, scratch: Path) -> Path | None:
-    """A private copy of the watcher under test; None stands for the original."""
+@dataclass(frozen=True)
+class UnderTest:
+    """What the lab is about; no program stands for Debian's original. A program from a package knows its package."""
+
+    program: Path | None
+    package: Path | None = None
+
+
+def under_test(wanted: str, scratch: Path) -> UnderTest:
+    """Private copies of the program under test and its package."""
     if wanted == "original":
-        return None
-    source = built("ganeti-watcher") if wanted == "this repository" else Path(wanted)
-    if not os.access(source, os.X_OK):
-        raise LabError(f"no such program: {source}")
-    return Path(shutil.copy(source, scratch / "ganeti-watcher"))
+        return UnderTest(None)
+    if wanted != "this repository" and not wanted.endswith(".deb"):
+        if not os.access(wanted, os.X_OK):
+            raise LabError(f"no such program: {wanted}")
+        return UnderTest(Path(shutil.copy(wanted, scratch / "ganeti-watcher")))
+    # What is tested is what is shipped.
+    source = _built_package(scratch) if wanted == "this repository" else Path(wanted)
+    if not source.exists():
+        raise LabError(f"no such package: {source}")
+    package = scratch / "ganeti-watcher.deb"
+    if source != package:
+        shutil.copy(source, package)
+    run("dpkg-deb", "-x", str(package), str(scratch / "package"))
+    return UnderTest(scratch / "package/usr/sbin/ganeti-watcher", package)
 
 
-def built(name: str, *what: str) -> Path:
-    """A program of this repository, built; `what` says to cargo which one, if it is not the watcher."""
+def _built_package(scratch: Path) -> Path:
     if not (REPOSITORY / "Cargo.toml").exists():
         raise LabError("nothing to build in this repository yet; try --watcher original")
-    _install_target()
-    build = ["cargo", "build", "--release", "--target", TARGET, *what]
+    (scratch / "built").mkdir()
+    if subprocess.run([REPOSITORY / "packaging/build", str(scratch / "built")], stdout=subprocess.DEVNULL).returncode:
+        raise LabError("packaging/build failed")
+    return next((scratch / "built").glob("*.deb"))
+
+
+def built_example(name: str) -> Path:
+    """An example of this repository, built."""
+    build = ["cargo", "build", "--release", "--example", name]
     if subprocess.run([*build, "--quiet"], cwd=REPOSITORY).returncode:
         raise LabError(f"{' '.join(build)} failed")
     target = os.environ.get("CARGO_TARGET_DIR") or REPOSITORY / "target"
-    return REPOSITORY / target / TARGET / "release" / name
-
-
-def _install_target() -> None:
-    """Rust's standard library for the static build; its linker, of musl-tools, is installed by tests/lab/run."""
-    if shutil.which("rustup") is None:
-        return
-    sysroot = subprocess.run(["rustc", "--print", "sysroot"], cwd=REPOSITORY, capture_output=True, text=True)
-    if not Path(sysroot.stdout.strip(), "lib/rustlib", TARGET, "lib").exists():
-        run("rustup", "target", "add", TARGET)
+    return REPOSITORY / target / "release/examples" / name
 
 
 class Started:

@@ -43,10 +43,11 @@ def _measured(bench: Bench, size: Size) -> dict[str, Any]:
 
 
 def _runs(bench: Bench, size: Size) -> dict[str, Any]:
-    assert bench.box is not None
+    program = bench.under_test.program
+    assert bench.box is not None and program is not None
     with Box(bench.box, size) as box:
         # The first one writes files that the others find.
-        runs = [box.watch(bench.program) for _ in range(1 + RUNS)][1:]
+        runs = [box.watch(program) for _ in range(1 + RUNS)][1:]
         others = [job for job in box.jobs() if not job.startswith("GROUP_VERIFY_DISKS")]
         bench.expect(f"{size}: jobs besides verify-disks", others, [])
     cpu = [each.cpu for each in runs]
