@@ -206,16 +206,16 @@ impl Action {
     /// The line for what became of the action.
     #[must_use]
     pub fn outcome_line(&self, outcome: &Outcome) -> LogLine {
-        let doing = match self.kind {
-            ActionKind::Restart { .. } => "restarting",
-            ActionKind::StartDegraded => "starting without its mirror",
-            ActionKind::CleanUp => "cleaning up",
-            ActionKind::ActivateDisks { .. } => "activating disks for",
+        let (doing, how) = match self.kind {
+            ActionKind::Restart { .. } => ("restarting", ""),
+            ActionKind::StartDegraded => ("starting", " without its mirror"),
+            ActionKind::CleanUp => ("cleaning up", ""),
+            ActionKind::ActivateDisks { .. } => ("activating disks for", ""),
         };
         let name = &self.instance;
         match outcome {
             Outcome::Succeeded => {
-                LogLine::new(Severity::Debug, format!("Finished {doing} instance '{name}'"))
+                LogLine::new(Severity::Debug, format!("Finished {doing} instance '{name}'{how}"))
             }
             Outcome::Failed { job, failure, blamed } => {
                 let is_start = matches!(self.kind, ActionKind::Restart { .. } | ActionKind::StartDegraded);
@@ -227,19 +227,19 @@ impl Action {
                 };
                 LogLine::new(
                     Severity::Error,
-                    format!("Error while {doing} instance '{name}': job {job}: {failure}{uncounted}"),
+                    format!("Error while {doing} instance '{name}'{how}: job {job}: {failure}{uncounted}"),
                 )
             }
             Outcome::Unknown(why) => LogLine::new(
                 Severity::Error,
-                format!("Error while {doing} instance '{name}': how its job ended is unknown: {why}"),
+                format!("Error while {doing} instance '{name}'{how}: how its job ended is unknown: {why}"),
             ),
             Outcome::NotSubmitted(why) => LogLine::new(
                 Severity::Error,
-                format!("Error while {doing} instance '{name}': no job, not counted as a try: {why}"),
+                format!("Error while {doing} instance '{name}'{how}: no job, not counted as a try: {why}"),
             ),
             Outcome::LeftAlone(change) => {
-                LogLine::new(Severity::Info, format!("Not {doing} instance '{name}': {change}"))
+                LogLine::new(Severity::Info, format!("Not {doing} instance '{name}'{how}: {change}"))
             }
         }
     }
