@@ -156,7 +156,8 @@ def debian_s_own(lab: Lab) -> Iterator[None]:
             node.run("sh", "-c", f"rm {PROGRAM} && dpkg-divert --quiet --local --rename --remove {PROGRAM}")
             lab.expect("Debian's own watcher", node.run("readlink", PROGRAM).strip(), LINK)
             shutil.copy(lab.settings.under_test.package, node.path(f"/{PACKAGE}"))
-            # As on any machine, daemons are restarted when their package is installed.
+            # As on any machine, daemons are restarted when their package is installed; noded with the lab's tools first.
+            node.run("sed", "-i", "s,^PATH=,&/usr/local/sbin:,", "/etc/init.d/ganeti")
             drop_in(node.path("/usr/sbin/policy-rc.d"), "#!/bin/sh\nexit 0\n", 0o755)
         yield
     finally:
