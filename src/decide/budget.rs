@@ -7,8 +7,8 @@
 use super::blame::Blame;
 use super::{Action, backoff};
 use crate::cluster::{Instance, InstanceStatus, JobFailure, Node, Snapshot, Timestamp};
-use crate::memory::State;
 use crate::memory::recovery::{Blocked, Failures};
+use crate::memory::state::State;
 
 /// Whose fault a failure is, and what that looked like.
 #[derive(Debug, Clone, PartialEq, Eq)]

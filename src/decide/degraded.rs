@@ -12,7 +12,7 @@ use super::policy::Policies;
 use super::tags::Degraded;
 use super::{Action, ActionKind, Note, NoteKind, Step};
 use crate::cluster::{InstanceStatus, Snapshot, Timestamp};
-use crate::memory::State;
+use crate::memory::state::State;
 
 /// Remembers since when nodes do not answer, and forgets it of those that do or are marked offline.
 pub fn remember_silent(state: &mut State, snapshot: &Snapshot, now: Timestamp) {

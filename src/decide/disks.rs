@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, ActionKind, Note, NoteKind, Outcome, Step, backoff};
 use crate::cluster::{AdminState, Instance, InstanceStatus, Snapshot, Timestamp};
-use crate::memory::State;
 use crate::memory::recovery::Failures;
+use crate::memory::state::State;
 
 /// What the boot-id pass is going to do.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::{EndedJob, Instance, OpEnd, Snapshot};
-use crate::memory::State;
 use crate::memory::recovery::FailedMove;
+use crate::memory::state::State;
 
 /// Disk templates whose disks every node of the group can open, and that keep no second node from it.
 const SHARED_TEMPLATES: [&str; 5] = ["sharedfile", "blockdev", "rbd", "ext", "gluster"];

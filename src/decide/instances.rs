@@ -10,7 +10,7 @@ use super::policy::Policies;
 use super::tags::Consent;
 use super::{Action, ActionKind, Note, NoteKind, Outcome, Step, budget, elsewhere};
 use crate::cluster::{Instance, InstanceStatus, Snapshot, Timestamp};
-use crate::memory::State;
+use crate::memory::state::State;
 
 /// How many times an instance is started, or cleaned up, before it is given up (`watcher/__init__.py: MAXTRIES`).
 pub const MAX_TRIES: u64 = 5;

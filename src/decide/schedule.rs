@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::policy::Policies;
 use super::tags::Consent;
 use crate::cluster::{AdminState, Instance, InstanceStatus, Snapshot, Timestamp};
-use crate::memory::State;
+use crate::memory::state::State;
 
 /// So many seconds after the watcher first saw an instance down, higher tiers do not wait for it any more: one that
 /// never starts must not keep the others down.

@@ -3,7 +3,7 @@ use crate::cluster::testing::{drbd_instance, instance, node, snapshot};
 use crate::cluster::{Instance, InstanceStatus};
 use crate::decide::policy::Policies;
 use crate::decide::schedule::{TIER_PATIENCE, remember_down};
-use crate::memory::State;
+use crate::memory::state::State;
 
 const NOW: Timestamp = 1_000.0;
 
