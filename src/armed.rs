@@ -1,12 +1,13 @@
 //! The token that every effect on the cluster demands.
 
-/// Permission to change something. A dry run never holds one, so it cannot submit a job, start or stop anything, or
-/// write a file: every function with such an effect takes `&Armed`.
+/// Permission to change something. A dry run never holds one, so it cannot submit a job, start or stop anything, or write
+/// a file of Ganeti's: every function with such an effect takes `&Armed`, or belongs to a value that one was needed for
+/// (such as [`StateFile`](crate::memory::state_file::StateFile)). Only `main` and the cluster in a box make one.
 #[derive(Debug)]
 pub struct Armed(());
 
 impl Armed {
-    /// A token, unless this is a dry run.
+    /// A token; `None` in a dry run.
     #[must_use]
     pub fn unless(dry_run: bool) -> Option<Self> {
         (!dry_run).then_some(Self(()))

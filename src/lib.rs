@@ -1,7 +1,8 @@
 //! ganeti-watcher: what cron calls every five minutes on every node of a Ganeti cluster.
 //!
 //! # The house
-//! A run observes, decides, acts and remembers. Each of these is a room, and calls go one way, downwards in this list:
+//! A run observes, decides, acts and remembers. Each of these is a room, and calls go one way, downwards in this list.
+//! `ARCHITECTURE.md` has the whole table, and `tests/house.rs` keeps the code to it.
 //!
 //! - [`cli`]: options, from the command line to [`watch::Options`].
 //! - [`watch`]: one run; the only place that knows the order of things.

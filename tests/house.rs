@@ -1,0 +1,263 @@
+//! The house keeps its rules: which room may call which, what is pure, and through which door the outside comes in.
+//!
+//! The rooms are the table of `ARCHITECTURE.md`, from top to bottom. Only code is looked at: not comments, not tests.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What pure code may use of the standard library and of other crates. `io` is there for the traits of a serialiser.
+const PURE: [&str; 9] = [
+    "serde",
+    "serde_json",
+    "serde_path_to_error",
+    "std::collections",
+    "std::fmt",
+    "std::io",
+    "std::iter",
+    "std::mem",
+    "std::time::Duration",
+];
+
+/// The only call that goes upwards: the command line has the options of `simulate`.
+const UPWARDS: (&str, &str) = ("cli", "simulate");
+
+/// Words for what comes from outside or changes it, each with the only files that may have it.
+const DOORS: [(&str, &[&str]); 7] = [
+    ("Armed::unless(", &["main.rs", "sim/story.rs"]),
+    ("\"SubmitJob\"", &["luxi/jobs.rs", "sim/luxid.rs"]),
+    ("\"SubmitManyJobs\"", &["luxi/jobs.rs", "sim/luxid.rs"]),
+    ("\"AutoArchiveJobs\"", &["luxi/jobs.rs", "sim/luxid.rs"]),
+    ("std::env::", &["layout.rs", "main.rs"]),
+    // A file that is only touched has the machine's time, whatever time a simulation makes it.
+    ("SystemTime::now(", &["clock.rs", "memory/state_file.rs", "memory/status.rs"]),
+    ("Command::new(", &["node/own_name.rs", "node/process.rs", "watch/detach.rs"]),
+];
+
+/// One row of the table.
+struct Room {
+    names: Vec<String>,
+    may_call: Vec<String>,
+    is_pure: bool,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn words_in_backticks(cell: &str) -> Vec<String> {
+    cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The rows `| rooms | what lives there | what they may call |` below the heading "The rooms".
+fn rooms() -> Vec<Room> {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, text) = text.split_once("## The rooms").expect("ARCHITECTURE.md has a heading 'The rooms'");
+    let text = text.split("\n## ").next().unwrap_or_default();
+    let rows = text.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').collect();
+        assert_eq!(cells.len(), 5, "a row has three cells: {row}");
+        Room {
+            names: words_in_backticks(cells[1]),
+            may_call: words_in_backticks(cells[3]),
+            is_pure: cells[2].contains("Pure"),
+        }
+    })
+    .collect()
+}
+
+/// The place in the table of the room that a path leads to.
+fn room_of(rooms: &[Room], path: &str) -> Option<usize> {
+    let names =
+        rooms.iter().enumerate().flat_map(|(index, room)| room.names.iter().map(move |name| (index, name)));
+    names.filter(|(_, name)| is_below(path, name)).max_by_key(|(_, name)| name.len()).map(|(index, _)| index)
+}
+
+fn is_below(path: &str, place: &str) -> bool {
+    path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// The code below `src`, by its path there.
+fn sources() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut directories = vec![root().join("src")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path: PathBuf = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            if name.ends_with("tests") || name == "testing" {
+                continue;
+            }
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let code = without_tests(&text);
+            let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            let relative = path.strip_prefix(root().join("src")).unwrap().to_str().unwrap();
+            found.insert(relative.to_owned(), code.join("\n"));
+        }
+    }
+    found
+}
+
+/// The text up to its tests, which are the last thing in a file.
+fn without_tests(text: &str) -> &str {
+    let starts = text.match_indices("\n#[cfg(test)]\n").map(|(start, _)| start);
+    let of_module = |start: &usize| {
+        text[*start..]
+            .lines()
+            .skip(2)
+            .find(|line| !line.starts_with("#["))
+            .is_some_and(|line| line.contains("mod "))
+    };
+    starts.into_iter().find(of_module).map_or(text, |start| &text[..start])
+}
+
+/// `decide/mod.rs` is `decide`, `memory/state.rs` is `memory::state`.
+fn module_of(file: &str) -> String {
+    let file = file.trim_end_matches(".rs").trim_end_matches("/mod");
+    file.replace('/', "::")
+}
+
+/// Everything that the code names by a path that begins with one of `roots`, `use` trees taken apart. Paths within this
+/// crate then begin with the name of a room.
+fn paths(module: &str, code: &str, roots: &[&str]) -> BTreeSet<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let mut found = BTreeSet::new();
+    for root in roots {
+        for (start, _) in code.match_indices(&format!("{root}::")) {
+            if code[..start].ends_with(is_part) {
+                continue;
+            }
+            let path = &code[start..];
+            let end = path.find(|c| !is_part(c)).unwrap_or(path.len());
+            match path[end..].strip_prefix('{') {
+                Some(tree) if path[..end].ends_with("::") => take_apart(&path[..end], tree, &mut found),
+                _ => drop(found.insert(path[..end].trim_end_matches(':').to_owned())),
+            }
+        }
+    }
+    found.into_iter().map(|path| absolute(module, &path)).collect()
+}
+
+/// Adds the leaves of a `use` tree, of which `tree` is what follows the first brace.
+fn take_apart(prefix: &str, tree: &str, found: &mut BTreeSet<String>) {
+    let mut prefixes = vec![prefix.to_owned()];
+    let mut name = String::new();
+    for c in tree.chars() {
+        let Some(prefix) = prefixes.last() else { return };
+        match c {
+            '{' => prefixes.push(format!("{prefix}{}", std::mem::take(&mut name).trim())),
+            ',' | '}' => {
+                let leaf = std::mem::take(&mut name);
+                match leaf.split(" as ").next().unwrap_or_default().trim() {
+                    "" => {}
+                    "self" => drop(found.insert(prefix.trim_end_matches(':').to_owned())),
+                    leaf => drop(found.insert(format!("{prefix}{leaf}"))),
+                }
+                if c == '}' {
+                    prefixes.pop();
+                }
+            }
+            c => name.push(c),
+        }
+    }
+}
+
+fn absolute(module: &str, path: &str) -> String {
+    let mut above: Vec<&str> = module.split("::").collect();
+    let mut path = path.strip_prefix("crate::").map_or(path, |path| {
+        above.clear();
+        path
+    });
+    if !path.starts_with("super::") {
+        return path.to_owned();
+    }
+    while let Some(rest) = path.strip_prefix("super::") {
+        above.pop();
+        path = rest;
+    }
+    above.push(path);
+    above.join("::")
+}
+
+#[test]
+fn rooms_call_only_what_the_table_allows() {
+    let rooms = rooms();
+    let mut unused: BTreeSet<(usize, &str)> = BTreeSet::new();
+    for (index, room) in rooms.iter().enumerate() {
+        unused.extend(room.may_call.iter().map(|place| (index, place.as_str())));
+        for place in &room.may_call {
+            let below = room_of(&rooms, place).unwrap_or_else(|| panic!("the table has no room for {place}"));
+            let is_known = room.names == [UPWARDS.0] && place == UPWARDS.1;
+            assert!(below > index || is_known, "{:?} may not call upwards: {place}", room.names);
+        }
+    }
+    let mut problems = Vec::new();
+    for (file, code) in sources() {
+        if file == "main.rs" || file == "lib.rs" {
+            continue;
+        }
+        let module = module_of(&file);
+        let own = room_of(&rooms, &module).unwrap_or_else(|| panic!("the table has no room for {module}"));
+        for path in paths(&module, &code, &["crate", "super"]) {
+            let places: Vec<&String> =
+                rooms[own].may_call.iter().filter(|place| is_below(&path, place)).collect();
+            if places.is_empty() && room_of(&rooms, &path) != Some(own) {
+                problems.push(format!("src/{file} must not use {path}"));
+            }
+            for place in places {
+                unused.remove(&(own, place.as_str()));
+            }
+        }
+    }
+    let unused = unused.iter().map(|(index, place)| format!("{:?} do not call {place}", rooms[*index].names));
+    problems.extend(unused);
+    assert!(problems.is_empty(), "see the table in ARCHITECTURE.md:\n{}", problems.join("\n"));
+}
+
+#[test]
+fn pure_rooms_know_nothing_of_the_outside() {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let crates: Vec<String> =
+        manifest["dependencies"].as_table().unwrap().keys().map(|name| name.replace('-', "_")).collect();
+    let roots: Vec<&str> = crates.iter().map(String::as_str).chain(["std"]).collect();
+    let rooms = rooms();
+    let mut looked_at = 0;
+    let mut problems = Vec::new();
+    for (file, code) in sources() {
+        let module = module_of(&file);
+        if !room_of(&rooms, &module).is_some_and(|room| rooms[room].is_pure) {
+            continue;
+        }
+        looked_at += 1;
+        let named = paths(&module, &code, &roots).into_iter();
+        let strange = named.filter(|path| !PURE.iter().any(|place| is_below(path, place)));
+        problems.extend(strange.map(|path| format!("src/{file} is pure and must not use {path}")));
+        if code.contains("async ") || code.contains(".await") {
+            problems.push(format!("src/{file} is pure and must not wait"));
+        }
+    }
+    assert!(looked_at > 20, "only {looked_at} files are pure");
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn the_outside_comes_in_by_its_doors() {
+    let sources = sources();
+    for (word, doors) in DOORS {
+        let found: Vec<&str> =
+            sources.iter().filter(|(_, code)| code.contains(word)).map(|(file, _)| file.as_str()).collect();
+        assert_eq!(found, doors, "the files with {word}");
+    }
+}
