@@ -35,13 +35,13 @@ impl Clock for SystemClock {
     }
 }
 
-/// A time as part of a file's name: `YYYYMMDD-HHMMSS` in local time.
+/// A time as part of a file's name: `YYYYMMDD-HHMMSS` in local time. Without the system's time zones it is UTC.
 #[must_use]
 pub fn file_stamp(since_epoch: Duration) -> String {
     local(since_epoch).strftime("%Y%m%d-%H%M%S").to_string()
 }
 
-/// A time as Python's logging writes it: `YYYY-MM-DD HH:MM:SS,mmm` in local time.
+/// A time as Python's logging writes it: `YYYY-MM-DD HH:MM:SS,mmm` in local time (`utils/log.py: _GetLogFormatter`).
 #[must_use]
 pub fn log_stamp(since_epoch: Duration) -> String {
     local(since_epoch).strftime("%Y-%m-%d %H:%M:%S,%3f").to_string()

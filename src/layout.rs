@@ -1,6 +1,7 @@
 //! Every path, port and name that the watcher shares with Ganeti.
 //!
-//! Source: Ganeti's `pathutils.py` and `vcluster.py`. The paths are those of Debian's build.
+//! Source: Ganeti's `pathutils.py` and `vcluster.py`. The paths are those of Debian's build; in a virtual cluster they are
+//! below `GANETI_ROOTDIR`.
 
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
@@ -151,55 +152,55 @@ impl Layout {
         self.below("var/log/ganeti")
     }
 
-    /// The shared lock that every run holds, and that Ganeti's maintenance takes exclusively.
+    /// `/var/lock/ganeti-watcher.lock`, which every run holds shared, and Ganeti's maintenance exclusively.
     #[must_use]
     pub fn watcher_lock(&self) -> PathBuf {
         self.below("var/lock/ganeti-watcher.lock")
     }
 
-    /// The file written by `gnt-cluster watcher pause`.
+    /// `/var/lib/ganeti/watcher.pause`, written by `gnt-cluster watcher pause`.
     #[must_use]
     pub fn pause_file(&self) -> PathBuf {
         self.below("var/lib/ganeti/watcher.pause")
     }
 
-    /// The state file of one node group.
+    /// `/var/lib/ganeti/watcher.UUID.data`, the state file of one node group.
     #[must_use]
     pub fn group_state(&self, group_uuid: &str) -> PathBuf {
         self.below(&format!("var/lib/ganeti/watcher.{group_uuid}.data"))
     }
 
-    /// The instance-status file of one node group.
+    /// `/var/lib/ganeti/watcher.UUID.instance-status`, of one node group.
     #[must_use]
     pub fn group_instance_status(&self, group_uuid: &str) -> PathBuf {
         self.below(&format!("var/lib/ganeti/watcher.{group_uuid}.instance-status"))
     }
 
-    /// The instance-status file of the whole cluster.
+    /// `/var/run/ganeti/instance-status`, of the whole cluster.
     #[must_use]
     pub fn instance_status(&self) -> PathBuf {
         self.below("var/run/ganeti/instance-status")
     }
 
-    /// luxid's socket.
+    /// `/var/run/ganeti/socket/ganeti-query`, luxid's socket.
     #[must_use]
     pub fn luxi_socket(&self) -> PathBuf {
         self.below("var/run/ganeti/socket/ganeti-query")
     }
 
-    /// The file that holds one ssconf key.
+    /// `/var/lib/ganeti/ssconf_KEY`.
     #[must_use]
     pub fn ssconf(&self, key: &str) -> PathBuf {
         self.below(&format!("var/lib/ganeti/ssconf_{key}"))
     }
 
-    /// The script that checks, starts and stops Ganeti's daemons.
+    /// `/usr/lib/ganeti/daemon-util`, the script that checks, starts and stops Ganeti's daemons.
     #[must_use]
     pub fn daemon_util(&self) -> &Path {
         &self.machine.daemon_util
     }
 
-    /// The directory that exists when systemd is what started everything (`sd_booted(3)`).
+    /// `/run/systemd/system`, which exists when systemd is what started everything (`sd_booted(3)`).
     #[must_use]
     pub fn systemd_marker(&self) -> &Path {
         &self.machine.systemd_marker
@@ -243,7 +244,7 @@ impl Layout {
         candidates.find(|candidate| candidate.is_file()).unwrap_or_else(|| PathBuf::from(name))
     }
 
-    /// The port of a service: the one in the file of services, else Ganeti's (`netutils.py: GetDaemonPort`).
+    /// The port of a service: the one in `/etc/services`, else Ganeti's (`netutils.py: GetDaemonPort`).
     #[must_use]
     pub fn port(&self, service: Service) -> u16 {
         let text = std::fs::read_to_string(&self.machine.services).unwrap_or_default();
@@ -251,45 +252,45 @@ impl Layout {
         port_in(&text, name, protocol).unwrap_or(default)
     }
 
-    /// What was last told about daemons that do not run: a file of this watcher alone, with a name that neither the
-    /// original nor `ganeti-cleaner` looks for.
+    /// `/var/lib/ganeti/watcher.daemons`, what was last told about daemons that do not run: a JSON object of texts by
+    /// daemon. It is this watcher's alone; neither the original nor `ganeti-cleaner` looks for such a name.
     #[must_use]
     pub fn daemon_states(&self) -> PathBuf {
         self.below("var/lib/ganeti/watcher.daemons")
     }
 
-    /// The file in which a running daemon has its process's number.
+    /// `/var/run/ganeti/DAEMON.pid`, in which a running daemon has its process's number.
     #[must_use]
     pub fn pid_file(&self, daemon: &str) -> PathBuf {
         self.below(&format!("var/run/ganeti/{daemon}.pid"))
     }
 
-    /// WConfD's socket.
+    /// `/var/run/ganeti/socket/ganeti-wconfd`.
     #[must_use]
     pub fn wconfd_socket(&self) -> PathBuf {
         self.below("var/run/ganeti/socket/ganeti-wconfd")
     }
 
-    /// The directory of the hooks that are run on every node by every run.
+    /// `/etc/ganeti/hooks/watcher`, the directory of the hooks that are run on every node by every run.
     #[must_use]
     pub fn watcher_hooks(&self) -> PathBuf {
         self.below("etc/ganeti/hooks/watcher")
     }
 
-    /// The key that signs what is asked of confd and what it answers.
+    /// `/var/lib/ganeti/hmac.key`, which signs what is asked of confd and what it answers.
     #[must_use]
     pub fn confd_hmac_key(&self) -> PathBuf {
         self.below("var/lib/ganeti/hmac.key")
     }
 
-    /// A directory or file in which a hypervisor keeps what it knows of running instances, such as
-    /// `kvm-hypervisor/pid`.
+    /// A directory or file below `/var/run/ganeti` in which a hypervisor keeps what it knows of running instances, such
+    /// as `kvm-hypervisor/pid`.
     #[must_use]
     pub fn run_dir(&self, relative: &str) -> PathBuf {
         self.below("var/run/ganeti").join(relative)
     }
 
-    /// The configuration file of an instance under Xen.
+    /// `/etc/xen/NAME`, the configuration file of an instance under Xen.
     #[must_use]
     pub fn xen_config(&self, instance: &str) -> PathBuf {
         self.below("etc/xen").join(instance)
@@ -303,11 +304,11 @@ impl Layout {
 /// A service with a port that a site may choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// confd, over UDP.
+    /// confd, over UDP; 1814 unless `ganeti-confd` says otherwise.
     Confd,
-    /// The remote API, over TCP.
+    /// The remote API, over TCP; 5080 unless `ganeti-rapi` says otherwise.
     Rapi,
-    /// The monitoring daemon, over TCP.
+    /// The monitoring daemon, over TCP; 1815 unless `ganeti-mond` says otherwise.
     Mond,
 }
 

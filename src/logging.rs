@@ -1,4 +1,5 @@
-//! watcher.log: one line an event, in the original's layout, written at once.
+//! watcher.log: one line an event, in the original's layout, written at once:
+//! `YYYY-MM-DD HH:MM:SS,mmm: ganeti-watcher pid=PID LEVEL MESSAGE`, with `MODULE:LINE` before the level under `--debug`.
 //!
 //! Source: `utils/log.py: SetupLogging, _GetLogFormatter`.
 

@@ -21,7 +21,7 @@ use crate::luxi::{Client, LuxiError};
 pub struct ClusterFacts {
     /// Name of the master node.
     pub master_node: String,
-    /// Whether the job queue takes no jobs.
+    /// Whether the job queue takes no jobs (`drain_flag`).
     pub queue_is_drained: bool,
 }
 
@@ -34,7 +34,7 @@ pub struct Group {
     pub uuid: String,
 }
 
-/// Asks for the [`ClusterFacts`].
+/// Asks for the [`ClusterFacts`]: `QueryConfigValues`, which asks no node.
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -57,7 +57,8 @@ pub struct ClusterSetup {
     pub tags: Vec<String>,
 }
 
-/// Asks for the [`ClusterSetup`]. What cannot be learnt is a warning: no instance stays down because of that.
+/// Asks for the [`ClusterSetup`], by `QueryClusterInfo`. What cannot be learnt is a warning: no instance stays down because
+/// of that.
 pub async fn cluster_setup(client: &mut Client<'_>) -> ClusterSetup {
     #[derive(Deserialize)]
     struct ClusterInfo {
@@ -135,7 +136,8 @@ pub async fn group_tags(client: &mut Client<'_>, uuid: &str) -> Result<Vec<Strin
 /// The locks that somebody holds, of instances by name and of nodes by UUID.
 pub type Locks = (BTreeMap<String, LockMode>, BTreeMap<String, LockMode>);
 
-/// Who is locked: all, or only out of these locks, such as `instance/NAME` and `node/UUID`.
+/// Who is locked: all, or only out of these locks, such as `instance/NAME` and `node/UUID`. Locks of other kinds are left
+/// out.
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -213,7 +215,7 @@ pub async fn pending_jobs(client: &mut Client<'_>) -> Result<Vec<PendingJob>, Lu
     Ok(readable(rows).map(job).collect())
 }
 
-/// The jobs that failed and that Ganeti has not archived yet: of each the opcode that failed.
+/// The opcodes that have ended of the jobs that failed, as far as Ganeti has not archived these; in the order of the jobs.
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -221,7 +223,8 @@ pub async fn failed_jobs(client: &mut Client<'_>) -> Result<Vec<EndedJob>, LuxiE
     jobs_about(client, json!(["==", "status", "error"]), None).await
 }
 
-/// The ended jobs with an opcode that has one of these summaries, as far as Ganeti has not archived them.
+/// The opcodes that have one of these summaries and have ended, as far as Ganeti has not archived their jobs; in the order
+/// of the jobs.
 ///
 /// # Errors
 /// As [`Client::query`].

@@ -81,7 +81,8 @@ pub struct Runner<'a, 'c> {
     pub armed: &'a Armed,
     /// The cluster's version, when it is known.
     pub version: Option<GanetiVersion>,
-    /// How many jobs the cluster runs at once, when that is known.
+    /// How many jobs the cluster runs at once, when that is known: the smaller of `max_running_jobs` and
+    /// `max_tracked_jobs`.
     pub ceiling: Option<usize>,
     /// For the times of reasons and records.
     pub clock: &'a dyn Clock,
@@ -93,7 +94,7 @@ pub struct Runner<'a, 'c> {
     pub governor: Governor,
     /// Tells how busy nodes are.
     pub monitor: &'a dyn Monitor,
-    /// Nodes for which that is unknown, and of which was told.
+    /// Names of nodes for which that is unknown, and of which was told; empty at first.
     pub unknown_loads: BTreeSet<String>,
 }
 
@@ -180,7 +181,8 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         }
     }
 
-    /// Submits one opcode as a job of its own, unless the watcher was paused.
+    /// Submits one opcode as a job of its own, unless the watcher was paused. The inner error means that this opcode has
+    /// no job that is known of; others may be submitted all the same.
     ///
     /// # Errors
     /// See [`Stopped`].

@@ -1,7 +1,8 @@
 //! The cluster's slots for jobs, which all group parts of a run share.
 //!
-//! luxid runs `max_running_jobs` jobs at once and lets all others wait, an administrator's too (contract 4.8). So the
-//! watcher takes at most a part of them, and leaves one free next to those that others occupy.
+//! luxid runs `max_running_jobs` jobs at once and lets all others wait, an administrator's too
+//! (`JQScheduler.hs: selectJobsToRun`). So the watcher takes at most a part of them, and leaves one free next to those that
+//! others occupy.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

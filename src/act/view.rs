@@ -25,7 +25,7 @@ pub struct View<'c> {
 }
 
 impl<'c> View<'c> {
-    /// Looks at the group.
+    /// Looks at the group with this UUID.
     ///
     /// # Errors
     /// As [`observe::group`].

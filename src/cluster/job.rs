@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Number of a job.
+/// Number of a job; luxid counts from 1 and never gives one twice. A plain number on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(pub u64);
@@ -16,12 +16,13 @@ impl fmt::Display for JobId {
     }
 }
 
-/// A job that has not ended.
+/// A job that is queued, waiting for locks or running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingJob {
     /// Its number.
     pub id: JobId,
-    /// What its opcodes do, one entry each, such as `INSTANCE_STARTUP(name)`.
+    /// What its opcodes do, one entry each, such as `INSTANCE_STARTUP(name)` (`opcodes.py: OpCode.Summary`). Empty when
+    /// luxid did not say.
     pub summaries: Vec<String>,
     /// Whether it has a process, and so takes one of the cluster's `max_running_jobs`.
     pub has_process: bool,
@@ -43,7 +44,7 @@ impl PendingJob {
         })
     }
 
-    /// The instances that it starts.
+    /// Names of the instances that it starts, as the summaries have them.
     pub fn started_instances(&self) -> impl Iterator<Item = &str> {
         self.summaries.iter().filter_map(|summary| object(summary, "INSTANCE_STARTUP"))
     }
@@ -61,14 +62,14 @@ impl fmt::Display for PendingJob {
     }
 }
 
-/// An ended job about an instance.
+/// An opcode about an instance that has ended, in a job that may go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndedJob {
-    /// Its number.
+    /// Number of its job.
     pub id: JobId,
-    /// The summary of its opcode about the instance, such as `INSTANCE_MIGRATE(name)`.
+    /// Its summary, such as `INSTANCE_MIGRATE(name)`.
     pub summary: String,
-    /// How that opcode ended.
+    /// How it ended.
     pub end: OpEnd,
 }
 
@@ -83,7 +84,7 @@ pub enum OpEnd {
     Failed,
 }
 
-/// Why a job did not succeed.
+/// Why a job did not succeed (`cli.py: GenericPollJob`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JobFailure {
     /// Somebody, or a job filter, canceled it.
@@ -114,7 +115,7 @@ pub struct GanetiError {
     pub class: String,
     /// The first argument as text, or all of them when it is none.
     pub message: String,
-    /// The error code that `OpPrereqError` carries, such as `insufficient_resources`.
+    /// The error code that `OpPrereqError` carries, such as `insufficient_resources` (`errors.py: ECODE_NORES` and others).
     pub code: Option<String>,
 }
 

@@ -1,4 +1,6 @@
 //! The model: what one node group looks like at one moment, in Ganeti's own words. Pure.
+//!
+//! Source: `watcher/__init__.py: _GetGroupData`. Names are full ones, with their domain.
 
 mod job;
 mod status;
@@ -28,9 +30,9 @@ pub struct Snapshot {
     pub split: Vec<SplitInstance>,
     /// The group's nodes, in luxid's natural order of names.
     pub nodes: Vec<Node>,
-    /// The instances whose lock somebody holds, and how.
+    /// Names of the instances whose lock somebody holds, and how.
     pub locked_instances: BTreeMap<String, LockMode>,
-    /// UUIDs of the nodes whose lock somebody held alone when actions were last looked at again.
+    /// UUIDs of the nodes whose lock somebody held alone when actions were last looked at again; none before that.
     pub locked_nodes: BTreeSet<String>,
     /// Every job of the cluster that has not ended.
     pub pending_jobs: Vec<PendingJob>,
@@ -65,7 +67,7 @@ pub struct Instance {
     pub primary: String,
     /// Names of its secondary nodes; at most one with DRBD.
     pub secondaries: Vec<String>,
-    /// `drbd`, `plain`, `ext`, `diskless`, `mixed` and so on.
+    /// `drbd`, `plain`, `ext`, `diskless`, `mixed` and so on (`constants.DT_*`); empty when luxid did not say.
     pub disk_template: String,
     /// Its tags.
     pub tags: Vec<String>,
@@ -99,13 +101,13 @@ pub struct SplitInstance {
 pub struct Node {
     /// Full name.
     pub name: String,
-    /// The kernel's boot id; `None` when the node did not answer or is marked offline.
+    /// The kernel's boot id, a UUID that every boot makes anew; `None` when the node did not answer or is marked offline.
     pub boot_id: Option<String>,
     /// Whether an administrator marked it offline.
     pub offline: bool,
     /// Whether instances may run on it.
     pub vm_capable: bool,
-    /// Its primary IP address.
+    /// Its primary IP address, of either family.
     pub address: String,
     /// Its UUID.
     pub uuid: String,
@@ -140,13 +142,13 @@ impl Snapshot {
         secondaries.find(|node| node.is_silent())
     }
 
-    /// A job that is about this instance and has not ended.
+    /// A job that is about this instance and has not ended; the first when there are several.
     #[must_use]
     pub fn job_at(&self, instance: &str) -> Option<&PendingJob> {
         self.pending_jobs.iter().find(|job| job.touches(instance))
     }
 
-    /// The instances by the node that is their secondary.
+    /// The instances by name of the node that is their secondary; one with several is there for each.
     #[must_use]
     pub fn instances_by_secondary(&self) -> BTreeMap<&str, Vec<&Instance>> {
         let mut by_secondary: BTreeMap<&str, Vec<&Instance>> = BTreeMap::new();
@@ -158,7 +160,7 @@ impl Snapshot {
         by_secondary
     }
 
-    /// Whether one of the instance's secondary nodes is marked offline.
+    /// Whether one of the instance's secondary nodes is marked offline (`watcher/__init__.py: _CheckForOfflineNodes`).
     #[must_use]
     pub fn has_offline_secondary(&self, instance: &Instance) -> bool {
         self.nodes.iter().any(|node| node.offline && instance.secondaries.contains(&node.name))

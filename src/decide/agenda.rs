@@ -1,7 +1,8 @@
 //! The agenda of a pass: what is still to be begun, in order, and what holds each of it back.
 //!
-//! Ganeti itself would take any number of starts for one node: they lock nothing but their instance (contract 4.3). An
-//! activation holds the locks of its nodes alone, so a second one on one of them would only occupy a slot (4.5).
+//! Ganeti itself would take any number of starts for one node: they lock nothing but their instance
+//! (`cmdlib/instance_operation.py: LUInstanceStartup`). An activation holds the locks of its nodes alone, so a second one
+//! on one of them would only occupy a slot (`cmdlib/instance_storage.py: LUInstanceActivateDisks`).
 
 use std::collections::BTreeMap;
 
@@ -49,7 +50,7 @@ struct Entry {
 pub enum Hold {
     /// A lower tier has an instance that is not up.
     Tier {
-        /// That instance.
+        /// Name of that instance.
         behind: String,
         /// When its patience has run out, and it is not waited for any more.
         until: Timestamp,
@@ -86,7 +87,7 @@ impl Agenda {
     }
 
     /// Takes out the next actions that may be begun now: at most `room` altogether, and so many starts at once on a node
-    /// as `width` says. Each is in flight until [`Agenda::ended`].
+    /// as `width` says of its name. Each is in flight until [`Agenda::ended`]. None when nothing may be begun now.
     pub fn take(&mut self, now: Timestamp, room: usize, width: &dyn Fn(&str) -> usize) -> Vec<Action> {
         let mut taken = Vec::new();
         let mut at = 0;
@@ -122,7 +123,7 @@ impl Agenda {
         self.waiting.is_empty()
     }
 
-    /// The nodes on which starts wait.
+    /// Names of the nodes on which starts wait.
     #[must_use]
     pub fn nodes_waited_for(&self) -> Vec<&str> {
         let mut nodes: Vec<&str> = Vec::new();

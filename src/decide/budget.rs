@@ -15,7 +15,8 @@ use crate::memory::state::State;
 pub struct Blamed {
     /// What is to blame.
     pub what: Blame,
-    /// A mark of its present condition: another one means that it has changed.
+    /// A mark of its present condition, only to be compared: another one means that it has changed. Empty for what has no
+    /// condition that can be seen.
     pub cause: String,
 }
 
@@ -30,7 +31,7 @@ pub struct Wait {
     pub seconds: f64,
 }
 
-/// Whose fault it is that the action's job failed.
+/// Whose fault it is that the action's job failed. The snapshot has to be newer than the failure.
 #[must_use]
 pub fn blame(failure: &JobFailure, action: &Action, snapshot: &Snapshot) -> Blamed {
     let Some(instance) = snapshot.instance(&action.instance) else {
@@ -58,7 +59,7 @@ fn cause(what: Blame, instance: &Instance, snapshot: &Snapshot) -> String {
     }
 }
 
-/// Remembers a failed start.
+/// Remembers a failed start: as a try that is used up, or as one that waits until what was to blame has changed.
 pub fn remember_failure(state: &mut State, instance: &str, blamed: &Blamed, now: Timestamp) {
     if blamed.what.uses_up_a_try() {
         state.recovery.blocked.remove(instance);

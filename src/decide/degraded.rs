@@ -23,7 +23,8 @@ pub fn remember_silent(state: &mut State, snapshot: &Snapshot, now: Timestamp) {
 }
 
 /// The steps of the instance pass, with degraded starts in the place of notes about silent secondaries where they are
-/// asked for: by `option` (`--start-degraded`) or by a tag, which is nearer.
+/// asked for: by `option` (`--start-degraded`, how long the secondary must have been silent) or by a tag, which is
+/// nearer.
 #[must_use]
 pub fn allow(
     steps: Vec<Step>,
@@ -56,12 +57,12 @@ pub fn allow(
     steps.into_iter().map(step).collect()
 }
 
-/// The instances that were started without their mirror, and how they are now.
+/// The instances that were started without their mirror and still run, and how they are now.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Mirrors {
     /// Notes about those whose mirror cannot be whole, because a secondary node is still away.
     pub notes: Vec<Note>,
-    /// Those whose mirror may be whole again, which Ganeti can tell.
+    /// Names of those whose mirror may be whole again, which Ganeti can tell.
     pub to_inspect: Vec<String>,
 }
 

@@ -18,7 +18,7 @@ pub struct DiskPlan {
     pub steps: Vec<Step>,
     /// The nodes that rebooted, with what is to be done before their boot ids may be stored.
     pub rebooted: Vec<RebootedNode>,
-    /// Nodes that gave no boot id although they are not marked offline.
+    /// Names of the nodes that gave no boot id although they are not marked offline.
     pub without_boot_id: Vec<String>,
 }
 
@@ -42,7 +42,8 @@ pub struct Starts {
     pub planned: BTreeSet<String>,
 }
 
-/// Plans the pass.
+/// Plans the pass: activations for the instances with a rebooted secondary, the ones that earlier runs left undone, and
+/// what is to be said. Nothing is planned for an instance that `starts` has as planned.
 #[must_use]
 pub fn plan(snapshot: &Snapshot, state: &State, starts: &Starts, now: Timestamp) -> DiskPlan {
     let by_secondary = snapshot.instances_by_secondary();

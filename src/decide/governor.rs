@@ -21,7 +21,7 @@ const NEWEST: f64 = 0.3;
 /// How busy a node is, as mond's collector `cpu-avg-load` tells it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Load {
-    /// How many processors were busy, on average.
+    /// How many processors were busy, on average over some minutes.
     pub busy: f64,
     /// How many processors there are.
     pub processors: f64,
@@ -44,7 +44,7 @@ struct Pace {
     load: Option<Load>,
 }
 
-/// That a node is given more, or less, to do than before.
+/// That a node is given more, or less, to do than before; written as a log line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     node: String,
@@ -107,7 +107,7 @@ impl Governor {
         pace.load = load.or(pace.load);
     }
 
-    /// A start on the node took so many seconds.
+    /// A start on the node took so many seconds. Gives a change when the node's width is another one now.
     pub fn started(&mut self, node: &str, seconds: f64) -> Option<Change> {
         let ceiling = self.ceiling;
         let pace = self.pace(node);

@@ -129,7 +129,8 @@ enum Kind {
 }
 
 impl Rules {
-    /// Reads the tags of one object. Tags that are not the watcher's are passed over.
+    /// Reads the tags of one object. Tags that are not the watcher's are passed over; those of the watcher's that cannot
+    /// be read, or that yield to a more careful one, are given back as problems.
     #[must_use]
     pub fn parse<'tag>(tags: impl IntoIterator<Item = &'tag str>) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();

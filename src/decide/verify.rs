@@ -19,7 +19,8 @@ pub enum Verification {
     Pending(PendingJob),
 }
 
-/// Decides whether to verify. `summary` is the summary of the opcode that would do it.
+/// Decides whether to verify. `summary` is the summary of the opcode that would do it, such as
+/// `GROUP_VERIFY_DISKS(UUID)`.
 #[must_use]
 pub fn decide(snapshot: &Snapshot, summary: &str) -> Verification {
     if snapshot.instances.iter().all(|instance| instance.disk_template == EXT) {
@@ -52,11 +53,11 @@ impl Verification {
 /// What verify-disks found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Findings {
-    /// Instances with a disk that is not assembled, or whose link is broken.
+    /// Names of instances with a disk that is not assembled, or whose link is broken.
     pub need_activation: Vec<String>,
-    /// Nodes that could not be asked, and why; by UUID.
+    /// Nodes that could not be asked, each as `(UUID, why)`.
     pub node_errors: Vec<(String, String)>,
-    /// Instances with volumes that do not exist on their node, each as `vg/volume on NODE_UUID`.
+    /// Names of instances with volumes that do not exist on their node, each as `vg/volume on NODE_UUID`.
     pub missing_volumes: Vec<(String, Vec<String>)>,
 }
 

@@ -42,9 +42,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
 /// How luxid is reached. The simulator brings its own.
 pub trait Connector: fmt::Debug {
-    /// Opens one connection, without trying again.
+    /// Opens one connection, without trying again. The error is the kernel's; see [`may_pass`].
     fn connect(&self) -> LocalFuture<'_, io::Result<Box<dyn Stream>>>;
-    /// What to call the other end in messages.
+    /// What to call the other end in messages: the path of the socket.
     fn address(&self) -> String;
 }
 
@@ -187,7 +187,8 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// `QueryConfigValues`: what luxid holds under these names.
+    /// `QueryConfigValues`: what luxid holds under these names, such as `drain_flag`. `T` is read from the list of their
+    /// values, in the order of the names.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -195,7 +196,7 @@ impl<'a> Client<'a> {
         self.call("QueryConfigValues", &(names,)).await
     }
 
-    /// `QueryClusterInfo`.
+    /// `QueryClusterInfo`: `T` is read from one object, such as `{"software_version": "3.0.2", "tags": [], …}`.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -203,7 +204,8 @@ impl<'a> Client<'a> {
         self.call("QueryClusterInfo", &NO_NAMES).await
     }
 
-    /// `QueryGroups`: these fields of all node groups.
+    /// `QueryGroups`: these fields of all node groups, in natural order of names. `T` is read from a list with a list of
+    /// bare values for each group.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -211,7 +213,9 @@ impl<'a> Client<'a> {
         self.call("QueryGroups", &(NO_NAMES, fields, false)).await
     }
 
-    /// `Query`: rows of `what` with the given fields. Cells of unknown fields have no value.
+    /// `Query`: rows of `what` (`instance`, `node`, `group`, `lock`, `job`) with the given fields. `R` is a tuple of
+    /// [`Cell`](super::messages::Cell)s, one for each field; cells of unknown fields have no value. The filter is in the
+    /// language of queries (`Query/Language.hs`), such as `["==", "group.uuid", UUID]`; without one all rows come.
     ///
     /// # Errors
     /// See [`LuxiError`]; a connection that stays lost for [`AWAY_TIMEOUT`] is one. A row of the wrong shape is an error

@@ -16,7 +16,7 @@ use crate::armed::Armed;
 use crate::cluster::{GanetiError, GanetiVersion};
 pub use crate::cluster::{JobFailure, JobId};
 
-/// What became of a job: the results of its opcodes, or why there are none.
+/// What became of a job: the results of its opcodes, in their order and as Ganeti encodes each, or why there are none.
 pub type JobResult = Result<Vec<Value>, JobFailure>;
 
 /// Why a submission did not give the number of a job.
@@ -33,11 +33,11 @@ pub enum SubmitError {
     Unknown(LuxiError),
 }
 
-/// What became of each opcode of a submission: the number of its job, or why luxid refused that one.
+/// What became of each opcode of a submission, in the order given: the number of its job, or why luxid refused that one.
 pub type Submitted = Vec<Result<JobId, String>>;
 
-/// Submits one job for each opcode, all by one call. `epoch_ns` is the time of the jobs' reasons; together with a reason's
-/// text it tells this submission from all others.
+/// Submits one job for each opcode, all by one call. `epoch_ns` is the time of the jobs' reasons, in nanoseconds since the
+/// epoch; together with a reason's text it tells this submission from all others, so no two may have the same.
 ///
 /// Without a proper answer nobody knows which jobs exist. They are then looked for by their reasons, and only what is
 /// not there is submitted again.
@@ -161,7 +161,8 @@ pub struct Finished {
     pub worked: Option<f64>,
 }
 
-/// The jobs of `jobs` that have ended, by one `QueryJobs` for all of them.
+/// Those of `jobs` that have ended, by one `QueryJobs` for all of them; none of them is an ordinary answer. Without any
+/// `jobs` nothing is asked. A job that luxid does not know has ended, as [`JobFailure::Lost`].
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -247,7 +248,7 @@ impl PollPace {
         Self { shortest: Self::SHORTEST_UNHURRIED, ..Self::new() }
     }
 
-    /// Waits for so many jobs.
+    /// Makes one pause, while so many jobs are in flight: between 50 ms and 1 s, with more than two jobs not below 250 ms.
     pub async fn pause(&self, jobs: usize) {
         let shortest = if jobs > 2 { Self::SHORTEST_OF_MANY } else { self.shortest };
         sleep((self.since.elapsed() / 10).clamp(shortest, Self::LONGEST)).await;
@@ -260,7 +261,8 @@ impl Default for PollPace {
     }
 }
 
-/// Archives the jobs that ended more than `age` seconds ago: `(archived, not looked at)`.
+/// Archives the jobs that ended more than `age` seconds ago (`AutoArchiveJobs`); gives how many were archived, and how many
+/// were not looked at because luxid's time for it was over (`watcher/__init__.py: _ArchiveJobs`).
 ///
 /// # Errors
 /// As [`Client::query`].

@@ -1,5 +1,8 @@
 //! Answers and errors of luxid, with types.
 //!
+//! An answer is `{"success": true, "result": VALUE}`, or `{"success": false, "result": ERROR}` with an error of Ganeti's
+//! as [`GanetiError`] has it, or a text when the request was not understood.
+//!
 //! Source: `rpc/client.py: ParseResponse`, `errors.py: GetEncodedError`, `query.py`, `Errors.hs`.
 
 use std::io;
@@ -29,7 +32,7 @@ pub enum LuxiError {
     Timeout {
         /// The method called.
         method: &'static str,
-        /// How long was waited.
+        /// How long was waited, in seconds.
         seconds: u64,
     },
     /// The connection broke, before or within the answer.
@@ -81,7 +84,7 @@ impl LuxiError {
     }
 
     /// Whether the job queue is drained: luxid's own answer to a submission, in every version that is known, is a
-    /// `GenericError`; the class that was made for it is accepted too (contract 3.5).
+    /// `GenericError`; the class that was made for it is accepted too (`Query/Server.hs: handleCall`).
     #[must_use]
     pub fn is_queue_drained(&self) -> bool {
         match self {
@@ -101,7 +104,7 @@ struct Envelope<'a> {
     result: &'a RawValue,
 }
 
-/// Takes the result out of one answer.
+/// Takes the result out of one answer, which is given without its end byte. `method` is for errors alone.
 ///
 /// # Errors
 /// [`LuxiError::Ganeti`] or [`LuxiError::Refused`] for the two shapes of errors, [`LuxiError::Malformed`] otherwise.
@@ -135,7 +138,8 @@ pub(crate) fn parse_shape<T: DeserializeOwned>(text: &str, root: &str) -> Result
     })
 }
 
-/// One cell of a query's answer: its status and, when that is 0, its value (`query.py: RS_*`).
+/// One cell of a query's answer, `[status, value]` on the wire: 0 is normal, 1 an unknown field, 2 no data (its node did not
+/// answer), 3 not available, 4 a node marked offline (`constants.RS_*`). Only the first has a value.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Cell<T>(pub u8, pub Option<T>);
 
@@ -146,7 +150,8 @@ impl<T> Cell<T> {
     }
 }
 
-/// The answer to a `Query`: one entry a row. A row that has not the expected shape is an error of its own, so that
+/// The answer to a `Query`, `{"fields": […], "data": [ROW, …]}` on the wire: one entry a row, none when nothing passes the
+/// filter. A row that has not the expected shape is an error of its own, so that
 /// one strange object does not hide the others.
 #[derive(Debug)]
 pub struct Rows<R>(pub Vec<Result<R, UnreadableRow>>);

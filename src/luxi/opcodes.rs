@@ -15,30 +15,31 @@ const PRIORITY_LOW: i64 = 10;
 /// One thing for Ganeti to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpCode {
-    /// `OP_INSTANCE_STARTUP`.
+    /// `OP_INSTANCE_STARTUP` (`cmdlib/instance_operation.py: LUInstanceStartup`).
     InstanceStartup {
         /// Name of the instance.
         instance: String,
         /// Whether errors of its secondary node are ignored.
         force: bool,
     },
-    /// `OP_INSTANCE_QUERY_DATA`: what is really the case with the disks of instances. Fails as a whole when one of their nodes should
-    /// answer and does not.
+    /// `OP_INSTANCE_QUERY_DATA`: what is really the case with the disks of instances. Fails as a whole when one of their
+    /// nodes should answer and does not (`cmdlib/instance_query.py: LUInstanceQueryData`).
     InstanceQueryData {
-        /// Names of the instances.
+        /// Names of the instances; without any Ganeti would look at all there are.
         instances: Vec<String>,
     },
-    /// `OP_INSTANCE_ACTIVATE_DISKS`.
+    /// `OP_INSTANCE_ACTIVATE_DISKS` (`cmdlib/instance_storage.py: LUInstanceActivateDisks`).
     InstanceActivateDisks {
         /// Name of the instance.
         instance: String,
     },
-    /// `OP_INSTANCE_SHUTDOWN` of an instance that its user shut down already.
+    /// `OP_INSTANCE_SHUTDOWN` of an instance that its user shut down already: `admin_state_source` is `user`
+    /// (`cmdlib/instance_operation.py: LUInstanceShutdown`).
     InstanceShutdownByUser {
         /// Name of the instance.
         instance: String,
     },
-    /// `OP_GROUP_VERIFY_DISKS` with low priority.
+    /// `OP_GROUP_VERIFY_DISKS` with low priority, 10 (`cmdlib/group.py: LUGroupVerifyDisks`).
     GroupVerifyDisks {
         /// UUID of the node group.
         group: String,
@@ -48,7 +49,8 @@ pub enum OpCode {
 }
 
 impl OpCode {
-    /// What the job is for, in the words that the original uses.
+    /// What the job is for, in the words of the original where it submits the same (`watcher/__init__.py:
+    /// Instance.Restart, Instance.ActivateDisks, _CleanupInstance, _VerifyDisks`).
     #[must_use]
     pub fn reason(&self) -> String {
         match self {
@@ -74,8 +76,9 @@ impl OpCode {
         }
     }
 
-    /// The opcode as luxid takes it. `version` is `None` when the cluster's version could not be read: then nothing
-    /// is sent that some version refuses. `epoch_ns` is the time of the reason, in nanoseconds.
+    /// The opcode as luxid takes it: an object with `OP_ID`, `reason` and what differs from the defaults. The reason is
+    /// `[["gnt:watcher", TEXT, epoch_ns]]`, with the time in nanoseconds since the epoch. `version` is `None` when the
+    /// cluster's could not be read: then nothing is sent that some version refuses.
     #[must_use]
     pub fn encode(&self, version: Option<GanetiVersion>, epoch_ns: u64) -> Value {
         let reason = json!([[REASON_SOURCE, self.reason(), epoch_ns]]);

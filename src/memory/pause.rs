@@ -1,4 +1,4 @@
-//! The pause file: until when an administrator wants no watcher to run.
+//! The pause file: until when an administrator wants no watcher to run, in whole seconds since the epoch, as digits.
 //!
 //! Source: `utils/io.py: ReadWatcherPauseFile`, `backend.py: SetWatcherPause`.
 

@@ -1,5 +1,6 @@
-//! The part of the state file that is ours alone: what the fair retry budget and the order of starts remember. The
-//! original keeps the key at the top level, which it does not know, and ignores it. Pure.
+//! The part of the state file that is ours alone: what the fair retry budget and the order of starts remember. It is one
+//! object, with the fields of [`Recovery`] as keys, below the key `recovery` at the top level; the original does not know
+//! that key, keeps it and ignores it. Pure.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,7 @@ use crate::cluster::{JobId, Timestamp};
 pub struct Failures {
     /// How many there were.
     pub failures: u64,
-    /// When the last one was, in seconds since 1970.
+    /// When the last one was.
     pub last: Timestamp,
 }
 
@@ -30,10 +31,11 @@ impl Failures {
 pub struct Blocked {
     /// What is to blame, in the words of [`crate::decide::blame::Blame`].
     pub by: String,
-    /// How often, and when last.
+    /// How often in a row, and when last.
     #[serde(flatten)]
     pub failures: Failures,
-    /// What the blamed node looked like then; when it looks otherwise, the wait is over.
+    /// What the blamed node looked like then (see [`crate::decide::budget::Blamed`]); when it looks otherwise, the wait is
+    /// over.
     pub cause: String,
 }
 

@@ -1,6 +1,15 @@
 //! What a node group's state file remembers. Pure: a value with Ganeti's schema, read from text and written to it.
 //!
-//! Source: `watcher/state.py: WatcherState`. Keys that this program does not know are kept.
+//! ```text
+//! {"instance": {NAME: {"restart_count": N, "restart_when": TIME, "cleanup_count": N, "cleanup_when": TIME}},
+//!  "node": {NAME: {"bootid": TEXT, "pending_bootid": TEXT, "pending_activations": {INSTANCE: FAILURES}}},
+//!  "recovery": {...}}
+//! ```
+//!
+//! Times are seconds since the epoch with a fraction. The two `pending` keys and `recovery` are ours; the original keeps
+//! and ignores them. Keys that this program does not know are kept too.
+//!
+//! Source: `watcher/state.py: WatcherState`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -124,13 +133,13 @@ impl State {
         python_json::to_line(&document).unwrap_or_default()
     }
 
-    /// How many starts of the instance are on record.
+    /// How many starts of the instance are on record; 0 without a record.
     #[must_use]
     pub fn restart_attempts(&self, instance: &str) -> u64 {
         self.count(instance, RESTART_COUNT)
     }
 
-    /// How many failed clean-ups of the instance are on record.
+    /// How many failed clean-ups of the instance are on record; 0 without a record.
     #[must_use]
     pub fn clean_up_attempts(&self, instance: &str) -> u64 {
         self.count(instance, CLEANUP_COUNT)
@@ -193,7 +202,7 @@ impl State {
             .map(move |(name, record)| (name.as_str(), started(record)))
     }
 
-    /// The boot id for which all activations were done.
+    /// The boot id for which all activations were done; `None` for a node that has none yet.
     #[must_use]
     pub fn boot_id(&self, node: &str) -> Option<&str> {
         self.node(node)?.get(BOOT_ID)?.as_str()

@@ -36,8 +36,8 @@ pub struct StateFile {
 }
 
 impl StateFile {
-    /// Opens or creates the file, locks it without waiting and reads it. `stamp` goes into the name under which
-    /// content that cannot be read is set aside.
+    /// Opens or creates the file, with mode 0600, locks it without waiting and reads it. Content that cannot be read is
+    /// set aside as `watcher.UUID.data.bad-STAMP`, and counts as none; `stamp` is [`crate::clock::file_stamp`]'s.
     ///
     /// # Errors
     /// [`StateBusy`] when another run holds the lock; otherwise why nothing can be written there.

@@ -1,4 +1,5 @@
-//! The instance-status files: what every instance of a group, and of the cluster, was found to be.
+//! The instance-status files: what every instance of a group, and of the cluster, was found to be. Lines `NAME STATUS`, with
+//! Ganeti's word for the status.
 //!
 //! Source: `watcher/__init__.py: _WriteInstanceStatus, _ReadInstanceStatus, _MergeInstanceStatus`.
 

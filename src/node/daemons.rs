@@ -36,7 +36,7 @@ const LONGEST_FILE: u64 = 64 << 10;
 
 /// How this node's daemons are reached. The simulator brings its own.
 pub trait Daemons: fmt::Debug {
-    /// Checks a daemon, such as `ganeti-luxid`, and starts it when it does not run.
+    /// Checks a daemon, such as `ganeti-luxid`, and starts it when it does not run (`daemon-util: check_and_start`).
     ///
     /// # Errors
     /// When it could not be started.
@@ -70,7 +70,7 @@ pub struct NodeDaemons<'a> {
 pub enum Restarted {
     /// It was, or at least it was tried.
     Yes,
-    /// It was not, and why.
+    /// It was not, and why: a phrase for the log.
     No(String),
 }
 

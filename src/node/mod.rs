@@ -41,7 +41,7 @@ pub struct Duties<'d> {
     pub layout: &'d Layout,
     /// What time it is.
     pub clock: &'d dyn Clock,
-    /// Where RAPI listens, unless its own command line says otherwise.
+    /// The address at which RAPI listens, unless its own command line says otherwise.
     pub rapi_ip: &'d str,
     /// A watcher hook that runs longer is killed.
     pub hook_limit: Duration,

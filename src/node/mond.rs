@@ -1,6 +1,9 @@
 //! How busy other nodes are, as their monitoring daemons tell.
 //!
-//! Source: `Monitoring/Server.hs`, `DataCollectors/CPUload.hs` (contract 8.2): plain HTTP, without a password.
+//! `GET /1/report/default/cpu-avg-load`, by plain HTTP and without a password; of the answer counts
+//! `{"data": {"cpu_number": N, "cpu_total": N}}`, both in processors.
+//!
+//! Source: `Monitoring/Server.hs: oneReport`, `DataCollectors/CPUload.hs: formatData`.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,11 +25,11 @@ const REPORT: &str = "/1/report/default/cpu-avg-load";
 
 /// Tells how busy nodes are. The simulator brings its own.
 pub trait Monitor: fmt::Debug {
-    /// The load of the node of that name at that address; `None` when it cannot be learnt.
+    /// The load of the node of that name at that IP address; `None` when it cannot be learnt in time.
     fn load<'a>(&'a self, node: &'a str, address: &'a str) -> LocalFuture<'a, Option<Load>>;
 }
 
-/// ganeti-mond on every node.
+/// ganeti-mond on every node, each at the port that this node's file of services has for it.
 #[derive(Debug, Clone, Copy)]
 pub struct Mond<'d> {
     /// Where things are.

@@ -55,7 +55,7 @@ pub enum Ending {
     Exited(i32),
     /// By this signal.
     Killed(i32),
-    /// It took longer than its time limit, and was killed with its process group.
+    /// It took longer than this, its time limit, and was killed with its process group.
     TookTooLong(Duration),
 }
 

@@ -12,7 +12,7 @@ use crate::memory::files::read_text;
 /// `ssconf.py: _MAX_SIZE`.
 const LONGEST_FILE: u64 = 128 << 10;
 
-/// The value of a key without trailing line feeds.
+/// The value of a key such as `master_node`, without trailing line feeds.
 ///
 /// # Errors
 /// The kernel's; `NotFound` when this node is not part of a cluster.
@@ -29,7 +29,7 @@ pub fn master_node(layout: &Layout) -> io::Result<String> {
     read(layout, "master_node")
 }
 
-/// UUIDs of all node groups.
+/// UUIDs of all node groups, out of lines `UUID NAME` (`watcher/__init__.py: _LoadKnownGroups`).
 ///
 /// # Errors
 /// When the file cannot be read or holds something else than UUIDs with names.
@@ -44,7 +44,8 @@ pub fn node_groups(layout: &Layout) -> Result<Vec<String>> {
     Ok(uuids)
 }
 
-/// Whether the text is a UUID in the form that Ganeti accepts: lower case, five groups (`utils: UUID_RE`).
+/// Whether the text is a UUID in the form that Ganeti accepts: lower case, five groups (`utils/__init__.py:
+/// UUID_RE`).
 #[must_use]
 pub fn is_uuid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();

@@ -1,6 +1,6 @@
 //! luxid's methods: from a request to an answer, over the engine. No stream, no clock.
 //!
-//! Source: `Luxi.hs`, `Query/Server.hs` (contract 3.2 to 3.5).
+//! Source: `Luxi.hs`, `Query/Server.hs`.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Opcodes as luxid takes them: every key must be known to the cluster's version, and what is left out is filled in.
 //!
-//! Source: `OpCodes.hs`, `JSON.hs: readJSONfromDict` (contract 4.1, 4.2).
+//! Source: `OpCodes.hs`, `JSON.hs: readJSONfromDict`.
 
 use std::time::Duration;
 

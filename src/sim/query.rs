@@ -1,6 +1,6 @@
 //! Queries: the fields of instances, nodes, groups, locks and jobs, as rows of cells.
 //!
-//! Source: `Query/Instance.hs, Node.hs, Group.hs, Locks.hs, Job.hs` (contract 3.3).
+//! Source: `Query/Instance.hs, Node.hs, Group.hs, Locks.hs, Job.hs`.
 
 use std::collections::BTreeSet;
 

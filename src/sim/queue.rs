@@ -1,6 +1,6 @@
 //! The job queue: which job gets a process, which gets its locks, and what becomes of it.
 //!
-//! Source: `JQScheduler.hs`, `jqueue/__init__.py: _JobProcessor` (contract 4.8).
+//! Source: `JQScheduler.hs`, `jqueue/__init__.py: _JobProcessor`.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! What luxid says the status of an instance is.
 //!
-//! Source: `Query/Instance.hs: determineInstanceStatus` (contract 5.3).
+//! Source: `Query/Instance.hs: determineInstanceStatus`.
 
 use std::collections::BTreeSet;
 

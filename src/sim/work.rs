@@ -1,6 +1,6 @@
 //! What opcodes do to the cluster: the locks that they take, what they check, what they change and how they fail.
 //!
-//! Source: `cmdlib/instance_operation.py, instance_storage.py, group.py` (contract 4.3 to 4.7).
+//! Source: `cmdlib/instance_operation.py, instance_storage.py, group.py`.
 
 use std::time::Duration;
 

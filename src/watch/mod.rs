@@ -31,9 +31,9 @@ use crate::node::mond::Monitor;
 /// What a run is asked to do; the original's options.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Only the group part, for the node group with this UUID.
+    /// Only the group part, for the node group with this UUID; `None` is the whole run.
     pub node_group: Option<String>,
-    /// Jobs that ended so many seconds ago are archived.
+    /// Jobs that ended more than so many seconds ago are archived. It may be negative, as with the original.
     pub job_age: i64,
     /// The pause file is not minded.
     pub ignore_pause: bool,
@@ -45,7 +45,7 @@ pub struct Options {
     pub no_strict: bool,
     /// Log more, and to stderr too. Handed on to detached group parts.
     pub debug: bool,
-    /// Where RAPI listens, unless its own command line says otherwise.
+    /// The address at which RAPI listens, unless its own command line says otherwise.
     pub rapi_ip: String,
     /// A watcher hook that runs longer is killed.
     pub hook_limit: Duration,
@@ -53,9 +53,9 @@ pub struct Options {
     pub starts_per_node: usize,
     /// At most so many jobs at once in the cluster, and always fewer than its `max_running_jobs`.
     pub parallel_jobs: usize,
-    /// Nothing is started on a node with so many busy processors or more.
+    /// Nothing is started on a node with so many busy processors or more; above 0.
     pub load_limit: Option<f64>,
-    /// An instance whose secondary node has been silent for so long is started without it.
+    /// An instance whose secondary node has been silent for so long is started without it; `None` is never.
     pub start_degraded: Option<Duration>,
     /// systemd's timer called this run: nothing is done when cron calls the watcher as well.
     pub timer: bool,

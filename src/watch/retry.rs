@@ -18,7 +18,8 @@ pub enum Whose {
     Of(Vec<String>),
 }
 
-/// Resets budgets, and gives a line for each instance about what became of it.
+/// Resets budgets, and gives a line for each instance about what became of it. `stamp` is as for
+/// [`StateFile::open`](crate::memory::state_file::StateFile::open).
 ///
 /// # Errors
 /// When this is not the master, when a run is at work on a group, when a file cannot be written, and when there is no

@@ -78,7 +78,8 @@ pub(super) fn is_strict(no_strict: bool, version: Option<GanetiVersion>) -> bool
     !no_strict
 }
 
-/// Ganeti 3.1 fails this way when a node's lock is held by another job and is not waited for (contract 4.7).
+/// Ganeti 3.1 fails this way when a node's lock is held by another job and is not waited for (`cmdlib/common.py:
+/// CheckInstancesNodeGroups`).
 fn is_busy_node(failure: &JobFailure) -> bool {
     matches!(failure, JobFailure::Error(error) if error.message.contains("nodes changed while we kept the lock"))
 }

@@ -8,7 +8,7 @@ pub mod client;
 pub mod consensus;
 pub mod packet;
 
-/// What confd says that a node is (`Confd/Types.hs: ConfdNodeRole`).
+/// What confd says that a node is, 0 to 4 in this order (`Confd/Types.hs: ConfdNodeRole`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The master node.

@@ -20,7 +20,7 @@ use crate::memory::files::read_text;
 const LONGEST_PID_FILE: u64 = 64;
 const POLL: Duration = Duration::from_millis(100);
 
-/// How long a process may take to end.
+/// How long a process may take to end (`utils/process.py: KillProcess`).
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// After SIGTERM; then it gets SIGKILL.

@@ -1,6 +1,6 @@
 //! The fields of opcodes.
 //!
-//! Source: `OpCodes.hs` (contract 4.2).
+//! Source: `OpCodes.hs`.
 
 use serde_json::{Value, json};
 

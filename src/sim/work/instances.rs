@@ -1,6 +1,6 @@
 //! What opcodes about one instance do.
 //!
-//! Source: `cmdlib/instance_operation.py, instance_storage.py` (contract 4.3 to 4.6).
+//! Source: `cmdlib/instance_operation.py, instance_storage.py`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

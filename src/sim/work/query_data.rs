@@ -1,6 +1,6 @@
 //! What `OP_INSTANCE_QUERY_DATA` tells of instances and their disks.
 //!
-//! Source: `cmdlib/instance_query.py: LUInstanceQueryData`, `storage/drbd.py: GetSyncStatus` (contract 8.1).
+//! Source: `cmdlib/instance_query.py: LUInstanceQueryData`, `storage/drbd.py: GetSyncStatus`.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! What the verification of a group's disks finds.
 //!
-//! Source: `cmdlib/group.py: LUGroupVerifyDisks`, `backend.py: DrbdNeedsActivation` (contract 4.7).
+//! Source: `cmdlib/group.py: LUGroupVerifyDisks`, `backend.py: DrbdNeedsActivation`.
 
 use std::collections::BTreeMap;
 
