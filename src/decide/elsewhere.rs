@@ -23,13 +23,14 @@ pub fn moved_instance(summary: &str) -> Option<&str> {
     MOVES.contains(&kind).then(|| rest.strip_suffix(')')).flatten()
 }
 
-/// The summaries of everything that tells where an instance is.
+/// The summaries of everything that tells where an instance is, such as `INSTANCE_MIGRATE(NAME)` and
+/// `INSTANCE_STARTUP(NAME)`.
 pub fn telling_summaries(instance: &str) -> impl Iterator<Item = String> {
     SETTLING.iter().map(move |kind| format!("{kind}({instance})"))
 }
 
-/// Remembers which instances may be elsewhere, and forgets it of those that are not down any more. Ganeti archives jobs
-/// after a few hours; the doubt stays.
+/// Remembers which instances may be elsewhere, and forgets it of those that are not down any more. `jobs` has, by name of
+/// the instance, what ended of the [`telling_summaries`]. Ganeti archives jobs after a few hours; the doubt stays.
 pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<String, Vec<EndedJob>>) {
     let moves = &mut state.recovery.failed_moves;
     moves.retain(|name, _| match snapshot.instance(name) {
@@ -55,7 +56,8 @@ pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<St
     }
 }
 
-/// The silent nodes on which the instance could be running all the same.
+/// Names of the silent nodes on which the instance could be running all the same; none when its storage lets only its own
+/// nodes write, as DRBD's does.
 #[must_use]
 pub fn may_run_on(instance: &Instance, snapshot: &Snapshot) -> Vec<String> {
     if !SHARED_TEMPLATES.contains(&instance.disk_template.as_str()) {

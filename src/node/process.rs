@@ -42,9 +42,9 @@ pub struct Program {
 pub struct Finished {
     /// Its exit code or signal.
     pub ending: Ending,
-    /// Standard output.
+    /// Standard output: at most [`LONGEST_OUTPUT`] bytes from its start, with U+FFFD for what is not UTF-8.
     pub stdout: String,
-    /// Standard error.
+    /// Standard error, likewise.
     pub stderr: String,
 }
 

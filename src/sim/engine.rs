@@ -108,7 +108,7 @@ impl Engine {
         self.epoch
     }
 
-    /// Has something happen.
+    /// Has something happen later; times count from the start of the box.
     pub fn plan(&mut self, trigger: Trigger, event: Event) {
         match trigger {
             Trigger::At(at) => self.schedule(at, Due::Event(event)),
@@ -121,7 +121,7 @@ impl Engine {
         self.planned.drain(..).map(|(trigger, _)| trigger).collect()
     }
 
-    /// When something happens next.
+    /// When something happens next, since the box started; `None` when nothing ever will by itself.
     #[must_use]
     pub fn next(&self) -> Option<Duration> {
         let due = self.due.keys().next().map(|(at, _)| *at);

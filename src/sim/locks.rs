@@ -50,7 +50,7 @@ pub struct Locks {
 }
 
 impl Locks {
-    /// Takes all of the requested locks, or none and remembers that they are wanted.
+    /// Takes all of the requested locks, or none and remembers that they are wanted; whether it took them.
     pub fn acquire(&mut self, owner: u64, request: &Request) -> bool {
         let is_free = |(name, mode): &(String, Mode)| {
             let others = self.held.get(name).into_iter().flatten().filter(|(holder, _)| *holder != owner);

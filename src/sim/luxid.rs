@@ -128,7 +128,7 @@ impl Wait {
     }
 }
 
-/// How long luxid takes for the request.
+/// How long luxid takes for the request. `number` is that of the call, so that not all calls take the same time.
 #[must_use]
 pub fn cost(engine: &Engine, request: &Request, number: u64) -> Duration {
     let timing = &engine.model.timing;

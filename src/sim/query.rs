@@ -19,7 +19,7 @@ use select::{is_known, select};
 mod cells;
 mod select;
 
-/// One cell of an answer.
+/// One cell of an answer: `[status, value]` on the wire, with the statuses 0 to 4 in this order.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
     /// A value.

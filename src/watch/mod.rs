@@ -91,14 +91,14 @@ impl Context<'_> {
     }
 }
 
-/// How a run ended.
+/// How a run ended; the exit codes are `constants.EXIT_*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// Everything was done, or there was nothing to do here.
+    /// Everything was done, or there was nothing to do here: exit code 0.
     Done,
-    /// Something failed, and was logged.
+    /// Something failed, and was logged: exit code 1.
     Failed,
-    /// This is not the master, and that was found too late to be quiet about it.
+    /// This is not the master, and that was found too late to be quiet about it: exit code 11.
     NotMaster,
 }
 

@@ -37,8 +37,8 @@ impl Default for Patience {
     }
 }
 
-/// Asks for the role of a node. Answers by candidate; there may be none. `reply_salt` must never have been used
-/// before.
+/// Asks for the role of a node, with the datagram of [`super::packet::ask_for_role`]. Gives the answers by candidate, the
+/// first of each; there may be none. `reply_salt` is the one in the datagram, and must never have been used before.
 ///
 /// # Errors
 /// When there is nobody to ask, the addresses are of different families, or there is no socket to be had.

@@ -20,8 +20,6 @@ use crate::watch::retry::Whose;
 /// One step of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// Number of its line in the file.
-    pub offset: usize,
     /// What is done.
     pub kind: StepKind,
 }
@@ -170,7 +168,7 @@ impl Reader<'_> {
             kinds.push((key, StepKind::Happen(events)));
         }
         let kind = only(spanned, kinds)?;
-        Ok(Step { offset: spanned.span().start, kind })
+        Ok(Step { kind })
     }
 
     fn run(&self, spec: &StepSpec, command_line: &Spanned<Vec<String>>) -> Result<Run, Misfit> {
