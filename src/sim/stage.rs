@@ -19,7 +19,7 @@ use crate::layout::Layout;
 use crate::luxi::Connector;
 use crate::luxi::client::{LocalFuture, Stream};
 use crate::memory::files;
-use crate::node::daemons::Daemons;
+use crate::node::daemons::{Daemons, LUXID};
 use crate::node::mond::Monitor;
 
 /// A box with the files of its nodes.
@@ -208,7 +208,7 @@ impl Monitor for OnNode<'_> {
 impl Daemons for OnNode<'_> {
     fn check_and_start<'a>(&'a self, _armed: &'a Armed, daemon: &'a str) -> LocalFuture<'a, Result<()>> {
         Box::pin(async move {
-            if daemon != "ganeti-luxid" || self.cluster.listens() {
+            if daemon != LUXID || self.cluster.listens() {
                 return Ok(());
             }
             sleep(self.cluster.look(|engine| engine.model.timing.daemon_start.to)).await;

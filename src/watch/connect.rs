@@ -13,6 +13,7 @@ use tracing::warn;
 use super::{Context, NotMaster};
 use crate::luxi::Client;
 use crate::luxi::client::{CONNECT_INTERVAL, CONNECT_TIMEOUT, may_pass};
+use crate::node::daemons::LUXID;
 use crate::node::{own_name, ssconf};
 use crate::observe::{self, ClusterFacts};
 
@@ -32,11 +33,7 @@ pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client
                     "luxid is down; a run would start ganeti-luxid, and only then could it see the cluster"
                 );
             };
-            context
-                .daemons
-                .check_and_start(armed, "ganeti-luxid")
-                .await
-                .context("Can't start the master daemon")?;
+            context.daemons.check_and_start(armed, LUXID).await.context("Can't start the master daemon")?;
         }
         other => return other.map_err(|unconnected| unconnected.describe(context)),
     }
