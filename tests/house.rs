@@ -52,6 +52,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The names of the crates in a section of `Cargo.toml`.
+fn crates(section: &str) -> Vec<String> {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    manifest[section].as_table().unwrap().keys().cloned().collect()
+}
+
 fn words_in_backticks(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -228,9 +234,7 @@ fn rooms_call_only_what_the_table_allows() {
 
 #[test]
 fn pure_rooms_know_nothing_of_the_outside() {
-    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
-    let crates: Vec<String> =
-        manifest["dependencies"].as_table().unwrap().keys().map(|name| name.replace('-', "_")).collect();
+    let crates: Vec<String> = crates("dependencies").iter().map(|name| name.replace('-', "_")).collect();
     let roots: Vec<&str> = crates.iter().map(String::as_str).chain(["std"]).collect();
     let rooms = rooms();
     let mut looked_at = 0;
@@ -259,5 +263,16 @@ fn the_outside_comes_in_by_its_doors() {
         let found: Vec<&str> =
             sources.iter().filter(|(_, code)| code.contains(word)).map(|(file, _)| file.as_str()).collect();
         assert_eq!(found, doors, "the files with {word}");
+    }
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, text) = text.split_once("## Dependencies").expect("ARCHITECTURE.md has a heading 'Dependencies'");
+    let text = text.split("\n## ").next().unwrap_or_default();
+    let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric() && !"-_".contains(c)).collect();
+    for name in [crates("dependencies"), crates("dev-dependencies")].concat() {
+        assert!(words.contains(name.as_str()), "ARCHITECTURE.md gives no reason for the dependency {name}");
     }
 }
