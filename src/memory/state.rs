@@ -188,12 +188,12 @@ impl State {
         counted.chain(blocked).chain(failed).chain(pending.map(|(name, _)| name.clone())).collect()
     }
 
-    /// Drops everything on record about the instance.
+    /// Drops the instance's counters (`WatcherState.RemoveInstance`); what is remembered of it in `recovery` stays.
     pub fn forget_instance(&mut self, instance: &str) {
         self.section_mut(INSTANCE).shift_remove(instance);
     }
 
-    /// Every instance on record with the time of its last start; without one that is 0, as it is for the original.
+    /// Every instance that has counters, with the time of its last start; without one that is 0, as it is for the original.
     pub fn instances(&self) -> impl Iterator<Item = (&str, Timestamp)> {
         let started = |record: &Value| record.get(RESTART_WHEN).and_then(Value::as_f64).unwrap_or(0.0);
         self.section(INSTANCE)

@@ -42,7 +42,8 @@ pub struct Program {
 pub struct Finished {
     /// Its exit code or signal.
     pub ending: Ending,
-    /// Standard output: at most [`LONGEST_OUTPUT`] bytes from its start, with U+FFFD for what is not UTF-8.
+    /// Standard output: [`LONGEST_OUTPUT`] bytes from its start and ` (and more)` when it is longer; U+FFFD stands for what
+    /// is not UTF-8.
     pub stdout: String,
     /// Standard error, likewise.
     pub stderr: String,

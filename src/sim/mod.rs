@@ -3,7 +3,7 @@
 //! [`model`] is what is the case: nodes, instances and their disks ([`drbd`]). [`engine`] moves it on from event to
 //! event: jobs ([`jobs`]) with locks ([`locks`]) that carry out opcodes ([`opcodes`], [`work`]), and what happens from
 //! outside ([`events`]). [`luxid`] answers requests about it ([`query`], [`filter`], [`status`]). All of these are
-//! pure: time comes in as a number, chance from a seed ([`random`]).
+//! pure, but for the master's pause file: time comes in as a number, chance from a seed ([`random`]).
 //!
 //! [`server`] puts it behind a stream, and [`socket`] behind a real socket, on tokio's time: real, accelerated
 //! ([`pacer`]) or virtual. [`scenario`] reads a cluster and a course of events from a file; [`story`] plays it on a

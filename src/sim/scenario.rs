@@ -24,7 +24,7 @@ pub use steps::{Command, Run, Step, StepKind};
 pub struct ScenarioError {
     /// Path of the file.
     pub file: String,
-    /// Number of the line, from 1.
+    /// Number of the line, from 1; 0 for a file that cannot be read.
     pub line: usize,
     /// The key in that line, if there is one.
     pub key: Option<String>,

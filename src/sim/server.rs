@@ -108,7 +108,7 @@ impl ClusterInABox {
         self.change(|engine| engine.apply(event));
     }
 
-    /// Has something happen later; times count from now.
+    /// Has something happen later; unlike with [`Engine::plan`], times count from now.
     pub fn plan(&self, trigger: Trigger, event: Event) {
         let trigger = match trigger {
             Trigger::At(after) => Trigger::At(self.0.clock().elapsed() + after),

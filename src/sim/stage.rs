@@ -173,7 +173,7 @@ fn layout(root: &Path, node: &str) -> Result<Layout> {
     Ok(Layout::new(Some(root.join(node).into()), Some(node.into()))?)
 }
 
-/// The box as one of its nodes sees it: luxid listens on the master only.
+/// The box as one of its nodes sees it: luxid listens on one node only, the master as a rule.
 #[derive(Debug)]
 pub struct OnNode<'a> {
     /// The box.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::span::Span;
 
-/// How long things take. The defaults are those of a small real cluster (see each for its source).
+/// How long things take. The defaults are those of a small real cluster.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Timing {
