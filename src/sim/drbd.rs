@@ -111,7 +111,7 @@ impl Drbd {
         linked && self.sides.iter().all(|side| side.attached && !side.stand_alone)
     }
 
-    /// What the side with that index shows.
+    /// What the side with that index, 0 or 1, shows.
     #[must_use]
     pub fn connection(&self, index: usize, linked: bool) -> Connection {
         let [mine, peer] = [&self.sides[index], &self.sides[1 - index]];
@@ -125,7 +125,7 @@ impl Drbd {
         }
     }
 
-    /// What the local disk of the side with that index is worth.
+    /// What the local disk of the side with that index, 0 or 1, is worth.
     #[must_use]
     pub fn local_disk(&self, index: usize, linked: bool) -> LocalDisk {
         let mine = &self.sides[index];

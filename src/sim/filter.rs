@@ -99,7 +99,7 @@ impl Filter {
         })
     }
 
-    /// The names that it asks for, when it asks for nothing else; none of them when it lets everything pass.
+    /// The names that it asks for, when it asks for nothing else; an empty list when it lets everything pass.
     ///
     /// Source: `Query/Filter.hs: requestedNames`.
     #[must_use]

@@ -117,7 +117,7 @@ impl Job {
         Self { id, ops, phase: Phase::Queued, received, started: None, ended: None, archived: false }
     }
 
-    /// The first status that is not success; success when there is none.
+    /// The first status that is not success, or running between two opcodes; success when all have succeeded.
     #[must_use]
     pub fn status(&self) -> Status {
         let pending = self.ops.iter().map(|op| op.status).find(|status| *status != Status::Success);
@@ -135,13 +135,13 @@ impl Job {
         self.phase == Phase::Ended
     }
 
-    /// The opcode that is carried out, or is to be next.
+    /// The index of the opcode that is carried out, or is to be next; `None` when the job has none left.
     #[must_use]
     pub fn present(&self) -> Option<usize> {
         self.ops.iter().position(|op| !op.status.is_final())
     }
 
-    /// The most urgent of its opcodes' priorities.
+    /// The most urgent priority of the opcodes that have not ended; 0 without any.
     #[must_use]
     pub fn priority(&self) -> i64 {
         let pending = self.ops.iter().filter(|op| !op.status.is_final());
@@ -154,7 +154,8 @@ impl Job {
         self.ops.iter().map(|op| op.opcode.summary.as_str()).collect()
     }
 
-    /// A field of it. `epoch` is the moment at which the box started, since 1970. `None` for an unknown field.
+    /// A field of it, with times as `[seconds, microseconds]` since 1970. `epoch` is the moment at which the box started,
+    /// since 1970. `None` for an unknown field.
     #[must_use]
     pub fn field(&self, name: &str, epoch: Duration) -> Option<Value> {
         let time = |at: Option<Duration>| at.map(|at| stamp(epoch + at));
@@ -180,7 +181,7 @@ impl Job {
         })
     }
 
-    /// What it said since the entry with number `after`.
+    /// What it said since the entry with number `after`: `[number, time, "message", text]` each.
     #[must_use]
     pub fn log_after(&self, after: Option<u64>, epoch: Duration) -> Vec<Value> {
         let entries = self.ops.iter().flat_map(|op| &op.log);

@@ -69,7 +69,7 @@ pub enum What {
 }
 
 impl What {
-    /// luxid's word for it.
+    /// Reads luxid's word for it, such as `instance`.
     ///
     /// # Errors
     /// When there is no such kind of object in the box.
@@ -169,7 +169,7 @@ pub fn classic(engine: &Engine, what: What, names: &[String], fields: &[String])
     Ok(Value::Array(values.collect()))
 }
 
-/// How long a query for these fields takes because of nodes that do not answer.
+/// How long a query for these fields takes because of nodes that do not answer; `None` when it asks no node at all.
 pub fn delay(engine: &Engine, what: What, fields: &[String], filter: &Filter) -> Option<std::time::Duration> {
     let nodes = asked_nodes(engine, what, fields, filter);
     (!nodes.is_empty()).then(|| work::delay_of(&engine.model, &nodes))
