@@ -30,7 +30,7 @@ def parse() -> argparse.Namespace:
         help="the program to measure (default: this repository's, built)",
     )
     parser.add_argument("--instances", type=int, default=62, metavar="N", help="DRBD instances (default 62)")
-    parser.add_argument("--suite", default="bookworm", help="Debian suite that Ganeti comes from (default bookworm)")
+    parser.add_argument("--suite", default="bookworm", help="Debian of the nodes: bullseye, bookworm (default), trixie")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where figures.json and table.md are kept")
     parser.add_argument("--reuse", type=Path, metavar="FILE", help="the original's figures of an earlier figures.json")
     parser.add_argument("--original-only", action="store_true", help="only measure the original, for --reuse")

@@ -61,7 +61,7 @@ def no_verify_disks(lab: Lab) -> None:
     lab.expect("broken sides", lab.cluster.broken_links(), broken)
 
 
-@case(ours_only="Ganeti 3.0's watcher does not know the option")
+@case(before=(3, 1), ours_only="Ganeti 3.0's watcher does not know the option")
 def no_strict_on_ganeti_3_0(lab: Lab) -> None:
     """--no-strict came with Ganeti 3.1. On 3.0 it is warned about in one line, and disks are
     verified strictly, as 3.0 can do no other."""

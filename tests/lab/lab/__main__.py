@@ -25,7 +25,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("cases", nargs="*", metavar="CASE", help="run only these; default: all")
     parser.add_argument("--instances", type=int, default=8, metavar="N", help="DRBD instances (default 8, story 62)")
     parser.add_argument("--nodes", type=int, default=4, metavar="N", help="nodes (default 4)")
-    parser.add_argument("--suite", default="bookworm", help="Debian suite that Ganeti comes from (default bookworm)")
+    parser.add_argument("--suite", default="bookworm", help="Debian of the nodes: bullseye, bookworm (default), trixie")
     parser.add_argument(
         "--watcher",
         default="this repository",

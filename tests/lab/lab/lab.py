@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,12 @@ class Lab:
     @property
     def master(self) -> Node:
         return self.cluster.master
+
+    @property
+    def ganeti(self) -> tuple[int, int]:
+        """The release of Ganeti in the nodes' root, such as (3, 1)."""
+        major, minor = os.readlink(self._image.root / "etc/ganeti/share").rpartition("/")[2].split(".")
+        return int(major), int(minor)
 
     # The state that every case starts from.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from lab.commands import LabError
 from lab.lab import Lab
 
 Function = Callable[[Lab], None]
+Release = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Case:
     nodes: int
     package: bool
     figures: bool
+    since: Release
+    before: Release
 
     @property
     def name(self) -> str:
@@ -34,6 +38,12 @@ class Case:
     def purpose(self) -> str:
         return " ".join((inspect.getdoc(self.function) or "").split())
 
+    @property
+    def releases(self) -> list[str]:
+        """Which releases of Ganeti it is about, if not all."""
+        since, before = ".".join(map(str, self.since)), ".".join(map(str, self.before))
+        return [f"since {since}"] * (self.since > (0,)) + [f"before {before}"] * (self.before < (sys.maxsize,))
+
     def why_not(self, lab: Lab) -> str:
         """The reason to skip this case, or nothing."""
         if self.ours_only and lab.settings.original:
@@ -42,6 +52,8 @@ class Case:
             return "needs a package; --watcher names a program alone"
         if lab.settings.nodes < self.nodes:
             return f"needs {self.nodes} nodes"
+        if not self.since <= lab.ganeti < self.before:
+            return f"not about Ganeti {'.'.join(map(str, lab.ganeti))}"
         return ""
 
 
@@ -49,14 +61,20 @@ _registered: list[Case] = []
 
 
 def case(
-    *, ours_only: str = "", nodes: int = 2, package: bool = False, figures: bool = False
+    *,
+    ours_only: str = "",
+    nodes: int = 2,
+    package: bool = False,
+    figures: bool = False,
+    since: Release = (0,),
+    before: Release = (sys.maxsize,),
 ) -> Callable[[Function], Function]:
     """Makes a function a case. `ours_only` says where we differ from the original on purpose; a `package` is what some
-    cases need."""
+    cases need; `since` and `before` say which releases of Ganeti it is about, such as (3, 1)."""
 
     def register(function: Function) -> Function:
         theme = function.__module__.rpartition(".")[2]
-        _registered.append(Case(function, theme, ours_only, nodes, package, figures))
+        _registered.append(Case(function, theme, ours_only, nodes, package, figures, since, before))
         return function
 
     return register
@@ -70,7 +88,7 @@ def all_cases() -> list[Case]:
 
 def show_list() -> int:
     for each in all_cases():
-        marks = [each.theme] + (["ours only"] if each.ours_only else []) + (["--figures"] if each.figures else [])
+        marks = [each.theme] + ["ours only"] * bool(each.ours_only) + ["--figures"] * each.figures + each.releases
         print(f"{each.name} ({', '.join(marks)})\n    {each.purpose}")
     return 0
 
