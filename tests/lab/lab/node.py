@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab import network
-from lab.commands import LabError, wait_until
+from lab.commands import LabError, run, wait_until
 
 EMULATION = Path(__file__).resolve().parent.parent / "emulation"
 ENVIRONMENT = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C"]
@@ -25,6 +25,8 @@ class Node:
     directory: Path
     layers: list[Path] = field(default_factory=list)
     watcher: Path | None = None
+    systemd: bool = False
+    """What boots next has systemd as its first process, and not the lab's shell."""
     pid: int = 0
     _process: subprocess.Popen[bytes] | None = None
 
@@ -52,6 +54,7 @@ class Node:
             "ADDRESS": f"{network.node_address(self.index)}/{network.PREFIX_LENGTH}",
             "EMULATION": str(EMULATION),
             "WATCHER": str(self.watcher or ""),
+            "CONTROL_GROUP": self._control_group if self.systemd else "",
         }
         namespaces = ["--pid", "--mount", "--uts", "--ipc", "--net", "--propagation", "private"]
         with open(self.directory / "console", "ab") as console:
@@ -69,6 +72,10 @@ class Node:
         (self.directory / "pid").write_text(f"{self.pid}\n")
         network.plug_in(self.index, self.pid)
 
+    @property
+    def _control_group(self) -> str:
+        return f"ganeti-watcher-lab-{self.name}"
+
     def wait_for_boot(self) -> None:
         def booted() -> bool:
             if not self.is_on:
@@ -85,6 +92,8 @@ class Node:
             os.kill(self.pid, signal.SIGKILL)
         self._process.wait()
         self._process, self.pid = None, 0
+        if self.systemd:
+            run(str(EMULATION / "control-group"), "remove", self._control_group)
 
     def path(self, path: str) -> Path:
         """A path of the running node, as seen from outside."""

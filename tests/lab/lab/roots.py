@@ -12,7 +12,7 @@ from lab.commands import LabError, run
 
 PACKAGES = (
     "ganeti ganeti-os-noop openssh-server iproute2 iputils-ping iputils-arping procps curl "
-    "netcat-openbsd cron faketime logrotate time qemu-system-x86"
+    "netcat-openbsd cron dbus faketime logrotate systemd time qemu-system-x86"
 ).split()
 
 # What the storage stand-in answers for. /usr/local/sbin comes before the real tools.
