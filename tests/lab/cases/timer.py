@@ -26,7 +26,7 @@ def timer_instead_of_cron(lab: Lab) -> None:
     with debian_s_own(lab):
         node = master_with_systemd(lab)
         typed(lab, node, INSTALL)
-        typed(lab, node, f"systemd-analyze --man=no verify /lib/systemd/system/{SERVICE} /lib/systemd/system/{TIMER}")
+        typed(lab, node, f"systemd-run --quiet --pipe --wait systemd-analyze --man=no verify /lib/systemd/system/{SERVICE} /lib/systemd/system/{TIMER}")
         lab.expect("enabled", node.try_run("systemctl", "is-enabled", TIMER).stdout.strip(), "disabled")
         lab.expect("active", node.try_run("systemctl", "is-active", TIMER).stdout.strip(), "inactive")
 
