@@ -136,10 +136,9 @@ impl Note {
             NoteKind::MayRunOn(nodes) => (
                 Warning,
                 format!(
-                    "Not starting instance '{name}': its storage does not keep it from running twice, and {} does not \
-                     answer; repair the node, or see that it is off, then 'gnt-node modify --offline yes {}'",
-                    nodes.join(", "),
-                    nodes.first().map(String::as_str).unwrap_or_default()
+                    "Not starting instance '{name}': its storage does not keep it from running twice, and no answer \
+                     comes from {}; repair that, or see that it is off, then 'gnt-node modify --offline yes' with its name",
+                    nodes.join(", ")
                 ),
             ),
             // One line for all instances of the node, see `silent_secondaries`.

@@ -52,7 +52,11 @@ impl fmt::Display for Changed {
                 write!(formatter, "its node '{node}' is locked, a later run tries again")
             }
             Self::MayRunOn(nodes) => {
-                write!(formatter, "it may run on {}, which does not answer any more", nodes.join(", "))
+                write!(
+                    formatter,
+                    "it may run on {}, and no answer comes from there any more",
+                    nodes.join(", ")
+                )
             }
             Self::Busy(job) => write!(formatter, "{job} is at it"),
             Self::SecondarySilent(node) => {
