@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 
 use clap_complete::{Shell, generate};
 
@@ -50,4 +51,13 @@ fn the_completion_for_zsh_is_that_of_the_command_line() {
 #[test]
 fn the_completion_for_fish_is_that_of_the_command_line() {
     check_completion(Shell::Fish, "ganeti-watcher.fish");
+}
+
+#[test]
+fn bash_completes_the_options_of_a_subcommand() {
+    let script = "source \"$0\" && COMP_WORDS=(ganeti-watcher retry --a) COMP_CWORD=2 && \
+                  _ganeti-watcher ganeti-watcher --a retry && echo \"${COMPREPLY[@]}\"";
+    let completion = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/completions/ganeti-watcher");
+    let done = Command::new("bash").arg("-c").arg(script).arg(completion).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&done.stdout), "--all\n", "{done:?}");
 }

@@ -1,27 +1,27 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_ganeti_watcher_global_optspecs
-    string join \n d/debug g/node-group= A/job-age= ignore-pause wait-children no-wait-children no-verify-disks no-strict rapi-ip= kill-hooks-after= starts-per-node= parallel-jobs= load-limit= start-degraded= timer dry-run version h/help
+	string join \n d/debug g/node-group= A/job-age= ignore-pause wait-children no-wait-children no-verify-disks no-strict rapi-ip= kill-hooks-after= starts-per-node= parallel-jobs= load-limit= start-degraded= timer dry-run version h/help
 end
 
 function __fish_ganeti_watcher_needs_command
-    # Figure out if the current invocation already has a command.
-    set -l cmd (commandline -opc)
-    set -e cmd[1]
-    argparse -s (__fish_ganeti_watcher_global_optspecs) -- $cmd 2>/dev/null
-    or return
-    if set -q argv[1]
-        # Also print the command, so this can be used to figure out what it is.
-        echo $argv[1]
-        return 1
-    end
-    return 0
+	# Figure out if the current invocation already has a command.
+	set -l cmd (commandline -opc)
+	set -e cmd[1]
+	argparse -s (__fish_ganeti_watcher_global_optspecs) -- $cmd 2>/dev/null
+	or return
+	if set -q argv[1]
+		# Also print the command, so this can be used to figure out what it is.
+		echo $argv[1]
+		return 1
+	end
+	return 0
 end
 
 function __fish_ganeti_watcher_using_subcommand
-    set -l cmd (__fish_ganeti_watcher_needs_command)
-    test -z "$cmd"
-    and return 1
-    contains -- $cmd[1] $argv
+	set -l cmd (__fish_ganeti_watcher_needs_command)
+	test -z "$cmd"
+	and return 1
+	contains -- $cmd[1] $argv
 end
 
 complete -c ganeti-watcher -n "__fish_ganeti_watcher_needs_command" -s g -l node-group -d 'Run only for this node group (a UUID)' -r
