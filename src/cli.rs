@@ -208,9 +208,14 @@ fn refusal(error: &clap::Error) -> Refusal {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Answer(error.to_string()),
         _ => {
             let text = error.to_string();
-            let message = text.lines().next().unwrap_or_default();
-            let message = message.strip_prefix("error: ").unwrap_or(message);
-            Refusal::Usage(format!("Usage: ganeti-watcher [-d]\n\nganeti-watcher: error: {message}"))
+            // What is wrong comes first, on one line or more, then an empty line; somewhere below is the usage.
+            let message: Vec<&str> =
+                text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+            let message = message.join(" ");
+            let message = message.strip_prefix("error: ").unwrap_or(&message);
+            let usage = text.lines().find(|line| line.starts_with("Usage: "));
+            let usage = usage.unwrap_or("Usage: ganeti-watcher [-d]");
+            Refusal::Usage(format!("{usage}\n\nganeti-watcher: error: {message}"))
         }
     }
 }

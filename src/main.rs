@@ -116,8 +116,8 @@ fn run(options: &Options) -> Result<Ended> {
 fn leave_it_to_cron(layout: &Layout) -> Result<()> {
     let Some(file) = cron::caller(layout) else { return Ok(()) };
     let conflict = format!(
-        "'{}' has a line by which cron calls the watcher, so the timer does nothing: comment that line out, or \
-         disable ganeti-watcher.timer",
+        "'{}' has cron call the watcher, so the timer does nothing: comment out every line that does, or disable \
+         ganeti-watcher.timer",
         file.display()
     );
     tracing::error!("{conflict}");

@@ -216,6 +216,15 @@ fn the_command_line_has_the_exit_codes_of_the_original() {
             "",
             "ganeti-watcher: error: option --job-age: invalid time specification 'soon'",
         ),
+        (
+            &["retry"],
+            2,
+            "",
+            "Usage: ganeti-watcher retry <INSTANCE|--all>\n\n\
+             ganeti-watcher: error: the following required arguments were not provided: <INSTANCE|--all>",
+        ),
+        (&["retry", "x"], 1, "", "ganeti-watcher: error: this is no node of a cluster: cannot read '"),
+        (&["simulate", "--nodes=0"], 2, "", "Usage: ganeti-watcher"),
     ] {
         let run = node.run(arguments);
         assert_eq!(run.code, Some(code), "{run:?}");
@@ -256,7 +265,7 @@ fn a_run_by_the_timer_leaves_the_work_to_cron_and_says_so() {
     let run = node.run(&["--timer"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
     for text in [&run.stderr, &run.log] {
-        assert!(text.contains("etc/cron.d/ganeti' has a line by which cron calls the watcher"), "{text}");
+        assert!(text.contains("etc/cron.d/ganeti' has cron call the watcher"), "{text}");
     }
     assert_eq!(node.daemon_util_calls(), [""; 0]);
     assert_eq!(node.run(&[]).code, Some(0), "cron's own call goes on");

@@ -27,15 +27,35 @@ fn is_minded(path: &std::path::Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.chars().all(is_plain))
 }
 
-/// Whether a line of a crontab calls `ganeti-watcher`, by whatever path.
+/// Programs that are told of the watcher and do not run it.
+const LOOKERS: [&str; 13] =
+    ["[", "[[", "test", "command", "type", "which", "ls", "ps", "pgrep", "pidof", "grep", "echo", "logger"];
+
+/// With one of these the watcher makes no run.
+const NO_RUN: [&str; 6] = ["--dry-run", "--help", "-h", "--version", "retry", "simulate"];
+
+/// Whether a line of a crontab has a run made by `ganeti-watcher`, or by the original beside it, by whatever path.
 fn calls_watcher(line: &str) -> bool {
     let line = line.trim_start();
     let is_comment = line.starts_with('#');
     let (before, _) = line.split_once('=').unwrap_or_default();
     let is_variable = before.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '"')
         && !before.trim_end().contains(char::is_whitespace);
-    let mut words = line.split(|c: char| c.is_whitespace() || ";&|()'\"`".contains(c));
-    !is_comment && !is_variable && words.any(|word| word.rsplit('/').next() == Some("ganeti-watcher"))
+    !is_comment && !is_variable && line.split([';', '&', '|', '(', ')', '`']).any(is_run)
+}
+
+/// Whether one command of a line is a run of the watcher.
+fn is_run(command: &str) -> bool {
+    let words: Vec<&str> = command
+        .split(|c: char| c.is_whitespace() || c == '\'' || c == '"')
+        .filter(|word| !word.is_empty())
+        .collect();
+    let is_watcher =
+        |word: &&str| matches!(word.rsplit('/').next(), Some("ganeti-watcher" | "ganeti-watcher.distrib"));
+    words.iter().position(is_watcher).is_some_and(|place| {
+        let (before, after) = words.split_at(place);
+        !before.iter().any(|word| LOOKERS.contains(word)) && !after.iter().any(|word| NO_RUN.contains(word))
+    })
 }
 
 #[cfg(test)]
@@ -48,7 +68,8 @@ mod tests {
             "*/5 * * * * root [ -x /usr/sbin/ganeti-watcher ] && /usr/sbin/ganeti-watcher",
             "5-25/5,35-55/5 * * * * root [ -x /usr/sbin/ganeti-watcher ] && /usr/sbin/ganeti-watcher --no-strict",
             "  @hourly root ganeti-watcher",
-            "0 * * * * root X=1 sh -c 'nice /usr/local/sbin/ganeti-watcher'",
+            "0 * * * * root X=1 sh -c 'nice -n 5 /usr/local/sbin/ganeti-watcher'",
+            "*/5 * * * * root /usr/sbin/ganeti-watcher.distrib",
         ] {
             assert!(calls_watcher(line), "{line}");
         }
@@ -58,7 +79,10 @@ mod tests {
             "PROGRAM=/usr/sbin/ganeti-watcher",
             "MAILTO = ganeti-watcher",
             "45 1 * * * gnt-masterd [ -x /usr/sbin/ganeti-cleaner ] && /usr/sbin/ganeti-cleaner master",
-            "0 * * * * root /usr/sbin/ganeti-watcher.distrib-check",
+            "0 * * * * root /usr/sbin/ganeti-watcher-check",
+            "0 * * * * root pgrep -x ganeti-watcher || echo none",
+            "0 6 * * * root ganeti-watcher --dry-run | mail admin",
+            "0 6 * * * root /usr/sbin/ganeti-watcher retry --all",
         ] {
             assert!(!calls_watcher(line), "{line}");
         }

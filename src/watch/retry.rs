@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::armed::Armed;
 use crate::layout::Layout;
@@ -25,7 +25,9 @@ pub enum Whose {
 /// When this is not the master, when a run is at work on a group, when a file cannot be written, and when there is no
 /// instance of a given name; in that case nothing is changed.
 pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -> Result<Vec<String>> {
-    let master = ssconf::master_node(layout)?;
+    let master = ssconf::master_node(layout).with_context(|| {
+        format!("this is no node of a cluster: cannot read '{}'", layout.ssconf("master_node").display())
+    })?;
     if !own_name::is_own(layout, &master).await {
         bail!("the tries are on record on the master, which is '{master}': run it there");
     }

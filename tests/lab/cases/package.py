@@ -40,6 +40,8 @@ def package_installed_used_and_removed(lab: Lab) -> None:
             typed(lab, node, INSTALL)
         lab.expect_that("ours is called", "(Rust)" in typed(lab, lab.master, WHICH))
         typed(lab, lab.master, "dpkg-divert --list '*ganeti-watcher*'")
+        example = "/usr/share/doc/ganeti-watcher/examples/logrotate"
+        typed(lab, lab.master, f"logrotate --force --state /tmp/state {example} && ls /var/log/ganeti/watcher.log*")
         lab.expect("units that were enabled", lab.master.run("find", "/etc/systemd/system", "-name", "*watcher*"), "")
         run = by_cron(lab)
         lab.expect("restarted by ours", run.restarts(), {hopeless: 2})
@@ -128,17 +130,39 @@ def package_that_is_purged_leaves_the_shared_files(lab: Lab) -> None:
 
 @case(ours_only="it is our package", package=True)
 def package_refuses_an_installation_by_hand(lab: Lab) -> None:
-    """Where somebody has already put a watcher in the original's place by hand, the package says so, says what to do,
-    and changes nothing; once that is done it installs."""
+    """Where somebody has already put a watcher in the original's place by hand, in one of three ways, the package says
+    so, says what to do, and changes nothing; once that is done it installs. When it cannot be unpacked all is as
+    before."""
     node = lab.master
     try:
         shutil.copy(lab.settings.under_test.package, node.path(f"/root/{PACKAGE}"))
         before = node.run("dpkg-divert", "--list", "*ganeti-watcher*")
         said = typed(lab, node, f"cd; {INSTALL}", fails=True)
-        lab.expect_that("what to do is said", "dpkg-divert --rename --remove /usr/sbin/ganeti-watcher" in said)
+        advice = f"rm -f {PROGRAM} && dpkg-divert --rename --remove {PROGRAM}"
+        lab.expect_that("what to do is said", advice in said, said)
         lab.expect("diversions", node.run("dpkg-divert", "--list", "*ganeti-watcher*"), before)
         lab.expect_that("both watchers are there", node.path(PROGRAM).is_file() and node.path(ORIGINAL).is_symlink())
-        typed(lab, node, f"rm {PROGRAM} && dpkg-divert --rename --remove {PROGRAM}")
+        typed(lab, node, advice)
+
+        node.run("sh", "-c", f"mv {PROGRAM} {ORIGINAL} && cp /bin/true {PROGRAM}")
+        said = typed(lab, node, f"cd; {INSTALL}", fails=True)
+        lab.expect_that("what to do is said of a moved file", f"mv {ORIGINAL} {PROGRAM}" in said, said)
+        typed(lab, node, f"mv {ORIGINAL} {PROGRAM}")
+
+        node.run("sh", "-c", f"rm {PROGRAM} && cp /bin/true {PROGRAM}")
+        said = typed(lab, node, f"cd; {INSTALL}", fails=True)
+        lab.expect_that("what to do is said of a replaced file", "install --reinstall ganeti" in said, said)
+        lab.expect_that("the replaced file is as it was", node.path(PROGRAM).is_file() and not node.path(ORIGINAL).is_symlink())
+        node.run("ln", "-sf", LINK, PROGRAM)
+
+        conflict = "/usr/share/fish/vendor_completions.d/ganeti-watcher.fish"
+        node.run("sh", "-c", f"mkdir -p {conflict}/in-the-way")
+        typed(lab, node, f"cd; {INSTALL}", fails=True)
+        lab.expect("Ganeti's link after a failed unpack", node.run("readlink", PROGRAM).strip(), LINK)
+        lab.expect("diversions after it", node.run("dpkg-divert", "--list", "*ganeti-watcher*"), "")
+        lab.expect_that("no copy is left after it", not node.path(ORIGINAL).is_symlink())
+        node.run("rm", "-r", conflict)
+
         typed(lab, node, f"cd; {INSTALL}")
         lab.expect_that("ours is called", "(Rust)" in typed(lab, node, WHICH))
     finally:

@@ -94,7 +94,7 @@ def not_strict_beside_a_locked_node(lab: Lab) -> None:
     victim, broken, *_ = cluster.instances()
     cluster.crash(victim)
     cut_link(lab, broken)
-    with _locked(lab, cluster.nodes["node3"]):
+    with locked(lab, cluster.nodes["node3"]):
         run = lab.watch("--no-strict")
     lab.expect("exit code", run.code, 0)
     lab.expect("restarted", run.restarts(), {victim: 1})
@@ -156,9 +156,9 @@ def strict_beside_a_locked_node(lab: Lab) -> None:
     victim, broken, *_ = cluster.instances()
     cluster.crash(victim)
     cut_link(lab, broken)
-    with _locked(lab, cluster.nodes["node3"]):
+    with locked(lab, cluster.nodes["node3"]):
         started = lab.start_watch()
-        wait_until("the verification waits", lambda: _waiting(cluster) == ["GROUP_VERIFY_DISKS"], WAITS_SECONDS)
+        wait_until("the verification waits", lambda: waiting(cluster) == ["GROUP_VERIFY_DISKS"], WAITS_SECONDS)
         lab.expect("the instance while it waits", cluster.status()[victim], "running")
     run = lab.last_run = started.wait()
     lab.expect("exit code", run.code, 0)
@@ -175,14 +175,14 @@ def _status(cluster: Cluster, job: int) -> str:
     return str(status)
 
 
-def _waiting(cluster: Cluster) -> list[str]:
+def waiting(cluster: Cluster) -> list[str]:
     """The kinds of opcodes of the jobs that wait for a lock."""
     rows = cluster.query("job", ["summary", "status"])
     return [re.sub(r"\(.*", "", summary[0]) for summary, status in rows if status == "waiting"]
 
 
 @contextmanager
-def _locked(lab: Lab, node: Node) -> Iterator[None]:
+def locked(lab: Lab, node: Node) -> Iterator[None]:
     """Has a job hold the lock of this node, as one that moves disks would."""
     delay = ["debug", "delay", "--no-master", "-n", node.host, "--interruptible", "--submit", DELAY_SECONDS]
     lab.cluster.gnt(*delay)

@@ -74,7 +74,8 @@ class Node:
 
     @property
     def _control_group(self) -> str:
-        return f"ganeti-watcher-lab-{self.name}"
+        # tests/lab/run removes them all by the first part.
+        return f"{os.environ['GANETI_WATCHER_LAB_CONTROL_GROUP']}/{self.name}"
 
     def wait_for_boot(self) -> None:
         def booted() -> bool:
