@@ -155,13 +155,17 @@ def package_refuses_an_installation_by_hand(lab: Lab) -> None:
         lab.expect_that("the replaced file is as it was", node.path(PROGRAM).is_file() and not node.path(ORIGINAL).is_symlink())
         node.run("ln", "-sf", LINK, PROGRAM)
 
-        conflict = "/usr/share/fish/vendor_completions.d/ganeti-watcher.fish"
-        node.run("sh", "-c", f"mkdir -p {conflict}/in-the-way")
+        # Another package has one of our files, and dpkg gives up in the middle.
+        in_the_way = node.path("/root/in-the-way")
+        drop_in(in_the_way / "usr/share/fish/vendor_completions.d/ganeti-watcher.fish", "")
+        control = "Package: in-the-way\nVersion: 1\nArchitecture: all\nMaintainer: the lab <lab@lab>\nDescription: x\n"
+        drop_in(in_the_way / "DEBIAN/control", control)
+        node.run("sh", "-c", "dpkg-deb --build /root/in-the-way && dpkg --install /root/in-the-way.deb")
         typed(lab, node, f"cd; {INSTALL}", fails=True)
         lab.expect("Ganeti's link after a failed unpack", node.run("readlink", PROGRAM).strip(), LINK)
         lab.expect("diversions after it", node.run("dpkg-divert", "--list", "*ganeti-watcher*"), "")
         lab.expect_that("no copy is left after it", not node.path(ORIGINAL).is_symlink())
-        node.run("rm", "-r", conflict)
+        node.run("dpkg", "--remove", "in-the-way")
 
         typed(lab, node, f"cd; {INSTALL}")
         lab.expect_that("ours is called", "(Rust)" in typed(lab, node, WHICH))
