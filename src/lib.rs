@@ -12,7 +12,7 @@
 //! - [`logging`] and [`clock`]: log lines and time.
 //! - [`decide`]: what is to be done. Pure: no clock, no file, no network, no runtime.
 //! - [`cluster`] and [`memory::state`]: the values that decisions are made from. Pure as well.
-//! - [`layout`] and [`armed`]: paths, and the permission to change something.
+//! - [`files`]: opens every file. [`layout`] and [`armed`]: paths, and the permission to change something.
 //! - [`sim`]: a cluster in a box, which stands in for luxid and the rest of the world. [`simulate`] tells its story on
 //!   a terminal.
 
@@ -22,6 +22,7 @@ pub mod cli;
 pub mod clock;
 pub mod cluster;
 pub mod decide;
+pub mod files;
 pub mod layout;
 pub mod logging;
 pub mod luxi;

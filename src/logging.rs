@@ -253,7 +253,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::memory::files::read_text;
+    use crate::files::read_text;
 
     #[derive(Debug, Clone)]
     struct FixedClock;

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ganeti_watcher::memory::files::replace;
+use ganeti_watcher::files::replace;
 use ganeti_watcher::sim::scenario::Scenario;
 use ganeti_watcher::sim::story::play_in_virtual_time;
 use libtest_mimic::{Arguments, Failed, Trial};

@@ -2,7 +2,6 @@
 //!
 //! [`state`], [`recovery`] and [`python_json`] are pure; the others touch files.
 
-pub mod files;
 pub mod locks;
 pub mod pause;
 pub mod python_json;

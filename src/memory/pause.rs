@@ -8,9 +8,9 @@ use std::{fs, io};
 use anyhow::{Context, Result};
 use tracing::{debug, warn};
 
-use super::files::read_text;
 use crate::armed::Armed;
 use crate::cluster::Timestamp;
+use crate::files::read_text;
 
 /// An expired pause file is removed when it is older than this.
 const REMOVE_AFTER: f64 = 3600.0;
@@ -138,7 +138,7 @@ mod tests {
             (b"soon", 50.0, Pause::Off, false),
             (b"\xff\xfe", 50.0, Pause::Off, false),
         ] {
-            super::super::files::replace(&path, content, |_| Ok(())).unwrap();
+            crate::files::replace(&path, content, |_| Ok(())).unwrap();
             assert_eq!(check(&path, now, None).unwrap(), pause);
             assert!(path.exists(), "a dry run removes nothing");
             assert_eq!(check(&path, now, Some(&Armed::for_test())).unwrap(), pause);

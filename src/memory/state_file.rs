@@ -12,10 +12,10 @@ use anyhow::{Context, Result};
 use thiserror::Error;
 use tracing::{debug, info, warn};
 
-use super::files::{read_text_from, replace};
 use super::locks;
 use super::state::State;
 use crate::armed::Armed;
+use crate::files::{read_text_from, replace};
 
 /// Far more than the records of 100,000 instances need.
 const LONGEST_FILE: u64 = 256 << 20;
@@ -195,7 +195,7 @@ mod tests {
     }
 
     fn content(path: &Path) -> String {
-        super::super::files::read_text(path, 1000).unwrap()
+        crate::files::read_text(path, 1000).unwrap()
     }
 
     #[test]

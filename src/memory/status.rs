@@ -14,10 +14,10 @@ use anyhow::{Context, Result};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info};
 
-use super::files::{read_text_from, replace};
 use super::locks;
 use crate::armed::Armed;
 use crate::cluster::Instance;
+use crate::files::{read_text_from, replace};
 
 /// How long the lock of the cluster's file is waited for.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -180,7 +180,7 @@ async fn lock(path: &Path) -> Result<Option<File>> {
 mod tests {
     use super::*;
     use crate::cluster::InstanceStatus;
-    use crate::memory::files::read_text;
+    use crate::files::read_text;
 
     fn instance(name: &str, status: InstanceStatus) -> Instance {
         Instance { status, ..crate::cluster::testing::instance(name, "running") }

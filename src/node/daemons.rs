@@ -16,9 +16,9 @@ use super::pid_file;
 use super::process::{Finished, Program};
 use super::systemd::{self, Verdict};
 use crate::armed::Armed;
+use crate::files::{read_text, replace};
 use crate::layout::Layout;
 use crate::luxi::client::LocalFuture;
-use crate::memory::files::{read_text, replace};
 
 /// The master daemon's successor: queries and jobs.
 pub const LUXID: &str = "ganeti-luxid";

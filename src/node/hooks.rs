@@ -98,9 +98,7 @@ mod tests {
         symlink("20-fails", path("25-link")).unwrap();
         symlink("nowhere", path("broken-link")).unwrap();
         fs::create_dir(path("directory")).unwrap();
-        crate::memory::files::replace(&path("50-no-program"), b"#!/nonexistent\n", |_| Ok(()))
-            .map(drop)
-            .unwrap();
+        crate::files::replace(&path("50-no-program"), b"#!/nonexistent\n", |_| Ok(())).map(drop).unwrap();
         fs::set_permissions(path("50-no-program"), fs::Permissions::from_mode(0o700)).unwrap();
 
         let log = log_of(directory.path(), LONG, Some(&Armed::for_test()));

@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::armed::Armed;
+use crate::files::read_text;
 use crate::layout::Layout;
-use crate::memory::files::read_text;
 
 /// The process that the pid file names, when that is not the daemon, or not any more; `None` when it is, when there is
 /// no file, or when it cannot be told.

@@ -6,8 +6,8 @@ use std::io;
 
 use anyhow::{Context, Result, bail};
 
+use crate::files::read_text;
 use crate::layout::Layout;
-use crate::memory::files::read_text;
 
 /// `ssconf.py: _MAX_SIZE`.
 const LONGEST_FILE: u64 = 128 << 10;

@@ -11,7 +11,7 @@ use super::model::{Instance, Live, Power};
 use super::names::Name;
 use super::opcodes::{self, Opcode, Work};
 use crate::cluster::AdminState;
-use crate::memory::files;
+use crate::files;
 
 impl Engine {
     /// Has something happen now.

@@ -15,10 +15,10 @@ use super::names::Name;
 use super::scenario::Scenario;
 use crate::armed::Armed;
 use crate::decide::governor::Load;
+use crate::files;
 use crate::layout::Layout;
 use crate::luxi::Connector;
 use crate::luxi::client::{LocalFuture, Stream};
-use crate::memory::files;
 use crate::node::daemons::{Daemons, LUXID};
 use crate::node::mond::Monitor;
 

@@ -14,10 +14,10 @@ use super::scenario::{Command, Run, Scenario, StepKind};
 use super::stage::{OnNode, Stage};
 use crate::armed::Armed;
 use crate::clock::{Clock, file_stamp};
+use crate::files::read_text;
 use crate::layout::Layout;
 use crate::logging;
 use crate::luxi::client::LocalFuture;
-use crate::memory::files::read_text;
 use crate::watch::retry::Whose;
 use crate::watch::{self, Context, Ended};
 

@@ -19,7 +19,7 @@ pub use options::Options;
 use options::Speed;
 use progress::Progress;
 
-use crate::memory::files;
+use crate::files;
 use crate::sim::pacer::pace;
 use crate::sim::scenario::{Run, Scenario, StepKind};
 use crate::sim::stage::Stage;

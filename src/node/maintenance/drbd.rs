@@ -11,8 +11,8 @@ use tracing::{debug, error, info, warn};
 
 use super::COMMAND_LIMIT;
 use crate::armed::Armed;
+use crate::files::read_text;
 use crate::layout::Layout;
-use crate::memory::files::read_text;
 use crate::node::process::Program;
 
 const LONGEST_FILE: u64 = 16 << 20;

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{names_in, remove_file};
 use crate::armed::Armed;
+use crate::files::read_text;
 use crate::layout::Layout;
-use crate::memory::files::read_text;
 
 const LONGEST_PID_FILE: u64 = 64;
 const POLL: Duration = Duration::from_millis(100);

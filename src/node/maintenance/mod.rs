@@ -27,8 +27,8 @@ use super::confd::{Role, consensus};
 use super::{own_name, ssconf};
 use crate::armed::Armed;
 use crate::clock::Clock;
+use crate::files::read_text;
 use crate::layout::{Layout, Service};
-use crate::memory::files::read_text;
 
 /// How long a command of a hypervisor or of DRBD may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::files::replace;
 use crate::layout::Layout;
-use crate::memory::files::replace;
 use crate::node::process::testing::script;
 
 pub(super) struct Fixture {

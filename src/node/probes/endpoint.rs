@@ -7,8 +7,8 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
+use crate::files::read_text;
 use crate::layout::{Layout, Service};
-use crate::memory::files::read_text;
 use crate::node::daemons::RAPI;
 
 /// Where and how to ask.

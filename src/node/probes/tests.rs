@@ -17,8 +17,8 @@ use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use super::*;
 use crate::armed::Armed;
 use crate::clock::SystemClock;
+use crate::files::replace;
 use crate::logging::testing::logged;
-use crate::memory::files::replace;
 use crate::node::process::testing::script;
 
 const LIMIT: Duration = Duration::from_secs(20);
