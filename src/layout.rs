@@ -165,6 +165,13 @@ impl Layout {
         self.below("var/lock/ganeti-watcher.lock")
     }
 
+    /// `/var/lib/ganeti/watcher.kept-out`, how many runs in a row have found the watcher lock held. It is this watcher's
+    /// alone.
+    #[must_use]
+    pub fn kept_out(&self) -> PathBuf {
+        self.below("var/lib/ganeti/watcher.kept-out")
+    }
+
     /// `/var/lib/ganeti/watcher.pause`, written by `gnt-cluster watcher pause`.
     #[must_use]
     pub fn pause_file(&self) -> PathBuf {
