@@ -21,7 +21,8 @@ pub enum Whose {
     Of(Vec<String>),
 }
 
-/// Resets budgets, and gives a line for each instance about what became of it. `stamp` is as for
+/// Resets budgets, and gives a line for each instance about what was on record, and one about what is not known here:
+/// whether the next run starts them. `stamp` is as for
 /// [`StateFile::open`](crate::memory::state_file::StateFile::open).
 ///
 /// # Errors
@@ -59,14 +60,20 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
         }
         file.save_change(state)?;
     }
+    // luxid is not asked, so what else keeps an instance down is not known here.
     let line = |name: &String| match on_record.contains(name) {
-        true => format!("{name}: has all its tries again, and does not wait; the next run acts on it"),
-        false => format!("{name}: nothing is on record, so nothing keeps the next run from acting on it"),
+        true => format!(
+            "{name}: its record of tries and failures is dropped: it has all its tries, and no earlier failure makes \
+             it wait"
+        ),
+        false => format!("{name}: no tries or failures were on record, and nothing was changed"),
     };
-    Ok(match names.is_empty() {
-        true => vec!["No instance has anything on record.".to_owned()],
-        false => names.iter().map(line).collect(),
-    })
+    if names.is_empty() {
+        return Ok(vec!["No instance has anything on record.".to_owned()]);
+    }
+    let outlook =
+        "What the next run does is decided by what it finds: 'ganeti-watcher --dry-run' shows it now.";
+    Ok(names.iter().map(line).chain([outlook.to_owned()]).collect())
 }
 
 /// All instances of the cluster, or why Ganeti's list of them cannot be read.
