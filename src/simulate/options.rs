@@ -23,7 +23,8 @@ Examples:
   ganeti-watcher simulate --nodes 12 --instances 200 --start 5s..8s
   ganeti-watcher simulate --outage node --speed 600
   ganeti-watcher simulate --seed 7 --speed max > story.txt
-  ganeti-watcher simulate --scenario tests/scenarios/01-power-cut/cluster.toml";
+  ganeti-watcher simulate --scenario /usr/share/doc/ganeti-watcher/examples/power-cut.toml
+The package has more scenario files there, and scenarios.md, which explains what is in them.";
 
 /// What the story is about.
 #[derive(Debug, Clone, PartialEq, Args)]
