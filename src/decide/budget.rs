@@ -5,6 +5,7 @@
 //! boots slowly leaves instances down for eight hours.
 
 use super::blame::Blame;
+use super::shared::{self, Likeness};
 use super::{Action, backoff};
 use crate::cluster::{Instance, InstanceStatus, JobFailure, Node, Snapshot, Timestamp};
 use crate::memory::recovery::{Blocked, Failures};
@@ -18,6 +19,18 @@ pub struct Blamed {
     /// A mark of its present condition, only to be compared: another one means that it has changed. Empty for what has no
     /// condition that can be seen.
     pub cause: String,
+    /// What else matters about it.
+    pub detail: Detail,
+}
+
+/// What matters about a failure beside whose fault it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Detail {
+    /// Nothing.
+    #[default]
+    None,
+    /// Others of the same node and storage may fail alike, and then the node is to blame.
+    Alike(Likeness),
 }
 
 /// Why a start has to wait.
@@ -35,13 +48,20 @@ pub struct Wait {
 #[must_use]
 pub fn blame(failure: &JobFailure, action: &Action, snapshot: &Snapshot) -> Blamed {
     let Some(instance) = snapshot.instance(&action.instance) else {
-        return Blamed { what: Blame::Unknown, cause: String::new() };
+        return Blamed { what: Blame::Unknown, cause: String::new(), detail: Detail::None };
     };
     let primary_answers = snapshot.node(&instance.primary).is_none_or(|node| node.boot_id.is_some());
     // Also of a start with force: when its own disks will not do, the ones on the other side are what is missing.
     let misses_secondary = snapshot.silent_secondary(instance).is_some();
     let what = Blame::of(failure, primary_answers, misses_secondary);
-    Blamed { what, cause: cause(what, instance, snapshot) }
+    let likeness = match what {
+        what if what.uses_up_a_try() => {
+            Likeness::of(failure, instance, &cause(Blame::Node, instance, snapshot), snapshot)
+        }
+        _ => None,
+    };
+    let detail = likeness.map_or(Detail::None, Detail::Alike);
+    Blamed { what, cause: cause(what, instance, snapshot), detail }
 }
 
 /// What the nodes that may be to blame look like: a new boot id, an answer after silence, or a mark as offline all change
@@ -69,7 +89,11 @@ pub fn remember_failure(state: &mut State, instance: &str, blamed: &Blamed, now:
     let by = blamed.what.to_string();
     let before = state.recovery.blocked.get(instance).filter(|blocked| blocked.by == by);
     let failures = before.map_or_else(Failures::default, |blocked| blocked.failures).and_one_at(now);
-    let blocked = Blocked { by, failures, cause: blamed.cause.clone() };
+    let alike = match &blamed.detail {
+        Detail::Alike(likeness) => Some(likeness.on_record()),
+        Detail::None => None,
+    };
+    let blocked = Blocked { by, failures, cause: blamed.cause.clone(), alike };
     state.recovery.blocked.insert(instance.to_owned(), blocked);
 }
 
@@ -92,7 +116,9 @@ pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
         if instance.status != InstanceStatus::ErrorDown {
             return false;
         }
-        let same = blame.is_some_and(|blame| cause(blame, instance, snapshot) == blocked.cause);
+        // Storage that has come back carries somebody already.
+        let is_back = blocked.alike.is_some() && shared::works(instance, snapshot);
+        let same = !is_back && blame.is_some_and(|blame| cause(blame, instance, snapshot) == blocked.cause);
         if !same {
             forgiven.push(name.clone());
         }

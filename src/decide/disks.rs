@@ -245,7 +245,8 @@ mod tests {
     }
 
     fn failed() -> Outcome {
-        let blamed = Blamed { what: Blame::Queue, cause: String::new() };
+        let blamed =
+            Blamed { what: Blame::Queue, cause: String::new(), detail: crate::decide::budget::Detail::None };
         Outcome::Failed { job: JobId(1), failure: JobFailure::Canceled, blamed }
     }
 

@@ -133,7 +133,8 @@ pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, n
                 state.record_restart_attempt(name, now);
             } else {
                 // luxid was lost; that says nothing about the instance.
-                let blamed = Blamed { what: Blame::Master, cause: String::new() };
+                let blamed =
+                    Blamed { what: Blame::Master, cause: String::new(), detail: budget::Detail::None };
                 budget::remember_failure(state, name, &blamed, now);
             }
             if is_degraded {
@@ -182,7 +183,7 @@ mod tests {
     }
 
     fn failed() -> Outcome {
-        let blamed = Blamed { what: Blame::Instance, cause: String::new() };
+        let blamed = Blamed { what: Blame::Instance, cause: String::new(), detail: budget::Detail::None };
         Outcome::Failed { job: JobId(7), failure: JobFailure::Text("no reason".into()), blamed }
     }
 

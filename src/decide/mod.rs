@@ -16,6 +16,7 @@ pub mod policy;
 pub mod report;
 pub mod schedule;
 pub mod second_look;
+pub mod shared;
 pub mod tags;
 pub mod verify;
 

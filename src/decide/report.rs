@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::agenda::Hold;
-use super::instances::MAX_TRIES;
+use super::instances::{MAX_TRIES, RETRY_EXPIRATION};
 use super::{Action, ActionKind, Note, NoteKind, Outcome, Step};
 use crate::memory::recovery::FailedMove;
 
@@ -90,9 +90,14 @@ impl Note {
             NoteKind::RestartRetriesExhausted => {
                 (Warning, format!("Not restarting instance '{name}', retries exhausted"))
             }
-            NoteKind::GivenUp => {
-                (Error, format!("Could not restart instance '{name}' after {MAX_TRIES} attempts, giving up"))
-            }
+            NoteKind::GivenUp => (
+                Error,
+                format!(
+                    "Could not restart instance '{name}' after {MAX_TRIES} attempts, giving up: the next try is in {:.0} \
+                     hours, or in the next run after 'ganeti-watcher retry {name}'",
+                    RETRY_EXPIRATION / 3600.0
+                ),
+            ),
             NoteKind::Recovered => (Info, format!("Restart of instance '{name}' succeeded")),
             NoteKind::Helpless => return None,
             NoteKind::CleanUpLocked => {

@@ -37,6 +37,9 @@ pub struct Blocked {
     /// What the blamed node looked like then (see [`crate::decide::budget::Blamed`]); when it looks otherwise, the wait is
     /// over.
     pub cause: String,
+    /// What instances of one node and storage failed of alike (see [`crate::decide::shared::Likeness`]); only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alike: Option<String>,
 }
 
 /// A migration or failover that failed, so that the instance may be running on either node.

@@ -150,6 +150,25 @@ impl State {
         self.record_attempt(instance, RESTART_WHEN, RESTART_COUNT, now);
     }
 
+    /// Takes back that a start of the instance was counted.
+    pub fn give_back_restart_attempt(&mut self, instance: &str) {
+        match self.restart_attempts(instance) {
+            0 => {}
+            1 => {
+                let record = self.record_mut(INSTANCE, instance);
+                record.shift_remove(RESTART_COUNT);
+                record.shift_remove(RESTART_WHEN);
+                if record.is_empty() {
+                    self.forget_instance(instance);
+                }
+            }
+            attempts => {
+                let record = self.record_mut(INSTANCE, instance);
+                record.insert(RESTART_COUNT.to_owned(), json!(attempts - 1));
+            }
+        }
+    }
+
     /// Counts a failed clean-up of the instance.
     pub fn record_clean_up_attempt(&mut self, instance: &str, now: Timestamp) {
         self.record_attempt(instance, CLEANUP_WHEN, CLEANUP_COUNT, now);
@@ -352,6 +371,24 @@ mod tests {
         state.record_restart_attempt("started", 5.5);
         state.record_clean_up_attempt("cleaned", 5.5);
         assert_eq!(state.instances().collect::<Vec<_>>(), [("started", 5.5), ("cleaned", 0.0)]);
+    }
+
+    #[test]
+    fn a_try_that_is_given_back_leaves_what_was_before() {
+        let mut state = State::default();
+        state.give_back_restart_attempt("i");
+        assert_eq!(state, State::default());
+        state.record_restart_attempt("i", 5.5);
+        state.record_restart_attempt("i", 6.5);
+        state.give_back_restart_attempt("i");
+        assert_eq!(state.restart_attempts("i"), 1);
+        state.record_clean_up_attempt("i", 7.5);
+        state.give_back_restart_attempt("i");
+        assert_eq!((state.restart_attempts("i"), state.clean_up_attempts("i")), (0, 1));
+        let mut state = State::default();
+        state.record_restart_attempt("i", 5.5);
+        state.give_back_restart_attempt("i");
+        assert_eq!(state, State::default());
     }
 
     #[test]

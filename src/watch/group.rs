@@ -19,6 +19,7 @@ use crate::decide::agenda::Agenda;
 use crate::decide::disks::{DiskPlan, RebootedNode, Starts};
 use crate::decide::governor::Governor;
 use crate::decide::schedule::Schedule;
+use crate::decide::shared::Shared;
 use crate::decide::{self, Action, Note, NoteKind, Outcome, degraded, disks, instances};
 use crate::logging;
 use crate::luxi::client::CONNECT_TIMEOUT;
@@ -56,6 +57,7 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     let mut ledger = Ledger {
         file,
         state,
+        shared: Shared::default(),
         started: BTreeSet::new(),
         unsaved: 0,
         left_for_later: BTreeSet::new(),
@@ -141,6 +143,8 @@ async fn report_status(
 struct Ledger {
     file: StateFile,
     state: State,
+    /// What instances failed alike in this run.
+    shared: Shared,
     /// Instances that were started in this run.
     started: BTreeSet<String>,
     /// How many outcomes the file does not know yet.
@@ -177,7 +181,10 @@ impl Witness for Ledger {
     }
 
     fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
+        let (outcome, line) = self.shared.settle(&mut self.state, action, outcome, now);
+        let outcome = &outcome;
         LogWitness.ended(action, outcome, now);
+        line.iter().for_each(logging::log);
         instances::remember_outcome(&mut self.state, action, outcome, now);
         disks::remember_outcome(&mut self.rebooted, action, outcome, now);
         if self.state.recovery.activations.contains_key(&action.instance) {
@@ -266,6 +273,7 @@ async fn repair<'a, 'c: 'a>(
     }
     ledger.rebooted = plan.disks.rebooted;
     plan.notes.iter().for_each(|note| ledger.noted(note, now));
+    ledger.shared = Shared::new(&runner.view.snapshot);
     let agenda = Agenda::new(plan.actions, &runner.view.snapshot, plan.schedule);
     runner.carry_out(agenda, ledger).await?;
 

@@ -6,7 +6,7 @@ use crate::decide::ActionKind;
 const NOW: Timestamp = 10_000.0;
 
 fn blamed(what: Blame, cluster: &Snapshot) -> Blamed {
-    Blamed { what, cause: cause(what, &cluster.instances[0], cluster) }
+    Blamed { what, cause: cause(what, &cluster.instances[0], cluster), detail: Detail::None }
 }
 
 fn cluster() -> Snapshot {

@@ -69,7 +69,8 @@ fn one_that_failed_waits_before_it_is_forced_again() {
     let (policies, _) = Policies::read(&cluster, &[], NOW);
     let mut state = State::default();
     remember_silent(&mut state, &cluster, NOW);
-    let blamed = budget::Blamed { what: Blame::Peer, cause: "n2 silent".into() };
+    let blamed =
+        budget::Blamed { what: Blame::Peer, cause: "n2 silent".into(), detail: budget::Detail::None };
     budget::remember_failure(&mut state, "i", &blamed, NOW);
     let steps = |now| allow(vec![waits("i")], &state, &policies, None, now);
     assert!(matches!(
