@@ -285,10 +285,11 @@ type InstanceRow = (
     Cell<String>,
     Cell<String>,
     Cell<Vec<String>>,
+    Cell<Value>,
 );
 
 const NODE_FIELDS: [&str; 6] = ["name", "bootid", "offline", "vm_capable", "pip", "uuid"];
-const INSTANCE_FIELDS: [&str; 10] = [
+const INSTANCE_FIELDS: [&str; 11] = [
     "name",
     "status",
     "admin_state",
@@ -299,6 +300,8 @@ const INSTANCE_FIELDS: [&str; 10] = [
     "disk_template",
     "pnode",
     "tags",
+    // Out of the configuration: asks no node.
+    "be/minmem",
 ];
 
 /// A cell that must have a value.
@@ -337,6 +340,7 @@ fn membership(row: InstanceRow) -> Result<Instance, SplitInstance> {
         template,
         primary,
         tags,
+        memory,
     ) = row;
     let primary_group = primary_group.value();
     if !secondaries.1.is_empty() && secondary_groups.1.iter().any(|group| *group != primary_group) {
@@ -354,6 +358,7 @@ fn membership(row: InstanceRow) -> Result<Instance, SplitInstance> {
         primary: primary.value().unwrap_or_default(),
         secondaries: secondaries.1,
         disk_template: template.value().unwrap_or_default(),
+        memory: memory.value().and_then(|memory| memory.as_u64()),
         tags: tags.value().unwrap_or_default(),
     })
 }
@@ -369,19 +374,19 @@ mod tests {
     #[test]
     fn a_row_becomes_an_instance() {
         let instance = membership(row(
-            r#"[[0,"i1"],[0,"ERROR_down"],[0,"up"],[0,true],[0,["n2"]],[0,"g"],[0,["g"]],[0,"drbd"],[0,"n1"],[0,["t"]]]"#,
+            r#"[[0,"i1"],[0,"ERROR_down"],[0,"up"],[0,true],[0,["n2"]],[0,"g"],[0,["g"]],[0,"drbd"],[0,"n1"],[0,["t"]],[0,512]]"#,
         ))
         .unwrap();
         assert_eq!(instance.status, InstanceStatus::ErrorDown);
         assert_eq!(instance.admin_state, AdminState::Up);
         assert_eq!((instance.primary.as_str(), instance.secondaries), ("n1", vec!["n2".to_owned()]));
-        assert_eq!(instance.tags, ["t"]);
+        assert_eq!((instance.tags, instance.memory), (vec!["t".to_owned()], Some(512)));
     }
 
     #[test]
     fn an_instance_with_nodes_in_two_groups_is_split() {
         let split = membership(row(
-            r#"[[0,"i1"],[0,"running"],[0,"up"],[0,true],[0,["n2"]],[0,"g"],[0,["h"]],[0,"drbd"],[0,"n1"],[0,[]]]"#,
+            r#"[[0,"i1"],[0,"running"],[0,"up"],[0,true],[0,["n2"]],[0,"g"],[0,["h"]],[0,"drbd"],[0,"n1"],[0,[]],[1,null]]"#,
         ));
         assert_eq!(
             split.unwrap_err(),

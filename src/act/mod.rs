@@ -18,9 +18,10 @@ use crate::armed::Armed;
 use crate::clock::Clock;
 use crate::cluster::{GanetiVersion, JobId, PendingJob, Timestamp};
 use crate::decide::agenda::Agenda;
+use crate::decide::budget::{Blamed, Detail};
 use crate::decide::governor::{Governor, Load};
 use crate::decide::second_look::{self, Changed};
-use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome, budget};
+use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome, budget, full};
 use crate::luxi::LuxiError;
 use crate::luxi::client::LocalFuture;
 use crate::luxi::jobs::{self, Finished, JobResult, PollPace, SubmitError};
@@ -371,9 +372,34 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
                 change.iter().for_each(|change| debug!("{change}"));
             }
             witness.ended(&action, &outcome, now);
+            if let Outcome::Failed { blamed, .. } = &outcome {
+                self.leave_what_has_no_room(progress, &action, blamed, witness, now);
+            }
             progress.pace.quicken();
         }
         witness.checkpoint();
+    }
+
+    /// After a start that failed for want of memory: what would fail in the same way has no turn in this run.
+    fn leave_what_has_no_room(
+        &self,
+        progress: &mut Progress<'a>,
+        failed: &Action,
+        blamed: &Blamed,
+        witness: &mut dyn Witness,
+        now: Timestamp,
+    ) {
+        let snapshot = &self.view.snapshot;
+        let (Detail::Memory(shortage), Some(instance)) =
+            (&blamed.detail, snapshot.instance(&failed.instance))
+        else {
+            return;
+        };
+        for action in progress.agenda.is_full(&instance.primary, *shortage) {
+            let Some(hold) = full::held(blamed, snapshot.instance(&action.instance)) else { continue };
+            let note = Note { instance: action.instance, kind: NoteKind::LeftForLater(hold) };
+            witness.noted(&note, now);
+        }
     }
 
     /// The jobs that have ended. An error of luxid's, such as one while it loads its configuration, may pass.

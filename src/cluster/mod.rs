@@ -69,6 +69,8 @@ pub struct Instance {
     pub secondaries: Vec<String>,
     /// `drbd`, `plain`, `ext`, `diskless`, `mixed` and so on (`constants.DT_*`); empty when luxid did not say.
     pub disk_template: String,
+    /// The memory without which Ganeti does not start it (`be/minmem`), in MiB; `None` when luxid did not say.
+    pub memory: Option<u64>,
     /// Its tags.
     pub tags: Vec<String>,
 }

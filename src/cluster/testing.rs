@@ -11,6 +11,7 @@ pub(crate) fn instance(name: &str, status: &str) -> Instance {
         primary: "n1".into(),
         secondaries: Vec::new(),
         disk_template: "plain".into(),
+        memory: Some(1024),
         tags: Vec::new(),
     }
 }

@@ -4,11 +4,13 @@
 //! (`cmdlib/instance_operation.py: LUInstanceStartup`). An activation holds the locks of its nodes alone, so a second one
 //! on one of them would only occupy a slot (`cmdlib/instance_storage.py: LUInstanceActivateDisks`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::budget::Blamed;
 use super::schedule::{Schedule, Turn};
-use super::{Action, ActionKind};
+use super::{Action, ActionKind, full};
 use crate::cluster::{Snapshot, Timestamp};
+use crate::memory::recovery::Shortage;
 
 /// What an action occupies while its job is in flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,8 @@ struct Entry {
     action: Action,
     claim: Claim,
     turn: Turn,
+    /// What its instance needs, in MiB.
+    memory: Option<u64>,
 }
 
 /// Why an action is not begun now.
@@ -62,6 +66,13 @@ pub enum Hold {
     },
     /// Its node, or the whole cluster, has as much to do as it may.
     Busy,
+    /// Its node has said that it has not enough memory.
+    Memory {
+        /// Name of the node.
+        node: String,
+        /// What this is to be remembered as.
+        blamed: Blamed,
+    },
 }
 
 /// Actions in order, those that wait and those that are in flight.
@@ -70,6 +81,8 @@ pub struct Agenda {
     waiting: Vec<Entry>,
     in_flight: BTreeMap<String, Claim>,
     schedule: Schedule,
+    /// Nodes that bear one start at a time until one has succeeded there.
+    careful: BTreeSet<String>,
 }
 
 impl Agenda {
@@ -79,11 +92,18 @@ impl Agenda {
         let entry = |action: Action| Entry {
             claim: Claim::of(&action, snapshot),
             turn: schedule.turn(&action.instance),
+            memory: snapshot.instance(&action.instance).and_then(|instance| instance.memory),
             action,
         };
         let mut waiting: Vec<Entry> = actions.into_iter().map(entry).collect();
         waiting.sort_by_key(|entry| entry.turn.tier);
-        Self { waiting, in_flight: BTreeMap::new(), schedule }
+        Self { waiting, schedule, ..Self::default() }
+    }
+
+    /// Starts on these nodes are begun one at a time until one has succeeded there: earlier ones failed for want of memory,
+    /// and one answer is enough to know that it is so still.
+    pub fn go_carefully_on(&mut self, nodes: BTreeSet<String>) {
+        self.careful = nodes;
     }
 
     /// Takes out the next actions that may be begun now: at most `room` altogether, and so many starts at once on a node
@@ -105,10 +125,25 @@ impl Agenda {
 
     /// An action has ended; `is_up` says whether its instance is known to run now.
     pub fn ended(&mut self, instance: &str, is_up: bool) {
-        self.in_flight.remove(instance);
+        let claim = self.in_flight.remove(instance);
         if is_up {
+            if let Some(Claim::Start { on }) = &claim {
+                self.careful.remove(on);
+            }
             self.schedule.is_up(instance);
         }
+    }
+
+    /// A start on this node has failed for want of memory. Takes out the starts there that would fail in the same way.
+    pub fn is_full(&mut self, node: &str, shortage: Shortage) -> Vec<Action> {
+        let is_in_vain = |entry: &Entry| {
+            let is_there = matches!(&entry.claim, Claim::Start { on } if on == node);
+            is_there && entry.action.kind.is_start() && !full::may_fit(shortage, entry.memory)
+        };
+        let (in_vain, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(is_in_vain);
+        self.waiting = waiting;
+        let in_vain: Vec<Entry> = in_vain;
+        in_vain.into_iter().map(|entry| entry.action).collect()
     }
 
     /// Whether something could be begun now if there were room.
@@ -142,7 +177,7 @@ impl Agenda {
     pub fn next_moment(&self, now: Timestamp, width: &dyn Fn(&str) -> usize) -> Option<Timestamp> {
         let moments = self.waiting.iter().map(|entry| match self.hold(entry, now, width) {
             Some(Hold::Tier { until, .. } | Hold::Delay { until }) => Some(until),
-            Some(Hold::Busy) | None => None,
+            Some(Hold::Busy | Hold::Memory { .. }) | None => None,
         });
         moments.collect::<Option<Vec<_>>>()?.into_iter().reduce(f64::min)
     }
@@ -174,8 +209,9 @@ impl Agenda {
         let mut others = self.in_flight.values();
         let is_busy = match &entry.claim {
             Claim::Start { on } => {
-                others.filter(|other| matches!(other, Claim::Start { on: node } if node == on)).count()
-                    >= width(on)
+                let begun = others.filter(|other| matches!(other, Claim::Start { on: node } if node == on));
+                let width = if self.careful.contains(on) { width(on).min(1) } else { width(on) };
+                begun.count() >= width
             }
             Claim::Nodes(nodes) => others.any(|other| match other {
                 Claim::Nodes(locked) => locked.iter().any(|node| nodes.contains(node)),

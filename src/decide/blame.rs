@@ -150,8 +150,8 @@ fn of_execution(message: &str, silent_secondary: bool) -> Blame {
 }
 
 /// What the primary, or the connection to it, said to `instance_start` or `instance_shutdown`
-/// (`instance_operation.py: LUInstanceStartup.Exec`, `rpc/node.py: RpcResult.Raise`). Without the instance's name before
-/// Ganeti 2.12.
+/// (`instance_operation.py: LUInstanceStartup.Exec`, `rpc/node.py: RpcResult.Raise`). Some versions leave
+/// the instance's name out.
 fn node_s_answer(message: &str) -> Option<&str> {
     if let Some(answer) = message.strip_prefix("Could not start instance: ") {
         return Some(answer);

@@ -6,9 +6,9 @@
 
 use super::blame::Blame;
 use super::shared::{self, Likeness};
-use super::{Action, backoff};
+use super::{Action, backoff, full};
 use crate::cluster::{Instance, InstanceStatus, JobFailure, Node, Snapshot, Timestamp};
-use crate::memory::recovery::{Blocked, Failures};
+use crate::memory::recovery::{Blocked, Failures, Shortage};
 use crate::memory::state::State;
 
 /// Whose fault a failure is, and what that looked like.
@@ -31,6 +31,8 @@ pub enum Detail {
     None,
     /// Others of the same node and storage may fail alike, and then the node is to blame.
     Alike(Likeness),
+    /// Its node had not enough memory.
+    Memory(Shortage),
 }
 
 /// Why a start has to wait.
@@ -54,13 +56,14 @@ pub fn blame(failure: &JobFailure, action: &Action, snapshot: &Snapshot) -> Blam
     // Also of a start with force: when its own disks will not do, the ones on the other side are what is missing.
     let misses_secondary = snapshot.silent_secondary(instance).is_some();
     let what = Blame::of(failure, primary_answers, misses_secondary);
-    let likeness = match what {
-        what if what.uses_up_a_try() => {
-            Likeness::of(failure, instance, &cause(Blame::Node, instance, snapshot), snapshot)
-        }
-        _ => None,
+    let detail = if what.uses_up_a_try() {
+        let mark = cause(Blame::Node, instance, snapshot);
+        Likeness::of(failure, instance, &mark, snapshot).map_or(Detail::None, Detail::Alike)
+    } else if what == Blame::Node && primary_answers {
+        full::shortage(failure, instance).map_or(Detail::None, Detail::Memory)
+    } else {
+        Detail::None
     };
-    let detail = likeness.map_or(Detail::None, Detail::Alike);
     Blamed { what, cause: cause(what, instance, snapshot), detail }
 }
 
@@ -89,11 +92,12 @@ pub fn remember_failure(state: &mut State, instance: &str, blamed: &Blamed, now:
     let by = blamed.what.to_string();
     let before = state.recovery.blocked.get(instance).filter(|blocked| blocked.by == by);
     let failures = before.map_or_else(Failures::default, |blocked| blocked.failures).and_one_at(now);
-    let alike = match &blamed.detail {
-        Detail::Alike(likeness) => Some(likeness.on_record()),
-        Detail::None => None,
+    let (alike, memory) = match &blamed.detail {
+        Detail::Alike(likeness) => (Some(likeness.on_record()), None),
+        Detail::Memory(shortage) => (None, Some(*shortage)),
+        Detail::None => (None, None),
     };
-    let blocked = Blocked { by, failures, cause: blamed.cause.clone(), alike };
+    let blocked = Blocked { by, failures, cause: blamed.cause.clone(), alike, memory };
     state.recovery.blocked.insert(instance.to_owned(), blocked);
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 
+use super::agenda::Hold;
 use super::blame::Blame;
 use super::budget::Blamed;
 use super::policy::Policies;
@@ -113,7 +114,11 @@ fn obstacle(outlook: &Outlook<'_>, instance: &Instance, attempts: u64) -> Option
 
 /// Remembers what a note of the pass means for later runs.
 pub fn remember_note(state: &mut State, note: &Note, now: Timestamp) {
-    match note.kind {
+    match &note.kind {
+        // It would have failed as the other one of its node did.
+        NoteKind::LeftForLater(Hold::Memory { blamed, .. }) => {
+            budget::remember_failure(state, &note.instance, blamed, now);
+        }
         // The attempt that marks it as given up, and from which the eight hours count.
         NoteKind::GivenUp => state.record_restart_attempt(&note.instance, now),
         NoteKind::Recovered | NoteKind::Helpless => state.forget_instance(&note.instance),

@@ -10,6 +10,7 @@ pub mod budget;
 pub mod degraded;
 pub mod disks;
 pub mod elsewhere;
+pub mod full;
 pub mod governor;
 pub mod instances;
 pub mod policy;

@@ -118,6 +118,12 @@ impl Shared {
         Self { places: snapshot.instances.iter().map(place).collect(), ..Self::default() }
     }
 
+    /// The primary node of an instance that was there when the run began.
+    #[must_use]
+    pub fn node_of(&self, instance: &str) -> Option<&str> {
+        self.places.get(instance).map(|(node, _)| node.as_str())
+    }
+
     /// Who has to answer for the outcome of an action, after what else has failed in this run and before: the outcome as
     /// it is to be remembered. Tries that were used up wrongly are given back. A line where there is something to say.
     pub fn settle(

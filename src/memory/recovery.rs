@@ -26,6 +26,15 @@ impl Failures {
     }
 }
 
+/// What a node without enough memory said about a start, in MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortage {
+    /// What the instance needs; `None` when that is not known.
+    pub needed: Option<u64>,
+    /// What was free; `None` when nobody said.
+    pub available: Option<u64>,
+}
+
 /// A start that failed for a reason that is not the instance's fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Blocked {
@@ -40,6 +49,9 @@ pub struct Blocked {
     /// What instances of one node and storage failed of alike (see [`crate::decide::shared::Likeness`]); only then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alike: Option<String>,
+    /// The memory that was missing; only when that was it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Shortage>,
 }
 
 /// A migration or failover that failed, so that the instance may be running on either node.

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::cluster::{Snapshot, Timestamp};
 use crate::decide::agenda::Agenda;
 use crate::decide::disks::{DiskPlan, RebootedNode, Starts};
+use crate::decide::full::{self, FullNodes};
 use crate::decide::governor::Governor;
 use crate::decide::schedule::Schedule;
 use crate::decide::shared::Shared;
@@ -57,6 +58,7 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     let mut ledger = Ledger {
         file,
         state,
+        full: FullNodes::default(),
         shared: Shared::default(),
         started: BTreeSet::new(),
         unsaved: 0,
@@ -143,6 +145,8 @@ async fn report_status(
 struct Ledger {
     file: StateFile,
     state: State,
+    /// Where memory is short.
+    full: FullNodes,
     /// What instances failed alike in this run.
     shared: Shared,
     /// Instances that were started in this run.
@@ -173,6 +177,7 @@ impl Witness for Ledger {
         if let NoteKind::LeftForLater(_) = note.kind {
             self.left_for_later.insert(note.instance.clone());
         }
+        self.full.noted(note);
         LogWitness.noted(note, now);
     }
 
@@ -185,6 +190,7 @@ impl Witness for Ledger {
         let outcome = &outcome;
         LogWitness.ended(action, outcome, now);
         line.iter().for_each(logging::log);
+        self.full.ended(action, outcome, self.shared.node_of(&action.instance));
         instances::remember_outcome(&mut self.state, action, outcome, now);
         disks::remember_outcome(&mut self.rebooted, action, outcome, now);
         if self.state.recovery.activations.contains_key(&action.instance) {
@@ -274,8 +280,11 @@ async fn repair<'a, 'c: 'a>(
     ledger.rebooted = plan.disks.rebooted;
     plan.notes.iter().for_each(|note| ledger.noted(note, now));
     ledger.shared = Shared::new(&runner.view.snapshot);
-    let agenda = Agenda::new(plan.actions, &runner.view.snapshot, plan.schedule);
-    runner.carry_out(agenda, ledger).await?;
+    let mut agenda = Agenda::new(plan.actions, &runner.view.snapshot, plan.schedule);
+    agenda.go_carefully_on(full::on_record(&ledger.state, &runner.view.snapshot));
+    let carried_out = runner.carry_out(agenda, ledger).await;
+    ledger.full.lines().iter().for_each(logging::log);
+    carried_out?;
 
     activate_after_starts(runner, ledger, plan.starts).await?;
     if !plan.to_inspect.is_empty() {

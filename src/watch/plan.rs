@@ -10,7 +10,7 @@ use crate::decide::instances::{self, Outlook};
 use crate::decide::policy::Policies;
 use crate::decide::report::{LogLine, silent_secondaries};
 use crate::decide::schedule::{self, Schedule};
-use crate::decide::{self, Action, Note, Step, budget, degraded, elsewhere};
+use crate::decide::{self, Action, Note, Step, budget, degraded, elsewhere, full};
 use crate::luxi::{Client, LuxiError};
 use crate::memory::State;
 use crate::observe;
@@ -73,6 +73,7 @@ pub(super) async fn make(
     let steps = instances::plan(&Outlook { snapshot, state, policies: &policies, now });
     let steps = degraded::allow(steps, state, &policies, options.start_degraded, now);
     lines.extend(silent_secondaries(&steps));
+    lines.extend(full::blocked_by_nodes(&steps, snapshot, state));
     let starts: BTreeSet<String> = steps.iter().filter_map(acted_on).collect();
     let mut disks =
         disks::plan(snapshot, state, &Starts { planned: starts.clone(), ..Starts::default() }, now);

@@ -160,3 +160,28 @@ fn what_is_given_up_says_what_held_it_back() {
     assert!(agenda.is_empty());
     assert_eq!(agenda.give_up(NOW, &|_| 0), []);
 }
+
+#[test]
+fn what_needs_more_than_a_full_node_has_is_not_begun_there_and_what_needs_less_is() {
+    let mut big = down("big", "n1", &[]);
+    let mut small = down("small", "n1", &[]);
+    let mut unknown = down("unknown", "n1", &[]);
+    let elsewhere = down("elsewhere", "n2", &[]);
+    (big.memory, small.memory, unknown.memory) = (Some(4096), Some(128), None);
+    let cluster = cluster(vec![big, small, unknown, elsewhere, mirrored("disks", "n1", "n2")]);
+    let mut agenda = agenda(&cluster);
+    let shortage = Shortage { needed: Some(1024), available: Some(200) };
+    assert_eq!(names(&agenda.is_full("n1", shortage)), ["big", "unknown"]);
+    assert_eq!(names(&agenda.take(NOW, 9, &two)), ["small", "elsewhere", "disks"]);
+}
+
+#[test]
+fn a_node_that_was_full_is_asked_for_one_start_until_one_succeeds() {
+    let cluster = cluster(["i1", "i2", "i3"].map(|name| down(name, "n1", &[])).into());
+    let mut agenda = agenda(&cluster);
+    agenda.go_carefully_on(["n1".to_owned()].into());
+    assert_eq!(names(&agenda.take(NOW, 9, &two)), ["i1"]);
+    assert_eq!(names(&agenda.take(NOW, 9, &two)), Vec::<&str>::new());
+    agenda.ended("i1", true);
+    assert_eq!(names(&agenda.take(NOW, 9, &two)), ["i2", "i3"]);
+}
