@@ -100,10 +100,15 @@ impl Agenda {
         Self { waiting, schedule, ..Self::default() }
     }
 
-    /// Starts on these nodes are begun one at a time until one has succeeded there: earlier ones failed for want of memory,
-    /// and one answer is enough to know that it is so still.
-    pub fn go_carefully_on(&mut self, nodes: BTreeSet<String>) {
-        self.careful = nodes;
+    /// Starts on nodes that had not enough memory are begun one at a time until one has succeeded there: one answer is
+    /// enough to know that it is so still. The instances for which that was found come last in their tiers, so that one
+    /// which never gets its memory keeps no other down.
+    pub fn go_carefully(&mut self, record: full::Record) {
+        self.waiting.sort_by_key(|entry| {
+            let is_start = entry.action.kind.is_start();
+            (entry.turn.tier, is_start && record.found_by.contains(&entry.action.instance))
+        });
+        self.careful = record.nodes;
     }
 
     /// Takes out the next actions that may be begun now: at most `room` altogether, and so many starts at once on a node

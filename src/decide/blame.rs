@@ -1,7 +1,7 @@
 //! Whose fault a failed job is. Only what the instance itself has to answer for uses up one of its tries: an outage, a
 //! full node or a locked configuration must not make the watcher give an instance up.
 //!
-//! Error classes and codes tell most of it, from Ganeti 2.15 to 3.2. What only words tell is in [`causes`]. The job logs of
+//! Error classes and codes tell most of it, from Ganeti 2.15 to 3.2. What only words tell is in `causes.rs`. The job logs of
 //! disks that cannot be assembled are not read: the error says "Disk consistency error" whatever the reason.
 
 mod causes;

@@ -24,7 +24,7 @@ pub fn shortage(failure: &JobFailure, instance: &Instance) -> Option<Shortage> {
     let JobFailure::Error(GanetiError { message, .. }) = failure else { return None };
     // `instance_utils.py: CheckNodeFreeMemory`; hypervisors say no amounts that could be compared.
     let (needed, available) = (amount(message, ": needed "), amount(message, ", available "));
-    Some(Shortage { needed: needed.or(instance.memory), available })
+    Some(Shortage { needed: needed.or(instance.memory), available, asked: true })
 }
 
 /// The number of MiB that follows these words.
@@ -40,7 +40,7 @@ fn amount(text: &str, words: &str) -> Option<u64> {
 pub fn may_fit(shortage: Shortage, memory: Option<u64>) -> bool {
     match (memory, shortage) {
         (Some(memory), Shortage { available: Some(available), .. }) => memory <= available,
-        (Some(memory), Shortage { available: None, needed: Some(needed) }) => memory < needed,
+        (Some(memory), Shortage { available: None, needed: Some(needed), .. }) => memory < needed,
         _ => false,
     }
 }
@@ -49,16 +49,36 @@ pub fn may_fit(shortage: Shortage, memory: Option<u64>) -> bool {
 #[must_use]
 pub fn held(failed: &Blamed, instance: Option<&Instance>) -> Option<Hold> {
     let (Detail::Memory(shortage), Some(instance)) = (&failed.detail, instance) else { return None };
-    let shortage = Shortage { needed: instance.memory, available: shortage.available };
+    let shortage = Shortage { needed: instance.memory, available: shortage.available, asked: false };
     let blamed = Blamed { detail: Detail::Memory(shortage), ..failed.clone() };
     Some(Hold::Memory { node: instance.primary.clone(), blamed })
 }
 
-/// The nodes that had not enough memory when they were last asked, as far as somebody still waits for that.
-#[must_use]
-pub fn on_record(state: &State, snapshot: &Snapshot) -> BTreeSet<String> {
-    let short = state.recovery.blocked.iter().filter(|(_, blocked)| blocked.memory.is_some());
-    short.filter_map(|(name, _)| Some(snapshot.instance(name)?.primary.clone())).collect()
+/// What is on record about memory.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// The nodes that had not enough when they were last asked, as far as somebody still waits for that.
+    pub nodes: BTreeSet<String>,
+    /// The instances for which that was found.
+    pub found_by: BTreeSet<String>,
+}
+
+impl Record {
+    /// Reads it from the state.
+    #[must_use]
+    pub fn of(state: &State, snapshot: &Snapshot) -> Self {
+        let mut record = Self::default();
+        for (name, blocked) in &state.recovery.blocked {
+            let (Some(shortage), Some(instance)) = (blocked.memory, snapshot.instance(name)) else {
+                continue;
+            };
+            record.nodes.insert(instance.primary.clone());
+            if shortage.asked {
+                record.found_by.insert(name.clone());
+            }
+        }
+        record
+    }
 }
 
 /// What waits for the memory of a node.

@@ -33,6 +33,8 @@ pub struct Shortage {
     pub needed: Option<u64>,
     /// What was free; `None` when nobody said.
     pub available: Option<u64>,
+    /// Whether it was this instance that was asked for, and not another one that was to be started there.
+    pub asked: bool,
 }
 
 /// A start that failed for a reason that is not the instance's fault.

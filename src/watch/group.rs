@@ -281,7 +281,7 @@ async fn repair<'a, 'c: 'a>(
     plan.notes.iter().for_each(|note| ledger.noted(note, now));
     ledger.shared = Shared::new(&runner.view.snapshot);
     let mut agenda = Agenda::new(plan.actions, &runner.view.snapshot, plan.schedule);
-    agenda.go_carefully_on(full::on_record(&ledger.state, &runner.view.snapshot));
+    agenda.go_carefully(full::Record::of(&ledger.state, &runner.view.snapshot));
     let carried_out = runner.carry_out(agenda, ledger).await;
     ledger.full.lines().iter().for_each(logging::log);
     carried_out?;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::cluster::testing::{drbd_instance, instance, node, snapshot};
 use crate::cluster::{Instance, InstanceStatus};
+use crate::decide::full::Record;
 use crate::decide::policy::Policies;
 use crate::decide::schedule::{TIER_PATIENCE, remember_down};
 use crate::memory::state::State;
@@ -170,7 +171,7 @@ fn what_needs_more_than_a_full_node_has_is_not_begun_there_and_what_needs_less_i
     (big.memory, small.memory, unknown.memory) = (Some(4096), Some(128), None);
     let cluster = cluster(vec![big, small, unknown, elsewhere, mirrored("disks", "n1", "n2")]);
     let mut agenda = agenda(&cluster);
-    let shortage = Shortage { needed: Some(1024), available: Some(200) };
+    let shortage = Shortage { needed: Some(1024), available: Some(200), asked: true };
     assert_eq!(names(&agenda.is_full("n1", shortage)), ["big", "unknown"]);
     assert_eq!(names(&agenda.take(NOW, 9, &two)), ["small", "elsewhere", "disks"]);
 }
@@ -179,9 +180,9 @@ fn what_needs_more_than_a_full_node_has_is_not_begun_there_and_what_needs_less_i
 fn a_node_that_was_full_is_asked_for_one_start_until_one_succeeds() {
     let cluster = cluster(["i1", "i2", "i3"].map(|name| down(name, "n1", &[])).into());
     let mut agenda = agenda(&cluster);
-    agenda.go_carefully_on(["n1".to_owned()].into());
-    assert_eq!(names(&agenda.take(NOW, 9, &two)), ["i1"]);
+    agenda.go_carefully(Record { nodes: ["n1".to_owned()].into(), found_by: ["i1".to_owned()].into() });
+    assert_eq!(names(&agenda.take(NOW, 9, &two)), ["i2"], "the one that found it out comes last");
     assert_eq!(names(&agenda.take(NOW, 9, &two)), Vec::<&str>::new());
-    agenda.ended("i1", true);
-    assert_eq!(names(&agenda.take(NOW, 9, &two)), ["i2", "i3"]);
+    agenda.ended("i2", true);
+    assert_eq!(names(&agenda.take(NOW, 9, &two)), ["i3", "i1"]);
 }

@@ -13,7 +13,7 @@ fn failed(message: &str) -> JobFailure {
 }
 
 fn short(needed: Option<u64>, available: Option<u64>) -> Shortage {
-    Shortage { needed, available }
+    Shortage { needed, available, asked: true }
 }
 
 #[test]
