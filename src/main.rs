@@ -8,13 +8,16 @@ use ganeti_watcher::armed::Armed;
 use ganeti_watcher::cli::{self, Refusal, Request};
 use ganeti_watcher::clock::{Clock, SystemClock, file_stamp};
 use ganeti_watcher::layout::Layout;
-use ganeti_watcher::logging;
+use ganeti_watcher::logging::{self, Trouble};
 use ganeti_watcher::luxi::UnixSocket;
 use ganeti_watcher::node::mond::Mond;
 use ganeti_watcher::node::{Duties, cron};
 use ganeti_watcher::simulate;
 use ganeti_watcher::watch::retry::Whose;
 use ganeti_watcher::watch::{self, Context, Ended, Options};
+use nix::sys::signal::Signal;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// `constants.EXIT_SUCCESS`, `EXIT_FAILURE`, `EXIT_NOTMASTER`; 2 is optparse's.
 const SUCCESS: u8 = 0;
@@ -23,8 +26,16 @@ const USAGE: u8 = 2;
 const NOT_MASTER: u8 = 11;
 
 fn main() -> ExitCode {
-    let code = match cli::parse(std::env::args_os()) {
-        Ok(request) => match carry_out(&request) {
+    let trouble = Trouble::default();
+    match logging::contain(&trouble, || answer(&trouble)) {
+        Some(code) if !trouble.occurred() => ExitCode::from(code),
+        _ => ExitCode::from(FAILURE),
+    }
+}
+
+fn answer(trouble: &Trouble) -> u8 {
+    match cli::parse(std::env::args_os()) {
+        Ok(request) => match carry_out(&request, trouble) {
             Ok(Ended::Done) => SUCCESS,
             Ok(Ended::Failed) => FAILURE,
             Ok(Ended::NotMaster) => NOT_MASTER,
@@ -45,23 +56,22 @@ fn main() -> ExitCode {
             say(&mut std::io::stderr(), &text);
             FAILURE
         }
-    };
-    ExitCode::from(code)
-}
-
-fn carry_out(request: &Request) -> Result<Ended> {
-    match request {
-        Request::Watch(options) => run(options),
-        Request::Simulate(options) => simulate::tell(options).map(|()| Ended::Done),
-        Request::Retry(whose) => retry(whose),
     }
 }
 
-fn retry(whose: &Whose) -> Result<Ended> {
+fn carry_out(request: &Request, trouble: &Trouble) -> Result<Ended> {
+    match request {
+        Request::Watch(options) => run(options, trouble),
+        Request::Simulate(options) => simulate::tell(options).map(|()| Ended::Done),
+        Request::Retry(whose) => retry(whose, trouble),
+    }
+}
+
+fn retry(whose: &Whose, trouble: &Trouble) -> Result<Ended> {
     let layout = Layout::from_environment()?;
-    logging::start_on_stdout(false);
+    let runtime = runtime()?;
+    logging::start_on_stdout(false, trouble);
     let armed = Armed::unless(false).context("resetting tries changes files")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stamp = file_stamp(SystemClock.since_epoch());
     let lines = runtime.block_on(watch::retry::retry(&armed, &layout, whose, &stamp))?;
     lines.iter().for_each(|line| say(&mut std::io::stdout(), line));
@@ -69,26 +79,17 @@ fn retry(whose: &Whose) -> Result<Ended> {
 }
 
 /// An error here came too early for the log, and belongs on stderr.
-fn run(options: &Options) -> Result<Ended> {
+fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
     let layout = Layout::from_environment()?;
-    let log_dir = layout.log_dir();
-    let problem = if options.dry_run {
-        logging::start_on_stdout(options.debug);
-        None
+    let runtime = runtime()?;
+    if options.dry_run {
+        logging::start_on_stdout(options.debug, trouble);
     } else {
-        logging::start(&log_dir, options.debug, SystemClock, std::process::id())
-            .with_context(|| format!("cannot open the log file in '{}'", log_dir.display()))?
-    };
-    if let Some(problem) = problem {
-        tracing::error!(
-            "Cannot open the log file in '{}', logging to stderr only: {problem}",
-            log_dir.display()
-        );
+        open_log(&layout, options.debug, trouble);
     }
     if options.timer {
         leave_it_to_cron(&layout)?;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let armed = Armed::unless(options.dry_run);
     let luxid = UnixSocket(layout.luxi_socket());
     let daemons = Duties {
@@ -107,6 +108,28 @@ fn run(options: &Options) -> Result<Ended> {
         armed: armed.as_ref(),
     };
     Ok(runtime.block_on(watch::run(&context)))
+}
+
+fn runtime() -> Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    // A write to a file that has reached its largest size (RLIMIT_FSIZE) then fails and can be told, and does not kill.
+    // Handled, not ignored or blocked: that would stay so in the daemons that are started.
+    let guard = runtime.enter();
+    let too_large = SignalKind::from_raw(Signal::SIGXFSZ as i32);
+    drop(signal(too_large).context("cannot handle SIGXFSZ")?);
+    drop(guard);
+    Ok(runtime)
+}
+
+/// A log that cannot be opened keeps nothing from being repaired.
+fn open_log(layout: &Layout, debug: bool, trouble: &Trouble) {
+    let log_dir = layout.log_dir();
+    let problem = logging::start(&log_dir, debug, SystemClock, std::process::id(), trouble);
+    if let Some(problem) = problem {
+        trouble.note();
+        let file = log_dir.join(logging::LOG_FILE);
+        tracing::error!("Cannot open the log file '{}', logging to stderr only: {problem}", file.display());
+    }
 }
 
 /// Two callers would be one too many: cron's line came with Ganeti, so the timer is the one that gives way.
