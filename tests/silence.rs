@@ -159,6 +159,34 @@ fn a_log_in_a_directory_that_is_a_link_is_used() {
 }
 
 #[test]
+fn a_wrong_ganeti_rootdir_is_an_error_and_nothing_is_made() {
+    let node = Node::new();
+    let wrong = node.directory.path().join("wrong");
+    let file = node.directory.path().join("file");
+    for arguments in [&[][..], &["--dry-run"], &["retry", "--all"]] {
+        let run = node.run(&format!("export GANETI_ROOTDIR={}/{HOST}", wrong.display()), arguments);
+        let told = format!(
+            "ganeti-watcher: error: GANETI_ROOTDIR '{}/{HOST}' is not the directory",
+            wrong.display()
+        );
+        assert!(run.code == Some(1) && run.stdout.is_empty(), "{}", run.stderr);
+        assert!(run.stderr.starts_with(&told) && run.stderr.lines().count() == 1, "{}", run.stderr);
+        assert!(!wrong.exists() && node.calls().is_empty());
+
+        let run = node.run(
+            &format!("echo >{0}; export GANETI_ROOTDIR={0} GANETI_HOSTNAME=file", file.display()),
+            arguments,
+        );
+        assert!(run.code == Some(1) && run.stderr.contains("GANETI_ROOTDIR '"), "{}", run.stderr);
+    }
+    // Of a directory that is there and has nothing in it, nothing is made but what the original makes.
+    fs::create_dir_all(wrong.join(HOST)).unwrap();
+    let run = node.run(&format!("export GANETI_ROOTDIR={}/{HOST}", wrong.display()), &[]);
+    assert!(run.code == Some(1) && run.stderr.contains("Cannot open the log file"), "{}", run.stderr);
+    assert_eq!(fs::read_dir(wrong.join(HOST)).unwrap().count(), 0);
+}
+
+#[test]
 fn a_stderr_that_is_closed_or_full_stops_no_run() {
     for stderr in ["exec 2>&-", "exec 2>/dev/full", "exec >&- 2>&- <&-"] {
         let node = Node::new();
