@@ -1,6 +1,7 @@
 //! Parses, starts the runtime, makes one run, and turns how it ended into an exit code.
 
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
@@ -15,6 +16,7 @@ use ganeti_watcher::node::{Duties, cron};
 use ganeti_watcher::simulate;
 use ganeti_watcher::watch::retry::Whose;
 use ganeti_watcher::watch::{self, Context, Ended, Options};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::Signal;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,6 +26,11 @@ const SUCCESS: u8 = 0;
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 const NOT_MASTER: u8 = 11;
+
+/// How many files a process may usually open.
+const USUAL_FILES: rlim_t = 1024;
+/// So many files are open while a daemon is started.
+const FEWEST_FILES: usize = 16;
 
 fn main() -> ExitCode {
     let trouble = Trouble::default();
@@ -60,6 +67,7 @@ fn answer(trouble: &Trouble) -> u8 {
 }
 
 fn carry_out(request: &Request, trouble: &Trouble) -> Result<Ended> {
+    make_room_for_files()?;
     match request {
         Request::Watch(options) => run(options, trouble),
         Request::Simulate(options) => simulate::tell(options).map(|()| Ended::Done),
@@ -119,6 +127,26 @@ fn runtime() -> Result<Runtime> {
     drop(signal(too_large).context("cannot handle SIGXFSZ")?);
     drop(guard);
     Ok(runtime)
+}
+
+/// As many open files as are usual, if that is permitted. With next to none no daemon could be started, and tokio panics.
+fn make_room_for_files() -> Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot read RLIMIT_NOFILE")?;
+    // No more than usual: the daemons that are started inherit it.
+    let wanted = USUAL_FILES.min(hard);
+    if soft < wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).context("cannot raise RLIMIT_NOFILE")?;
+    }
+    // Counted by opening them: whoever called this may have left files open.
+    let stderr = std::io::stderr();
+    let room: Result<Vec<_>, _> = (0..FEWEST_FILES).map(|_| stderr.as_fd().try_clone_to_owned()).collect();
+    room.map(drop).with_context(|| {
+        format!(
+            "at least {FEWEST_FILES} more files have to be opened at once, and this process may not have so many \
+             (RLIMIT_NOFILE is {}): raise the limit of what calls it, with 'ulimit -n' or LimitNOFILE= of systemd",
+            soft.max(wanted)
+        )
+    })
 }
 
 /// A log that cannot be opened keeps nothing from being repaired.

@@ -187,6 +187,27 @@ fn a_wrong_ganeti_rootdir_is_an_error_and_nothing_is_made() {
 }
 
 #[test]
+fn with_hardly_any_descriptors_the_run_says_so_and_with_few_it_does_its_duties() {
+    for limit in 4..40 {
+        let node = Node::new();
+        let run = node.run(&format!("ulimit -n {limit}"), &[]);
+        match run.code {
+            // The linker cannot load what a program with a shared C library needs.
+            Some(127) if limit < 8 => {}
+            Some(0) => assert!(node.did_its_duties() && run.stderr.is_empty(), "{limit}: {}", run.stderr),
+            code => {
+                let told = format!("so many (RLIMIT_NOFILE is {limit})");
+                assert!(code == Some(1) && run.stderr.contains(&told), "{limit}, {code:?}: {}", run.stderr);
+                assert!(run.stderr.lines().count() == 1 && limit < 24, "{limit}: {}", run.stderr);
+            }
+        }
+    }
+    let node = Node::new();
+    let run = node.run("ulimit -S -n 6", &[]);
+    assert!(run.code == Some(0) && node.did_its_duties(), "the hard limit is what counts: {}", run.stderr);
+}
+
+#[test]
 fn a_stderr_that_is_closed_or_full_stops_no_run() {
     for stderr in ["exec 2>&-", "exec 2>/dev/full", "exec >&- 2>&- <&-"] {
         let node = Node::new();
