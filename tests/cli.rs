@@ -208,8 +208,8 @@ fn the_command_line_has_the_exit_codes_of_the_original() {
     for (arguments, code, stdout, stderr) in [
         (&["--version"][..], 0, "ganeti-watcher (ganeti) ", ""),
         (&["--help"], 0, "Ganeti cluster watcher", ""),
-        (&["--no"], 2, "", "Usage: ganeti-watcher [-d]\n\nganeti-watcher: error: "),
-        (&["positional"], 2, "", "Usage: ganeti-watcher [-d]\n\nganeti-watcher: error: "),
+        (&["--no"], 2, "", "Usage: ganeti-watcher [OPTIONS]\n       ganeti-watcher retry "),
+        (&["positional"], 2, "", "Usage: ganeti-watcher [OPTIONS]\n       ganeti-watcher retry "),
         (
             &["--job-age=soon"],
             1,
@@ -220,11 +220,20 @@ fn the_command_line_has_the_exit_codes_of_the_original() {
             &["retry"],
             2,
             "",
-            "Usage: ganeti-watcher retry <INSTANCE|--all>\n\n\
+            "Usage: ganeti-watcher retry <INSTANCE...|--all>\n\n\
              ganeti-watcher: error: the following required arguments were not provided: <INSTANCE|--all>",
         ),
         (&["retry", "x"], 1, "", "ganeti-watcher: error: this is no node of a cluster: cannot read '"),
-        (&["simulate", "--nodes=0"], 2, "", "Usage: ganeti-watcher"),
+        (&["simulate", "--nodes=0"], 2, "", "Usage: ganeti-watcher [OPTIONS]\n"),
+        (&["simulate", "--start=-5s"], 2, "", "Usage: ganeti-watcher [OPTIONS]\n"),
+        (&["--load-limit", "nan"], 2, "", "Usage: ganeti-watcher [OPTIONS]\n"),
+        (&["--start-degraded", "99999999999999w"], 1, "", "ganeti-watcher: error: option --start-degraded: "),
+        (
+            &["--rapi-ip", "10.0.0"],
+            1,
+            "",
+            "ganeti-watcher: error: option --rapi-ip: invalid value '10.0.0': ",
+        ),
     ] {
         let run = node.run(arguments);
         assert_eq!(run.code, Some(code), "{run:?}");

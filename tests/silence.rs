@@ -120,7 +120,8 @@ fn a_log_that_cannot_be_opened_stops_no_run_and_nothing_is_made_or_followed() {
         "rmdir \"$d\"",
         "rmdir \"$d\"; echo >\"$d\"",
         "mkfifo \"$f\"",
-        "ln -s \"$d/../target\" \"$f\"",
+        // As Ganeti makes the directory: the users of its daemons may write there.
+        "chmod 0770 \"$d\"; ln -s \"$d/../target\" \"$f\"",
         "mkdir \"$f\"",
     ] {
         let node = Node::new();

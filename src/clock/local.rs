@@ -3,19 +3,16 @@
 //! as POSIX has it, else UTC, without a word about it.
 
 use std::ffi::OsStr;
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
-use nix::fcntl::OFlag;
 
 use super::posix;
+use crate::files;
 
 /// The machine's own time zone.
 const DEFAULT_FILE: &str = "/etc/localtime";
@@ -59,7 +56,7 @@ impl LocalTime {
     }
 
     fn of_file(path: &Path) -> Option<Self> {
-        let content = read(path, LONGEST_FILE).ok()?;
+        let content = files::read_bytes(path, LONGEST_FILE).ok()?;
         let zone = TimeZone::tzif("", &content).ok()?;
         Some(Self { zone, leap_seconds: leap_seconds(&content).unwrap_or_default() })
     }
@@ -76,18 +73,6 @@ impl LocalTime {
         let leap = leap.map_or(0, |(_, seconds)| *seconds);
         Offset::from_seconds(offset.seconds() - leap).unwrap_or(offset).to_datetime(time)
     }
-}
-
-// To be replaced by the function of `files` of this name.
-fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let mut content = Vec::new();
-    file.take(limit).read_to_end(&mut content)?;
-    Ok(content)
 }
 
 /// The leap seconds in a file of the format of `tzfile(5)`, which jiff skips.

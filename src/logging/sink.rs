@@ -1,17 +1,18 @@
 //! Where the lines of the log go, and what becomes of a line that cannot go there.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::fcntl::OFlag;
 use tracing::{Level, Metadata};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::files;
 
 /// Where the kernel names the descriptors of this process.
 const OPEN_FILES: &str = "/proc/self/fd";
@@ -40,7 +41,7 @@ impl Trouble {
 /// and checked here, and the name that the appender gets is the kernel's for that very descriptor: nobody who may write
 /// the directory can put something else in its place.
 pub(super) fn open(path: &Path) -> io::Result<RollingFileAppender> {
-    let checked = open_regular(path)?;
+    let checked = files::open_to_append(path)?;
     let name = checked.as_raw_fd().to_string();
     let (named, file) = (fs::metadata(Path::new(OPEN_FILES).join(&name))?, checked.metadata()?);
     if (named.dev(), named.ino()) != (file.dev(), file.ino()) {
@@ -49,16 +50,6 @@ pub(super) fn open(path: &Path) -> io::Result<RollingFileAppender> {
     let appender = RollingFileAppender::builder().rotation(Rotation::NEVER).filename_prefix(name);
     // Its error says its cause in its own words already.
     appender.build(OPEN_FILES).map_err(|error| io::Error::other(error.to_string()))
-}
-
-// To be replaced by the function of `files` that opens for append.
-fn open_regular(path: &Path) -> io::Result<File> {
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
-    let file = OpenOptions::new().append(true).create(true).custom_flags(flags.bits()).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
-    }
 }
 
 /// Takes whole lines, and never fails: what cannot be written is told on stderr, and the run goes on.

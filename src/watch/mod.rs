@@ -10,19 +10,21 @@ mod plan;
 pub mod retry;
 mod verify;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Error, Result};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::act::{Slots, Witness};
 use crate::armed::Armed;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::cluster::Timestamp;
 use crate::decide::{Action, Note, Outcome};
 use crate::layout::Layout;
 use crate::logging;
 use crate::luxi::Connector;
+use crate::memory::kept_out::{self, KeptOut};
 use crate::memory::locks::{self, LockError};
 use crate::memory::pause::{self, Pause};
 use crate::node::daemons::Daemons;
@@ -149,11 +151,17 @@ pub async fn run(context: &Context<'_>) -> Ended {
         None => locks::share_existing(&path),
     };
     let lock = match lock {
-        Ok(lock) => lock,
+        Ok(lock) => {
+            context.armed.iter().for_each(|armed| kept_out::forget(armed, &context.layout.kept_out()));
+            lock
+        }
         Err(error) => {
             error!("Can't acquire lock on {}: {error}", path.display());
             return match error {
-                LockError::Busy { .. } => Ended::Done,
+                LockError::Busy { .. } => {
+                    tell_who_keeps_runs_out(context, &path);
+                    Ended::Done
+                }
                 LockError::Io { .. } => Ended::Failed,
             };
         }
@@ -164,6 +172,27 @@ pub async fn run(context: &Context<'_>) -> Ended {
         None => global::run(context, &slots, lock.as_ref()).await,
     };
     result.unwrap_or_else(|error| failed(&error))
+}
+
+/// Says who holds the watcher lock, when it has kept out several runs in a row.
+fn tell_who_keeps_runs_out(context: &Context<'_>, lock: &Path) {
+    let Some(armed) = context.armed else { return };
+    match kept_out::count(armed, &context.layout.kept_out(), context.clock.now()) {
+        Ok(KeptOut { runs, since }) if runs >= kept_out::TOLD_FROM => {
+            let holder = kept_out::holder(context.layout.proc(), lock);
+            let holder = holder
+                .map_or("a process that cannot be seen from here".to_owned(), |holder| holder.to_string());
+            let since = clock::log_stamp(Duration::try_from_secs_f64(since).unwrap_or_default());
+            let since = since.split(',').next().unwrap_or_default();
+            error!(
+                "No run has done anything since {since} ({runs} in a row), because {holder} holds the lock '{}'; if that is not \
+                 Ganeti's maintenance, end it",
+                lock.display()
+            );
+        }
+        Ok(_) => {}
+        Err(error) => warn!("How many runs the lock has kept out is not known: {error:#}"),
+    }
 }
 
 fn failed(error: &Error) -> Ended {

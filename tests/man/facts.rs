@@ -56,6 +56,7 @@ fn files_are_those_of_the_program() {
         layout.instance_status(),
         layout.pause_file(),
         layout.daemon_states(),
+        layout.kept_out(),
         layout.watcher_lock(),
         layout.watcher_hooks(),
         layout.ssconf("*"),
