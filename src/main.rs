@@ -1,10 +1,10 @@
 //! Parses, starts the runtime, makes one run, and turns how it ended into an exit code.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use ganeti_watcher::armed::Armed;
 use ganeti_watcher::cli::{self, Refusal, Request};
 use ganeti_watcher::clock::{Clock, SystemClock, file_stamp};
@@ -18,6 +18,7 @@ use ganeti_watcher::watch::retry::Whose;
 use ganeti_watcher::watch::{self, Context, Ended, Options};
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,20 +48,20 @@ fn answer(trouble: &Trouble) -> u8 {
             Ok(Ended::Failed) => FAILURE,
             Ok(Ended::NotMaster) => NOT_MASTER,
             Err(error) => {
-                say(&mut std::io::stderr(), &format!("ganeti-watcher: error: {error:#}"));
+                say(&format!("ganeti-watcher: error: {error:#}{}", advice(&error)));
                 FAILURE
             }
         },
         Err(Refusal::Answer(text)) => {
-            say(&mut std::io::stdout(), text.trim_end());
+            print(text.trim_end(), trouble);
             SUCCESS
         }
         Err(Refusal::Usage(text)) => {
-            say(&mut std::io::stderr(), &text);
+            say(&text);
             USAGE
         }
         Err(Refusal::BadValue(text)) => {
-            say(&mut std::io::stderr(), &text);
+            say(&text);
             FAILURE
         }
     }
@@ -82,18 +83,18 @@ fn retry(whose: &Whose, trouble: &Trouble) -> Result<Ended> {
     let armed = Armed::unless(false).context("resetting tries changes files")?;
     let stamp = file_stamp(SystemClock.since_epoch());
     let lines = runtime.block_on(watch::retry::retry(&armed, &layout, whose, &stamp))?;
-    lines.iter().for_each(|line| say(&mut std::io::stdout(), line));
+    lines.iter().for_each(|line| print(line, trouble));
     Ok(Ended::Done)
 }
 
-/// An error here came too early for the log, and belongs on stderr.
+/// An error here came too early for the log, or is of interest to who called, and belongs on stderr.
 fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
     let layout = Layout::from_environment()?;
     let runtime = runtime()?;
     if options.dry_run {
         logging::start_on_stdout(options.debug, trouble);
     } else {
-        open_log(&layout, options.debug, trouble);
+        open_log(&layout, options.debug, trouble)?;
     }
     if options.timer {
         leave_it_to_cron(&layout)?;
@@ -138,7 +139,7 @@ fn make_room_for_files() -> Result<()> {
         setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).context("cannot raise RLIMIT_NOFILE")?;
     }
     // Counted by opening them: whoever called this may have left files open.
-    let stderr = std::io::stderr();
+    let stderr = io::stderr();
     let room: Result<Vec<_>, _> = (0..FEWEST_FILES).map(|_| stderr.as_fd().try_clone_to_owned()).collect();
     room.map(drop).with_context(|| {
         format!(
@@ -150,14 +151,20 @@ fn make_room_for_files() -> Result<()> {
 }
 
 /// A log that cannot be opened keeps nothing from being repaired.
-fn open_log(layout: &Layout, debug: bool, trouble: &Trouble) {
+///
+/// # Errors
+/// For who is not root and may not write it: nothing else would succeed, and files would be made that root's runs need.
+fn open_log(layout: &Layout, debug: bool, trouble: &Trouble) -> Result<()> {
     let log_dir = layout.log_dir();
+    let file = log_dir.join(logging::LOG_FILE);
     let problem = logging::start(&log_dir, debug, SystemClock, std::process::id(), trouble);
-    if let Some(problem) = problem {
-        trouble.note();
-        let file = log_dir.join(logging::LOG_FILE);
-        tracing::error!("Cannot open the log file '{}', logging to stderr only: {problem}", file.display());
+    let Some(problem) = problem else { return Ok(()) };
+    trouble.note();
+    if problem.kind() == io::ErrorKind::PermissionDenied && !geteuid().is_root() {
+        return Err(problem).with_context(|| format!("cannot open the log file '{}'", file.display()));
     }
+    tracing::error!("Cannot open the log file '{}', logging to stderr only: {problem}", file.display());
+    Ok(())
 }
 
 /// Two callers would be one too many: cron's line came with Ganeti, so the timer is the one that gives way.
@@ -175,7 +182,25 @@ fn leave_it_to_cron(layout: &Layout) -> Result<()> {
     bail!(conflict)
 }
 
-fn say(stream: &mut dyn Write, text: &str) {
-    // A reader that closed its end has heard enough.
-    drop(writeln!(stream, "{text}"));
+/// What helps against an error.
+fn advice(error: &Error) -> &'static str {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let is_denied = causes.any(|cause| cause.kind() == io::ErrorKind::PermissionDenied);
+    if is_denied && !geteuid().is_root() { "; run it as root" } else { "" }
+}
+
+fn print(text: &str, trouble: &Trouble) {
+    match writeln!(io::stdout(), "{text}") {
+        // A reader that closed its end has heard enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            trouble.note();
+            say(&format!("ganeti-watcher: error: cannot write to the standard output: {error}"));
+        }
+        _ => {}
+    }
+}
+
+/// On stderr; when that is closed or full there is nobody to tell.
+fn say(text: &str) {
+    drop(writeln!(io::stderr(), "{text}"));
 }

@@ -278,6 +278,24 @@ fn the_outside_comes_in_by_its_doors() {
     }
 }
 
+/// Errors are told with their chain of causes, so the text of none may have that of its cause.
+#[test]
+fn an_error_does_not_say_its_cause_twice() {
+    let mut problems = Vec::new();
+    for (file, code) in sources() {
+        for part in code.split("#[error(").skip(1) {
+            let (text, fields) = part.split_once(")]").unwrap();
+            let fields = fields.split("\n}").next().unwrap();
+            let has_cause = ["#[source]", "#[from]", " source:"].iter().any(|mark| fields.contains(mark));
+            let says_it = text.contains("{source") || text.contains("{0");
+            if has_cause && says_it {
+                problems.push(format!("src/{file}: {text}"));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
 #[test]
 fn every_dependency_has_its_reason() {
     let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
@@ -157,6 +158,31 @@ fn a_log_in_a_directory_that_is_a_link_is_used() {
     let run = node.run("", &[]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     assert!(fs::read_to_string(other_disk.join("watcher.log")).unwrap().contains(" INFO RunCmd "));
+}
+
+#[test]
+fn who_is_not_root_is_told_so_once_and_makes_nothing() {
+    let node = Node::new();
+    let is_root = nix::unistd::geteuid().is_root();
+    // Without root's rights, and where even the owner may not write.
+    let become_nobody =
+        if is_root { "exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$0\" \"$@\"" } else { "" };
+    let open = format!(
+        "chmod 755 '{}'; chmod 555 '{}'",
+        node.directory.path().display(),
+        node.log().parent().unwrap().display()
+    );
+    let run = node.run(&format!("{open}\n{become_nobody}"), &[]);
+    if run.stderr.contains("setpriv") {
+        io::stderr().write_all(b"left out: a run that is not root's, without setpriv\n").unwrap();
+        return;
+    }
+    let told = format!(
+        "ganeti-watcher: error: cannot open the log file '{}': Permission denied (os error 13); run it as root\n",
+        node.log().display()
+    );
+    assert_eq!((run.code, run.stderr), (Some(1), told));
+    assert!(node.calls().is_empty() && fs::read_dir(node.root.join("var/lock")).unwrap().next().is_none());
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub(super) fn open(path: &Path) -> io::Result<RollingFileAppender> {
         return Err(io::Error::other(format!("{OPEN_FILES} does not show the files of this process")));
     }
     let appender = RollingFileAppender::builder().rotation(Rotation::NEVER).filename_prefix(name);
-    // Its error says its cause in its own words already.
+    // The text of its error has the cause's, which must not come twice.
     appender.build(OPEN_FILES).map_err(|error| io::Error::other(error.to_string()))
 }
 

@@ -162,7 +162,7 @@ pub async fn run(context: &Context<'_>) -> Ended {
                     tell_who_keeps_runs_out(context, &path);
                     Ended::Done
                 }
-                LockError::Io { .. } => Ended::Failed,
+                LockError::Io(_) => Ended::Failed,
             };
         }
     };
