@@ -45,6 +45,14 @@ pub enum LayoutError {
         /// The host name as given.
         host: String,
     },
+    /// The root directory cannot be used as one.
+    #[error("GANETI_ROOTDIR '{root}' is not the directory of a virtual node: {reason}")]
+    NoDirectory {
+        /// The root directory as given, normalised.
+        root: PathBuf,
+        /// What the kernel said.
+        reason: String,
+    },
 }
 
 /// Where things are on this node.
@@ -72,9 +80,14 @@ impl Layout {
     /// The layout of this process's environment.
     ///
     /// # Errors
-    /// When the two variables of a virtual cluster contradict each other (`vcluster.py: _PreparePaths`).
+    /// When the two variables of a virtual cluster contradict each other (`vcluster.py: _PreparePaths`), and when there is
+    /// no such directory: the original fails then too, at the log.
     pub fn from_environment() -> Result<Self, LayoutError> {
         let layout = Self::new(std::env::var_os(ROOTDIR_VARIABLE), std::env::var_os(HOSTNAME_VARIABLE))?;
+        // With a slash at its end the name of a file is an error too.
+        if let Err(error) = layout.root.join("").metadata() {
+            return Err(LayoutError::NoDirectory { root: layout.root, reason: error.to_string() });
+        }
         match std::env::var_os(MACHINE_VARIABLE) {
             Some(machine) if layout.virtual_host.is_some() && !machine.is_empty() => {
                 Ok(layout.with_machine(Path::new(&machine)))

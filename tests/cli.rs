@@ -244,19 +244,6 @@ fn the_command_line_has_the_exit_codes_of_the_original() {
 }
 
 #[test]
-fn a_log_that_cannot_be_opened_ends_the_run_except_with_debug() {
-    let node = Node::new();
-    fs::remove_dir(node.root.join("var/log/ganeti")).unwrap();
-    node.write("var/log/ganeti", "not a directory");
-    let run = node.run(&[]);
-    assert_eq!(run.code, Some(1));
-    assert!(run.stderr.starts_with("ganeti-watcher: error: cannot open the log file in '"), "{run:?}");
-    let run = node.run(&["--debug"]);
-    assert_eq!(run.code, Some(0));
-    assert!(run.stderr.contains("logging to stderr only"), "{run:?}");
-}
-
-#[test]
 fn a_virtual_node_needs_both_variables() {
     let node = Node::new();
     let run = Run::of(node.watcher().env_remove("GANETI_HOSTNAME"), &node.root);

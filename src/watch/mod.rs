@@ -162,7 +162,7 @@ pub async fn run(context: &Context<'_>) -> Ended {
                     tell_who_keeps_runs_out(context, &path);
                     Ended::Done
                 }
-                LockError::Io { .. } => Ended::Failed,
+                LockError::Io(_) => Ended::Failed,
             };
         }
     };
@@ -197,7 +197,8 @@ fn tell_who_keeps_runs_out(context: &Context<'_>, lock: &Path) {
 
 fn failed(error: &Error) -> Ended {
     if error.is::<NotMaster>() {
-        debug!("Not master, exiting");
+        // The original says it with --debug only, and exits with 11 without a word.
+        info!("Not master, exiting: {error}");
         return Ended::NotMaster;
     }
     error!("{error:#}");

@@ -80,8 +80,8 @@ fn files_are_those_of_the_program() {
 #[test]
 fn variables_are_those_of_the_program() {
     let mut variables = set([ROOTDIR_VARIABLE, HOSTNAME_VARIABLE, MACHINE_VARIABLE]);
-    // What libraries mind.
-    variables.extend(set(["PATH", "TMPDIR", "TZ"]));
+    // What libraries mind, and the C library's.
+    variables.extend(set(["PATH", "TMPDIR", "TZ", "TZDIR"]));
     assert_eq!(heads("ENVIRONMENT", "Ev"), variables);
 }
 
