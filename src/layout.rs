@@ -4,9 +4,13 @@
 //! below `GANETI_ROOTDIR`.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use thiserror::Error;
+use tracing::warn;
+
+use crate::files;
 
 /// Environment variable that moves Ganeti's files below another directory (`vcluster.py`).
 pub const ROOTDIR_VARIABLE: &str = "GANETI_ROOTDIR";
@@ -17,6 +21,9 @@ pub const HOSTNAME_VARIABLE: &str = "GANETI_HOSTNAME";
 /// see [`Layout::with_machine`]. So a virtual node can be tried out on a machine whose own daemons are none of its
 /// business.
 pub const MACHINE_VARIABLE: &str = "GANETI_WATCHER_MACHINE";
+
+/// A hundred times what Debian ships.
+const LONGEST_SERVICES: u64 = 2 << 20;
 
 /// `GANETI_ROOTDIR` and `GANETI_HOSTNAME` do not fit together.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -247,9 +254,19 @@ impl Layout {
     /// The port of a service: the one in `/etc/services`, else Ganeti's (`netutils.py: GetDaemonPort`).
     #[must_use]
     pub fn port(&self, service: Service) -> u16 {
-        let text = std::fs::read_to_string(&self.machine.services).unwrap_or_default();
         let (name, protocol, default) = service.entry();
-        port_in(&text, name, protocol).unwrap_or(default)
+        let services = &self.machine.services;
+        match files::read_bytes(services, LONGEST_SERVICES) {
+            Ok(text) => port_in(&String::from_utf8_lossy(&text), name, protocol).unwrap_or(default),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => default,
+            Err(error) => {
+                warn!(
+                    "Cannot read '{}', so {name} is taken to be at port {default}: {error}",
+                    services.display()
+                );
+                default
+            }
+        }
     }
 
     /// `/var/lib/ganeti/watcher.daemons`, what was last told about daemons that do not run: a JSON object of texts by

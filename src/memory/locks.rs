@@ -2,14 +2,15 @@
 //!
 //! Source: `watcher/__init__.py: Main`, `cli.py: RunWhileDaemonsStopped`, `utils/filelock.py`.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use thiserror::Error;
 
 use crate::armed::Armed;
+use crate::files;
 
 /// Why a lock was not taken.
 #[derive(Debug, Error)]
@@ -38,9 +39,7 @@ pub enum LockError {
 /// When somebody holds it exclusively, or the file cannot be opened.
 pub fn share(_armed: &Armed, path: &Path) -> Result<File, LockError> {
     let io = |source| LockError::Io { path: path.display().to_string(), source };
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o664);
-    share_file(options.open(path).map_err(io)?, path)
+    share_file(files::open_or_make(path, 0o664).map_err(io)?, path)
 }
 
 /// As [`share`], for a dry run: a lock file that does not exist is not made, and nobody can hold it.
@@ -48,7 +47,7 @@ pub fn share(_armed: &Armed, path: &Path) -> Result<File, LockError> {
 /// # Errors
 /// As [`share`].
 pub fn share_existing(path: &Path) -> Result<Option<File>, LockError> {
-    match File::open(path) {
+    match files::open(path) {
         Ok(file) => share_file(file, path).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(LockError::Io { path: path.display().to_string(), source }),

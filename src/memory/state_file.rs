@@ -2,11 +2,10 @@
 //!
 //! Source: `watcher/state.py: OpenStateFile, WatcherState.__init__, WatcherState.Save`.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use thiserror::Error;
@@ -15,7 +14,7 @@ use tracing::{debug, info, warn};
 use super::locks;
 use super::state::State;
 use crate::armed::Armed;
-use crate::files::{read_text_from, replace};
+use crate::files::{self, read_text_from, replace, replace_by_copy};
 
 /// Far more than the records of 100,000 instances need.
 const LONGEST_FILE: u64 = 256 << 20;
@@ -37,27 +36,33 @@ pub struct StateFile {
 
 impl StateFile {
     /// Opens or creates the file, with mode 0600, locks it without waiting and reads it. Content that cannot be read is
-    /// set aside as `watcher.UUID.data.bad-STAMP`, and counts as none; `stamp` is [`crate::clock::file_stamp`]'s.
+    /// set aside as `watcher.UUID.data.bad-STAMP`, and counts as none; so is what is no regular file. `stamp` is
+    /// [`crate::clock::file_stamp`]'s.
     ///
     /// # Errors
-    /// [`StateBusy`] when another run holds the lock; otherwise why nothing can be written there.
+    /// [`StateBusy`] when another run holds the lock; otherwise why nothing can be read or written there. What is there
+    /// is then as it was: a disk that fails to read says nothing about what is on it.
     pub fn open(_armed: &Armed, path: &Path, stamp: &str) -> Result<(Self, State)> {
-        if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-            let aside = set_aside_name(path, stamp);
-            fs::rename(path, &aside).with_context(|| format!("cannot set '{}' aside", path.display()))?;
-            report_invalid(path, "it is not a file", &aside);
-        }
         let existed = path.exists();
-        let locked = open_and_lock(path)?;
-        let state = match read_text_from(&locked, LONGEST_FILE) {
+        let locked = match open_and_lock(path) {
+            Err(Unopened::Irregular(problem)) => {
+                let aside = set_aside_name(path, stamp);
+                fs::rename(path, &aside).with_context(|| format!("cannot set '{}' aside", path.display()))?;
+                report_invalid(path, &problem.to_string(), &aside);
+                open_and_lock(path)?
+            }
+            opened => opened?,
+        };
+        files::remove_left_over(path, Duration::ZERO);
+        let state = match read(&locked, path)? {
             Ok(text) if text.is_empty() => {
                 if existed {
                     info!("State file '{}' is empty, using defaults", path.display());
                 }
                 None
             }
-            Ok(text) => accept(path, State::parse(&text), stamp)?,
-            Err(error) => accept(path, Err(error.to_string()), stamp)?,
+            Ok(text) => accept(path, &locked, State::parse(&text), stamp)?,
+            Err(problem) => accept(path, &locked, Err(problem), stamp)?,
         };
         let mut file = Self { path: path.to_owned(), locked, saved: String::new() };
         match state {
@@ -80,18 +85,19 @@ impl StateFile {
     /// # Errors
     /// When the file exists and cannot be opened.
     pub fn peek(path: &Path) -> Result<State> {
-        let file = match File::open(path) {
-            Ok(file) => file,
+        let text = match files::open(path) {
+            Ok(file) => read(&file, path)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::default()),
+            Err(error) if files::is_refused(&error) => Err(error.to_string()),
             Err(error) => {
                 return Err(error)
                     .with_context(|| format!("cannot open the state file '{}'", path.display()));
             }
         };
-        let state = match read_text_from(&file, LONGEST_FILE) {
+        let state = match text {
             Ok(text) if text.is_empty() => return Ok(State::default()),
             Ok(text) => State::parse(&text),
-            Err(error) => Err(error.to_string()),
+            Err(problem) => Err(problem),
         };
         Ok(state.unwrap_or_else(|problem| {
             warn!("Invalid state file '{}': {problem}. Using defaults", path.display());
@@ -133,30 +139,56 @@ impl StateFile {
     }
 }
 
-fn open_and_lock(path: &Path) -> Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file =
-        options.open(path).with_context(|| format!("cannot open the state file '{}'", path.display()))?;
+/// Why a state file was not opened.
+#[derive(Debug, Error)]
+enum Unopened {
+    /// Something else than a file stands there.
+    #[error(transparent)]
+    Irregular(io::Error),
+    #[error(transparent)]
+    Other(anyhow::Error),
+}
+
+fn open_and_lock(path: &Path) -> Result<File, Unopened> {
+    let file = match files::open_or_make(path, 0o600) {
+        Err(error) if files::is_refused(&error) => return Err(Unopened::Irregular(error)),
+        opened => opened
+            .with_context(|| format!("cannot open the state file '{}'", path.display()))
+            .map_err(Unopened::Other)?,
+    };
     match file.try_lock() {
         // A lock on a file that another run replaced a moment ago keeps nobody out.
         Ok(()) if locks::is_still_named(&file, path) => Ok(file),
-        Ok(()) | Err(TryLockError::WouldBlock) => Err(StateBusy(path.to_owned()).into()),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock the state file '{}'", path.display()))
-        }
+        Ok(()) | Err(TryLockError::WouldBlock) => Err(Unopened::Other(StateBusy(path.to_owned()).into())),
+        Err(TryLockError::Error(error)) => Err(error)
+            .with_context(|| format!("cannot lock the state file '{}'", path.display()))
+            .map_err(Unopened::Other),
+    }
+}
+
+/// The text, or what is wrong with the content.
+///
+/// # Errors
+/// When it cannot be read, so that what it says is not known.
+fn read(file: &File, path: &Path) -> Result<Result<String, String>> {
+    match read_text_from(file, LONGEST_FILE) {
+        Ok(text) => Ok(Ok(text)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(Err(error.to_string())),
+        Err(error) => Err(error).with_context(|| {
+            format!("cannot read the state file '{}', so nothing is done for its group", path.display())
+        }),
     }
 }
 
 /// The state, or `None` after content that is none was set aside under a second name. The first name stays until a
 /// save replaces it, and so does the lock, where other runs look for it.
-fn accept(path: &Path, state: Result<State, String>, stamp: &str) -> Result<Option<State>> {
+fn accept(path: &Path, file: &File, state: Result<State, String>, stamp: &str) -> Result<Option<State>> {
     let problem = match state {
         Ok(state) => return Ok(Some(state)),
         Err(problem) => problem,
     };
     let aside = set_aside_name(path, stamp);
-    let kept = fs::hard_link(path, &aside).or_else(|_| fs::copy(path, &aside).map(drop));
+    let kept = fs::hard_link(path, &aside).or_else(|_| replace_by_copy(&aside, file).map(drop));
     kept.with_context(|| {
         format!("Invalid state file '{}' ({problem}) cannot be kept as '{}'", path.display(), aside.display())
     })?;
@@ -254,13 +286,42 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_in_its_place_is_set_aside() {
+    fn what_is_no_file_in_its_place_is_set_aside() {
+        type Make = fn(&Path);
+        let make: [Make; 3] = [
+            |path| fs::create_dir(path).unwrap(),
+            |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+            |path| std::os::unix::fs::symlink("/dev/zero", path).unwrap(),
+        ];
+        for make in make {
+            let Fixture { directory, path } = fixture();
+            make(&path);
+            assert_eq!(StateFile::peek(&path).unwrap(), State::default());
+            let (mut file, state) = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
+            file.save(&state).unwrap();
+            let aside = directory.path().join("watcher.u.data.bad-1");
+            assert!(!fs::symlink_metadata(aside).unwrap().is_file());
+            assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        }
+    }
+
+    /// F6: one EIO set the state aside and with it all tries. Reading at an impossible place is an error of the kernel's.
+    #[test]
+    fn an_error_of_reading_is_no_bad_content() {
         let Fixture { directory, path } = fixture();
-        fs::create_dir(&path).unwrap();
-        let (mut file, state) = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
-        file.save(&state).unwrap();
-        assert!(directory.path().join("watcher.u.data.bad-1").is_dir());
-        assert!(path.is_file());
+        replace(&path, b"{}", |_| Ok(())).unwrap();
+        let only_writable = File::options().write(true).open(&path).unwrap();
+        let error = read(&only_writable, &path).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read the state file"), "{error}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_removed_by_the_next_one() {
+        let Fixture { directory, path } = fixture();
+        replace(&directory.path().join("watcher.u.dataAbCd3f.new"), b"{", |_| Ok(())).unwrap();
+        let _held = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]

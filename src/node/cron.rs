@@ -4,7 +4,10 @@
 
 use std::path::PathBuf;
 
+use crate::files;
 use crate::layout::Layout;
+
+const LONGEST_FILE: u64 = 1 << 20;
 
 /// The first file of cron with a line that calls `ganeti-watcher`: `/etc/crontab`, those of `/etc/cron.d`, or root's own
 /// crontab. `None` too when they cannot be read.
@@ -16,7 +19,7 @@ pub fn caller(layout: &Layout) -> Option<PathBuf> {
     jobs.sort();
     files.append(&mut jobs);
     files.into_iter().find(|file| {
-        let text = std::fs::read(file).unwrap_or_default();
+        let text = files::read_bytes(file, LONGEST_FILE).unwrap_or_default();
         String::from_utf8_lossy(&text).lines().any(calls_watcher)
     })
 }

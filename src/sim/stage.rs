@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -111,7 +111,10 @@ impl Stage {
         ] {
             // Not safe against a kill, and so much faster: nobody reads it while it is written.
             let path = layout.ssconf(key);
-            let written = File::create(&path).and_then(|mut file| file.write_all(value.as_bytes()));
+            let written = files::open_or_make(&path, 0o644).and_then(|mut file| {
+                file.set_len(0)?;
+                file.write_all(value.as_bytes())
+            });
             written.with_context(|| format!("cannot write '{}'", path.display()))?;
         }
         Ok(())
@@ -149,8 +152,7 @@ impl Stage {
             self.locks.remove(&path);
             return Ok(());
         }
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path);
+        let file = files::open_or_make(&path, 0o644);
         let file = file.with_context(|| format!("cannot open '{}'", path.display()))?;
         file.try_lock().with_context(|| format!("cannot lock '{}'", path.display()))?;
         self.locks.insert(path, file);

@@ -1,6 +1,5 @@
 //! A scenario as it is played: its steps one after the other, and a record of every run.
 
-use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use super::scenario::{Command, Run, Scenario, StepKind};
 use super::stage::{OnNode, Stage};
 use crate::armed::Armed;
 use crate::clock::{Clock, file_stamp};
-use crate::files::read_text;
+use crate::files::{self, read_text};
 use crate::layout::Layout;
 use crate::logging;
 use crate::luxi::client::LocalFuture;
@@ -223,7 +222,7 @@ async fn retry(layout: &Layout, whose: &Whose, now: Duration) -> Result<u8> {
         Err(error) => (1, vec![format!("ganeti-watcher: error: {error:#}")]),
     };
     let path = layout.log_dir().join(logging::LOG_FILE);
-    let log = OpenOptions::new().append(true).create(true).open(&path);
+    let log = files::open_to_append(&path);
     let written = log.and_then(|mut log| lines.iter().try_for_each(|line| writeln!(log, "{line}")));
     written.with_context(|| format!("cannot write '{}'", path.display()))?;
     Ok(exit)

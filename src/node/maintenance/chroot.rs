@@ -11,7 +11,9 @@ use tokio::time::sleep;
 
 use super::{COMMAND_LIMIT, names_in};
 use crate::armed::Armed;
+use crate::files::read_bytes;
 use crate::layout::Layout;
+use crate::node::LONGEST_PROC_FILE;
 use crate::node::process::Program;
 
 /// How long processes may take to end after SIGKILL.
@@ -67,8 +69,8 @@ async fn is_live(layout: &Layout, path: &Path) -> Result<bool> {
 
 fn is_mounted(layout: &Layout, path: &Path) -> Result<bool> {
     let mounts = layout.proc().join("self/mounts");
-    let text =
-        fs::read(&mounts).with_context(|| format!("cannot read the mounts in '{}'", mounts.display()))?;
+    let text = read_bytes(&mounts, LONGEST_PROC_FILE)
+        .with_context(|| format!("cannot read the mounts in '{}'", mounts.display()))?;
     // The run directory is usually reached by a symbolic link from /var/run; the kernel tells the real path.
     let real = fs::canonicalize(path).with_context(|| format!("cannot find '{}'", path.display()))?;
     Ok(is_mount_point(&String::from_utf8_lossy(&text), &real))

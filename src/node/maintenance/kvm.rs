@@ -2,7 +2,6 @@
 //!
 //! Source: `hypervisor/hv_kvm: ListInstances, _InstancePidAlive, _StopInstance`, `utils/process.py: KillProcess`.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,8 +13,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{names_in, remove_file};
 use crate::armed::Armed;
-use crate::files::read_text;
+use crate::files::{read_bytes, read_text};
 use crate::layout::Layout;
+use crate::node::LONGEST_PROC_FILE;
 
 const LONGEST_PID_FILE: u64 = 64;
 const POLL: Duration = Duration::from_millis(100);
@@ -103,8 +103,8 @@ fn process_of(layout: &Layout, name: &str) -> Option<Process> {
     // 0 and negative numbers mean whole groups of processes, and 1 is init.
     let pid: i32 = text.trim().parse().ok().filter(|pid| *pid > 1)?;
     let proc: PathBuf = layout.proc().join(pid.to_string());
-    let command_line = fs::read(proc.join("cmdline")).ok()?;
-    let stat = fs::read(proc.join("stat")).ok()?;
+    let command_line = read_bytes(&proc.join("cmdline"), LONGEST_PROC_FILE).ok()?;
+    let stat = read_bytes(&proc.join("stat"), LONGEST_PROC_FILE).ok()?;
     let started = start_time(&String::from_utf8_lossy(&stat))?;
     let process = Process { pid: Pid::from_raw(pid), started };
     (instance_of(&command_line)? == name.as_bytes()).then_some(process)

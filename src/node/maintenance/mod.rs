@@ -24,7 +24,7 @@ use tracing::{debug, error, info, warn};
 use super::confd::client::{self, Patience};
 use super::confd::packet::{Key, ask_for_role};
 use super::confd::{Role, consensus};
-use super::{own_name, ssconf};
+use super::{LONGEST_PROC_FILE, own_name, ssconf};
 use crate::armed::Armed;
 use crate::clock::Clock;
 use crate::files::read_text;
@@ -118,7 +118,8 @@ async fn own_role(layout: &Layout, clock: &dyn Clock) -> Result<Role> {
     let path = layout.confd_hmac_key();
     let key = read_text(&path, LONGEST_KEY).with_context(|| format!("cannot read '{}'", path.display()))?;
     let key = Key::new(key.as_bytes());
-    let reply_salt = fs::read_to_string("/proc/sys/kernel/random/uuid").context("cannot make a salt")?;
+    let reply_salt = read_text(Path::new("/proc/sys/kernel/random/uuid"), LONGEST_PROC_FILE)
+        .context("cannot make a salt")?;
     let reply_salt = reply_salt.trim();
     let own_name = own_name::find(layout).await;
     let question = ask_for_role(&key, &own_name, clock.since_epoch().as_secs(), reply_salt);

@@ -3,12 +3,12 @@
 //! Source: `daemon.py: GenericMain`, which reads its options with Python's optparse. The original asks a fixed port over
 //! TLS and restarts, in every run, a healthy daemon that was told to listen elsewhere or without TLS.
 
-use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::files::read_text;
+use crate::files::{read_bytes, read_text};
 use crate::layout::{Layout, Service};
+use crate::node::LONGEST_PROC_FILE;
 use crate::node::daemons::RAPI;
 
 /// Where and how to ask.
@@ -61,7 +61,7 @@ enum Known {
 /// The arguments after the program's name; `None` when the pid file leads to no running RAPI.
 fn command_line(layout: &Layout) -> Option<Vec<String>> {
     let pid: u32 = read_text(&layout.pid_file(RAPI), 64).ok()?.trim().parse().ok()?;
-    let bytes = fs::read(layout.proc().join(pid.to_string()).join("cmdline")).ok()?;
+    let bytes = read_bytes(&layout.proc().join(pid.to_string()).join("cmdline"), LONGEST_PROC_FILE).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let arguments: Vec<String> = text.trim_end_matches('\0').split('\0').map(str::to_owned).collect();
     let is_rapi = |argument: &String| Path::new(argument).file_name().is_some_and(|name| name == RAPI);
