@@ -141,7 +141,7 @@ pub async fn run(context: &Context<'_>) -> Ended {
             debug!("Pause has been set, exiting");
             return Ended::Done;
         }
-        Err(error) => return failed(&error),
+        Err(error) => return failed(context, &error),
     }
     let path = context.layout.watcher_lock();
     let lock = match context.armed {
@@ -163,11 +163,14 @@ pub async fn run(context: &Context<'_>) -> Ended {
         Some(group) => group::run(context, &slots, group).await.map(|()| Ended::Done),
         None => global::run(context, &slots, lock.as_ref()).await,
     };
-    result.unwrap_or_else(|error| failed(&error))
+    result.unwrap_or_else(|error| failed(context, &error))
 }
 
-fn failed(error: &Error) -> Ended {
+fn failed(context: &Context<'_>, error: &Error) -> Ended {
     if error.is::<NotMaster>() {
+        if context.armed.is_none() {
+            info!("{error}: a run would do nothing more here");
+        }
         debug!("Not master, exiting");
         return Ended::NotMaster;
     }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::armed::Armed;
 use crate::layout::Layout;
 use crate::memory::state_file::StateFile;
-use crate::node::{own_name, ssconf};
+use crate::node::own_name::{self, IsOwn};
+use crate::node::ssconf::{self, Untold};
 
 /// Whose budgets are reset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,14 +23,17 @@ pub enum Whose {
 /// [`StateFile::open`](crate::memory::state_file::StateFile::open).
 ///
 /// # Errors
-/// When this is not the master, when a run is at work on a group, when a file cannot be written, and when there is no
+/// When this is not the master or nobody can tell, when a run is at work on a group, when a file cannot be written, and when there is no
 /// instance of a given name; in that case nothing is changed.
 pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -> Result<Vec<String>> {
-    let master = ssconf::master_node(layout).with_context(|| {
-        format!("this is no node of a cluster: cannot read '{}'", layout.ssconf("master_node").display())
+    let master = ssconf::master_node(layout).map_err(|untold| match untold {
+        Untold::Missing(_) => anyhow!("this is no node of a cluster: {untold}"),
+        untold => anyhow!("cannot tell whether this node is the master: {untold}"),
     })?;
-    if !own_name::is_own(layout, &master).await {
-        bail!("the tries are on record on the master, which is '{master}': run it there");
+    match own_name::is_own(layout, &master).await {
+        IsOwn::Yes => {}
+        IsOwn::No => bail!("the tries are on record on the master, which is '{master}': run it there"),
+        IsOwn::Unknown(nameless) => return Err(nameless.into()),
     }
     let mut open = Vec::new();
     for group in ssconf::node_groups(layout)? {
@@ -46,7 +50,7 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
     let names = match whose {
         Whose::All => on_record.clone(),
         Whose::Of(names) => {
-            let known = instance_list(layout);
+            let known = ssconf::instance_list(layout);
             names.iter().map(|name| full_name(name, &known, &on_record)).collect::<Result<_>>()?
         }
     };
@@ -66,12 +70,20 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
     })
 }
 
-/// All instances of the cluster. When Ganeti's list cannot be read, those on record will have to do.
-fn instance_list(layout: &Layout) -> BTreeSet<String> {
-    ssconf::read(layout, "instance_list").unwrap_or_default().lines().map(str::to_owned).collect()
-}
-
-fn full_name(given: &str, known: &BTreeSet<String>, on_record: &BTreeSet<String>) -> Result<String> {
+/// The full name of an instance that is known or on record. Where Ganeti's list cannot be had, a name in full on record
+/// will do; about any other nobody can tell whether it is one, or the only one.
+fn full_name(
+    given: &str,
+    known: &Result<Vec<String>, Untold>,
+    on_record: &BTreeSet<String>,
+) -> Result<String> {
+    let known = match known {
+        Ok(known) => known,
+        Err(_) if on_record.contains(given) => return Ok(given.to_owned()),
+        Err(untold) => {
+            bail!("cannot tell whether there is an instance '{given}': {untold}; nothing was changed")
+        }
+    };
     let all = || known.iter().chain(on_record);
     if let Some(name) = all().find(|name| *name == given) {
         return Ok(name.clone());
