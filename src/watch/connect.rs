@@ -15,7 +15,7 @@ use crate::luxi::Client;
 use crate::luxi::client::{CONNECT_INTERVAL, CONNECT_TIMEOUT, may_pass};
 use crate::node::daemons::LUXID;
 use crate::node::own_name::{self, IsOwn, Nameless};
-use crate::node::ssconf;
+use crate::node::ssconf::{self, Untold};
 use crate::observe::{self, ClusterFacts};
 
 /// How long luxid may take to listen before it is taken for down. `daemon-util` does nothing to a luxid that runs.
@@ -118,11 +118,20 @@ async fn connect<'a>(
 }
 
 /// Whether luxid belongs here, by ssconf.
+///
+/// A file that does not tell who the master is, after a power cut for example, leaves that to luxid, which is started if
+/// need be. That is no guess: luxid refuses to start where more than half of the nodes of its own configuration do not
+/// name this host as the master (`Daemon/Utils.hs: verifyMasterVotes`), which is why Ganeti's own script has every node
+/// start it at every boot (`daemon-util: start_all`). The run goes on only when luxid then names this node.
 async fn check_ssconf_master(context: &Context<'_>) -> Result<(), Unconnected> {
     let not_master = |why: String| Err(Unconnected::NotMaster(NotMaster(why)));
     let master = match ssconf::master_node(context.layout) {
         Ok(master) => master,
-        Err(_) => return not_master("this machine is not part of a cluster".to_owned()),
+        Err(Untold::Missing(_)) => return not_master("this machine is not part of a cluster".to_owned()),
+        Err(untold) => {
+            warn!("Who the master is cannot be learnt from ssconf, asking luxid: {untold}");
+            return Ok(());
+        }
     };
     match own_name::is_own(context.layout, &master).await {
         IsOwn::Yes => Ok(()),
