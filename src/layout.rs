@@ -241,10 +241,11 @@ impl Layout {
         self.machine.proc.join("drbd")
     }
 
-    /// The system's crontab, and root's own.
+    /// The system's crontab, and root's own where Debian and where Red Hat has it.
     #[must_use]
-    pub fn crontabs(&self) -> [PathBuf; 2] {
-        ["etc/crontab", "var/spool/cron/crontabs/root"].map(|path| self.machine.cron.join(path))
+    pub fn crontabs(&self) -> [PathBuf; 3] {
+        ["etc/crontab", "var/spool/cron/crontabs/root", "var/spool/cron/root"]
+            .map(|path| self.machine.cron.join(path))
     }
 
     /// The directory in which packages put their lines for cron.

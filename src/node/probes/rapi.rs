@@ -62,7 +62,10 @@ async fn probe_at(endpoint: &Endpoint, host: &str, limit: Duration) -> Health {
         Ok(Ok(addresses)) => addresses,
         Ok(Err(error)) => return judge_error(&at, &error),
         Err(_) => {
-            return Health::Unclear(format!("{at}: name servers did not answer within {} s", limit.as_secs()));
+            return Health::Unclear(format!(
+                "{at}: name servers did not answer within {} s",
+                limit.as_secs()
+            ));
         }
     };
     match timeout(limit, ask(endpoint, host, &addresses)).await {
