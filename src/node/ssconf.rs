@@ -18,7 +18,7 @@ const LONGEST_FILE: u64 = 128 << 10;
 #[derive(Debug, Error)]
 pub enum Untold {
     /// There is no such file.
-    #[error("'{}' does not exist", .0.display())]
+    #[error("cannot read '{}': there is no such file", .0.display())]
     Missing(PathBuf),
     /// There is one, and it cannot be read.
     #[error("cannot read '{}': {reason}", .path.display())]
