@@ -74,6 +74,8 @@ struct Machine {
     cron: PathBuf,
     /// Instead of the directories of `PATH`.
     programs: Option<PathBuf>,
+    /// Instead of what the kernel and name servers say.
+    host_name: Option<String>,
 }
 
 impl Layout {
@@ -135,6 +137,7 @@ impl Layout {
                 proc: PathBuf::from("/proc"),
                 cron: PathBuf::from("/"),
                 programs: None,
+                host_name: None,
             },
         }
     }
@@ -156,8 +159,21 @@ impl Layout {
             proc: directory.join("proc"),
             cron: directory.to_owned(),
             programs: Some(directory.join("bin")),
+            host_name: self.machine.host_name,
         };
         Self { machine, ..self }
+    }
+
+    /// The same layout on a machine with this host name, which nothing resolves. For tests and rehearsals.
+    #[must_use]
+    pub fn with_unresolved_host(self, host_name: String) -> Self {
+        Self { machine: Machine { host_name: Some(host_name), ..self.machine }, ..self }
+    }
+
+    /// The host name of [`Layout::with_unresolved_host`]; `None` where the kernel and name servers are to be asked.
+    #[must_use]
+    pub fn unresolved_host(&self) -> Option<&str> {
+        self.machine.host_name.as_deref()
     }
 
     /// The node's name in a virtual cluster; `None` on a real node.
@@ -245,10 +261,11 @@ impl Layout {
         self.machine.proc.join("drbd")
     }
 
-    /// The system's crontab, and root's own.
+    /// The system's crontab, and root's own where Debian and where Red Hat has it.
     #[must_use]
-    pub fn crontabs(&self) -> [PathBuf; 2] {
-        ["etc/crontab", "var/spool/cron/crontabs/root"].map(|path| self.machine.cron.join(path))
+    pub fn crontabs(&self) -> [PathBuf; 3] {
+        ["etc/crontab", "var/spool/cron/crontabs/root", "var/spool/cron/root"]
+            .map(|path| self.machine.cron.join(path))
     }
 
     /// The directory in which packages put their lines for cron.

@@ -11,8 +11,9 @@ use ganeti_watcher::clock::{Clock, SystemClock, file_stamp};
 use ganeti_watcher::layout::Layout;
 use ganeti_watcher::logging::{self, Trouble};
 use ganeti_watcher::luxi::UnixSocket;
+use ganeti_watcher::node::Duties;
+use ganeti_watcher::node::cron::{self, Caller};
 use ganeti_watcher::node::mond::Mond;
-use ganeti_watcher::node::{Duties, cron};
 use ganeti_watcher::simulate;
 use ganeti_watcher::watch::retry::Whose;
 use ganeti_watcher::watch::{self, Context, Ended, Options};
@@ -167,12 +168,20 @@ fn open_log(layout: &Layout, debug: bool, trouble: &Trouble) -> Result<()> {
     Ok(())
 }
 
-/// Two callers would be one too many: cron's line came with Ganeti, so the timer is the one that gives way.
+/// Two callers would be one too many: cron's line came with Ganeti, so the timer is the one that gives way. Where nobody
+/// can tell it does not: two callers do no harm, and none would leave the cluster to itself.
 ///
 /// # Errors
 /// When cron calls the watcher. It is logged, and goes to systemd's journal as well.
 fn leave_it_to_cron(layout: &Layout) -> Result<()> {
-    let Some(file) = cron::caller(layout) else { return Ok(()) };
+    let file = match cron::caller(layout) {
+        Caller::Cron(file) => file,
+        Caller::Nobody => return Ok(()),
+        Caller::Unknown(why) => {
+            tracing::warn!("Whether cron calls the watcher as well as the timer is unknown, going on: {why}");
+            return Ok(());
+        }
+    };
     let conflict = format!(
         "'{}' has cron call the watcher, so the timer does nothing: comment out every line that does, or disable \
          ganeti-watcher.timer",

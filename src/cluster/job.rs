@@ -21,24 +21,25 @@ impl fmt::Display for JobId {
 pub struct PendingJob {
     /// Its number.
     pub id: JobId,
-    /// What its opcodes do, one entry each, such as `INSTANCE_STARTUP(name)` (`opcodes.py: OpCode.Summary`). Empty when
-    /// luxid did not say.
-    pub summaries: Vec<String>,
+    /// What its opcodes do, one entry each, such as `INSTANCE_STARTUP(name)` (`opcodes.py: OpCode.Summary`); `None` when
+    /// luxid did not say. It may then do anything.
+    pub summaries: Option<Vec<String>>,
     /// Whether it has a process, and so takes one of the cluster's `max_running_jobs`.
     pub has_process: bool,
 }
 
 impl PendingJob {
-    /// Whether one of its opcodes has this summary.
+    /// Whether one of its opcodes has this summary, or may have it.
     #[must_use]
     pub fn does(&self, summary: &str) -> bool {
-        self.summaries.iter().any(|own| own == summary)
+        self.summaries.as_ref().is_none_or(|summaries| summaries.iter().any(|own| own == summary))
     }
 
-    /// Whether one of its opcodes is about this instance, which may be named without its domain.
+    /// Whether one of its opcodes is about this instance, which may be named without its domain, or may be.
     #[must_use]
     pub fn touches(&self, instance: &str) -> bool {
-        let mut objects = self.summaries.iter().filter_map(|summary| object(summary, ""));
+        let Some(summaries) = &self.summaries else { return true };
+        let mut objects = summaries.iter().filter_map(|summary| object(summary, ""));
         objects.any(|object| {
             instance.strip_prefix(object).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         })
@@ -46,7 +47,8 @@ impl PendingJob {
 
     /// Names of the instances that it starts, as the summaries have them.
     pub fn started_instances(&self) -> impl Iterator<Item = &str> {
-        self.summaries.iter().filter_map(|summary| object(summary, "INSTANCE_STARTUP"))
+        let known = self.summaries.iter().flatten();
+        known.filter_map(|summary| object(summary, "INSTANCE_STARTUP"))
     }
 }
 
@@ -58,7 +60,10 @@ fn object<'s>(summary: &'s str, name: &str) -> Option<&'s str> {
 
 impl fmt::Display for PendingJob {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "job {} ({})", self.id, self.summaries.join(", "))
+        match &self.summaries {
+            Some(summaries) => write!(formatter, "job {} ({})", self.id, summaries.join(", ")),
+            None => write!(formatter, "job {} (luxid does not say what it does)", self.id),
+        }
     }
 }
 
@@ -82,6 +87,8 @@ pub enum OpEnd {
     Refused,
     /// It failed under way.
     Failed,
+    /// luxid gives it a status that is none.
+    Unknown,
 }
 
 /// Why a job did not succeed (`cli.py: GenericPollJob`).
@@ -160,15 +167,18 @@ mod tests {
     fn a_job_touches_the_instances_that_its_opcodes_name() {
         let job = PendingJob {
             id: JobId(7),
-            summaries: ["CLUSTER_VERIFY", "INSTANCE_MIGRATE(i1)", "GROUP_VERIFY_DISKS(u)"]
-                .map(Into::into)
-                .into(),
+            summaries: Some(
+                ["CLUSTER_VERIFY", "INSTANCE_MIGRATE(i1)", "GROUP_VERIFY_DISKS(u)"].map(Into::into).into(),
+            ),
             has_process: true,
         };
         assert!(job.touches("i1") && job.touches("i1.example.com") && job.does("GROUP_VERIFY_DISKS(u)"));
         for other in ["i", "i11", "", "INSTANCE_MIGRATE(i1)"] {
             assert!(!job.touches(other), "{other}");
         }
+        let unknown = PendingJob { summaries: None, ..job.clone() };
+        assert!(unknown.touches("i2") && unknown.does("GROUP_VERIFY_DISKS(v)"), "it may do anything");
+        assert_eq!(unknown.started_instances().count(), 0);
         assert_eq!(job.to_string(), "job 7 (CLUSTER_VERIFY, INSTANCE_MIGRATE(i1), GROUP_VERIFY_DISKS(u))");
     }
 }

@@ -52,7 +52,10 @@ pub fn blame(failure: &JobFailure, action: &Action, snapshot: &Snapshot) -> Blam
     let Some(instance) = snapshot.instance(&action.instance) else {
         return Blamed { what: Blame::Unknown, cause: String::new(), detail: Detail::None };
     };
-    let primary_answers = snapshot.node(&instance.primary).is_none_or(|node| node.boot_id.is_some());
+    let primary_answers = match snapshot.node(&instance.primary) {
+        Some(node) => node.boot_id.is_some(),
+        None => !snapshot.unreadable_nodes.contains(&instance.primary),
+    };
     // Also of a start with force: when its own disks will not do, the ones on the other side are what is missing.
     let misses_secondary = snapshot.silent_secondary(instance).is_some();
     let what = Blame::of(failure, primary_answers, misses_secondary);
@@ -71,7 +74,7 @@ pub fn blame(failure: &JobFailure, action: &Action, snapshot: &Snapshot) -> Blam
 /// it.
 fn cause(what: Blame, instance: &Instance, snapshot: &Snapshot) -> String {
     let look = |name: &String| match snapshot.node(name) {
-        Some(Node { offline: true, .. }) => format!("{name} offline"),
+        Some(Node { offline: Some(true), .. }) => format!("{name} offline"),
         Some(Node { boot_id: Some(boot_id), .. }) => format!("{name} {boot_id}"),
         Some(_) | None => format!("{name} silent"),
     };

@@ -74,7 +74,7 @@ pub fn review(state: &mut State, snapshot: &Snapshot) -> Mirrors {
         let Some(instance) = snapshot.instance(name) else {
             return snapshot.unreadable_instances.contains(name);
         };
-        if instance.status.is_helpless() {
+        if instance.status.is_helpless() || !instance.status.is_known() {
             return true;
         }
         if instance.status != InstanceStatus::Running {

@@ -51,7 +51,7 @@ pub fn plan(snapshot: &Snapshot, state: &State, starts: &Starts, now: Timestamp)
     let mut planned = BTreeSet::new();
     for node in &snapshot.nodes {
         let Some(boot_id) = &node.boot_id else {
-            if !node.offline {
+            if !node.is_offline() {
                 plan.without_boot_id.push(node.name.clone());
             }
             continue;
@@ -143,7 +143,10 @@ fn step(
         note(NoteKind::StartedInThisRun)
     } else if !instance.disks_active && !although_inactive {
         note(NoteKind::DisksNotActive)
-    } else if instance.status.is_helpless() || snapshot.silent_secondary(instance).is_some() {
+    } else if instance.status.is_helpless()
+        || !instance.status.is_known()
+        || snapshot.silent_secondary(instance).is_some()
+    {
         note(NoteKind::ActivationHelpless)
     } else if let Some(job) = snapshot.job_at(name) {
         note(NoteKind::Busy(job.clone()))
@@ -184,7 +187,9 @@ pub fn remember_activation(state: &mut State, action: &Action, outcome: &Outcome
 /// Forgets the failed activations of instances that do not run any more: their next start assembles the disks.
 pub fn forget_stopped(state: &mut State, snapshot: &Snapshot) {
     state.recovery.activations.retain(|name, _| match snapshot.instance(name) {
-        Some(instance) => instance.status == InstanceStatus::Running || instance.status.is_helpless(),
+        Some(Instance { status, .. }) => {
+            *status == InstanceStatus::Running || status.is_helpless() || !status.is_known()
+        }
         None => snapshot.unreadable_instances.contains(name),
     });
 }
@@ -431,7 +436,7 @@ mod tests {
     fn an_offline_node_has_no_boot_id_and_is_not_mentioned() {
         let mut cluster = two_nodes();
         cluster.nodes[0].boot_id = None;
-        cluster.nodes[0].offline = true;
+        cluster.nodes[0].offline = Some(true);
         assert_eq!(plan(&cluster, &all_stored(), &Starts::default(), NOW), DiskPlan::default());
     }
 }

@@ -41,10 +41,10 @@ pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<St
         let telling = jobs.iter().filter(|job| match job.end {
             OpEnd::Success => true,
             OpEnd::Refused => false,
-            OpEnd::Failed => moved_instance(&job.summary).is_some(),
+            OpEnd::Failed | OpEnd::Unknown => moved_instance(&job.summary).is_some(),
         });
         match telling.max_by_key(|job| job.id) {
-            Some(EndedJob { end: OpEnd::Failed, id, summary }) => {
+            Some(EndedJob { end: OpEnd::Failed | OpEnd::Unknown, id, summary }) => {
                 let failed = FailedMove { job: *id, summary: summary.clone() };
                 moves.insert(name.clone(), failed);
             }
@@ -63,8 +63,8 @@ pub fn may_run_on(instance: &Instance, snapshot: &Snapshot) -> Vec<String> {
     if !SHARED_TEMPLATES.contains(&instance.disk_template.as_str()) {
         return Vec::new();
     }
-    let silent = snapshot.nodes.iter().filter(|node| node.vm_capable && node.is_silent());
-    silent.map(|node| node.name.clone()).collect()
+    let silent = snapshot.nodes.iter().filter(|node| node.may_run_instances() && node.may_be_silent());
+    silent.map(|node| &node.name).chain(&snapshot.unreadable_nodes).cloned().collect()
 }
 
 #[cfg(test)]
@@ -116,8 +116,8 @@ mod tests {
     #[test]
     fn only_shared_storage_without_a_fence_needs_every_nodes_answer() {
         let mut nodes = [node("n1", Some("b")), node("n2", None), node("n3", None), node("n4", None)];
-        nodes[2].offline = true;
-        nodes[3].vm_capable = false;
+        nodes[2].offline = Some(true);
+        nodes[3].vm_capable = Some(false);
         for (template, expected) in
             [("rbd", &["n2"][..]), ("ext", &["n2"]), ("sharedfile", &["n2"]), ("drbd", &[]), ("plain", &[])]
         {

@@ -75,6 +75,8 @@ fn step(outlook: &Outlook<'_>, instance: &Instance) -> Option<Step> {
             None => act(ActionKind::Restart { attempt: attempts + 1 }),
         },
         (_, 0) => None,
+        // Whether it came back is not known.
+        (InstanceStatus::Other(_), _) => None,
         (status, _) if status.is_helpless() => note(NoteKind::Helpless),
         _ => note(NoteKind::Recovered),
     }
@@ -106,7 +108,7 @@ fn obstacle(outlook: &Outlook<'_>, instance: &Instance, attempts: u64) -> Option
         return Some(NoteKind::MayRunOn(elsewhere));
     }
     if let Some(node) = snapshot.silent_secondary(instance) {
-        return Some(NoteKind::SecondarySilent { node: node.name.clone() });
+        return Some(NoteKind::SecondarySilent { node: node.to_owned() });
     }
     let wait = budget::wait(state, name, *now)?;
     Some(NoteKind::Blocked { by: wait.by, failures: wait.failures, wait: wait.seconds })
@@ -212,7 +214,7 @@ mod tests {
 
     #[test]
     fn an_instance_that_is_not_down_any_more_is_forgotten() {
-        for status in ["running", "ADMIN_down", "ADMIN_offline", "ERROR_up", "ERROR_wrongnode", "ERROR_new"] {
+        for status in ["running", "ADMIN_down", "ADMIN_offline", "ERROR_up", "ERROR_wrongnode"] {
             assert_eq!(decided(status, 0), None);
             assert_eq!(decided(status, 3), note(NoteKind::Recovered));
         }

@@ -43,7 +43,8 @@ pub fn remember_down(state: &mut State, snapshot: &Snapshot, policies: &Policies
     let before = std::mem::take(&mut state.recovery.down);
     let since = |instance: &Instance| before.get(&instance.name).copied().unwrap_or(now).min(now);
     state.recovery.down = missing.map(|instance| (instance.name.clone(), since(instance))).collect();
-    for name in &snapshot.unreadable_instances {
+    let unclear = snapshot.instances.iter().filter(|instance| !instance.status.is_known());
+    for name in unclear.map(|instance| &instance.name).chain(&snapshot.unreadable_instances) {
         if let Some(since) = before.get(name) {
             state.recovery.down.insert(name.clone(), *since);
         }

@@ -1,6 +1,6 @@
 //! Where a story is played: a box, and below a directory what Ganeti keeps on each node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -29,6 +29,8 @@ pub struct Stage {
     pub cluster: ClusterInABox,
     root: PathBuf,
     locks: BTreeMap<PathBuf, File>,
+    /// Files that a step has written, which Ganeti does not write over.
+    written: BTreeSet<PathBuf>,
 }
 
 impl Stage {
@@ -39,7 +41,8 @@ impl Stage {
     pub fn set_up(scenario: &Scenario, root: &Path) -> Result<Self> {
         let root = root.canonicalize().with_context(|| format!("cannot use '{}'", root.display()))?;
         let mut engine = Engine::new(scenario.model.clone(), scenario.epoch);
-        let stage = |cluster| Self { cluster, root: root.clone(), locks: BTreeMap::new() };
+        let stage =
+            |cluster| Self { cluster, root: root.clone(), locks: BTreeMap::new(), written: BTreeSet::new() };
         let master = engine.model.master.clone();
         engine.pause_file = Some(layout(&root, &master)?.pause_file());
         let stage = stage(ClusterInABox::start(engine));
@@ -62,12 +65,19 @@ impl Stage {
         self.cluster.look(groups)
     }
 
-    /// The layout of a node: `GANETI_ROOTDIR` is a directory of its name below the stage's.
+    /// The layout of a node: `GANETI_ROOTDIR` is a directory of its name below the stage's. The node is called as its
+    /// kernel calls it where nothing resolves that.
     ///
     /// # Errors
     /// When the node's name cannot be the name of a directory.
     pub fn layout(&self, node: &str) -> Result<Layout> {
-        layout(&self.root, node)
+        let layout = layout(&self.root, node)?;
+        let host_name =
+            self.cluster.look(|engine| engine.model.nodes.get(&Name::from(node))?.host_name.clone());
+        Ok(match host_name {
+            Some(host_name) => layout.with_unresolved_host(host_name),
+            None => layout,
+        })
     }
 
     /// The directory of a node.
@@ -111,6 +121,9 @@ impl Stage {
         ] {
             // Not safe against a kill, and so much faster: nobody reads it while it is written.
             let path = layout.ssconf(key);
+            if self.written.contains(&path) {
+                continue;
+            }
             let written = files::open_or_make(&path, 0o644).and_then(|mut file| {
                 file.set_len(0)?;
                 file.write_all(value.as_bytes())
@@ -124,8 +137,9 @@ impl Stage {
     ///
     /// # Errors
     /// When that cannot be done.
-    pub fn write(&self, path: &str, content: Option<&str>) -> Result<()> {
+    pub fn write(&mut self, path: &str, content: Option<&str>) -> Result<()> {
         let path = self.path(path);
+        self.written.insert(path.clone());
         match content {
             Some(content) => {
                 let now = crate::clock::Clock::since_epoch(&self.cluster.clock()).as_secs();

@@ -23,7 +23,7 @@ pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path)
         error!("Job queue is drained, can't maintain cluster state");
         return Ok(());
     }
-    let setup = observe::cluster_setup(&mut view.client).await;
+    let setup = observe::cluster_setup(&mut view.client).await?;
     let now = context.clock.now();
     let Plan { lines, notes, actions, starts: _, schedule: _, disks: _, to_inspect: _ } =
         plan::make(&mut view, &mut state, context.options, &setup.tags, now).await?;

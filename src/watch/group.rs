@@ -75,7 +75,13 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
         error!("Job queue is drained, can't maintain cluster state");
         return ledger.save().and(reported);
     }
-    let setup = observe::cluster_setup(&mut view.client).await;
+    let setup = match observe::cluster_setup(&mut view.client).await {
+        Ok(setup) => setup,
+        Err(error) => {
+            // Tags of the cluster may forbid starts, so nothing is begun without them.
+            return ledger.save().and(reported).and(Err(error.into()));
+        }
+    };
     let options = context.options;
     let mut runner = Runner {
         view,

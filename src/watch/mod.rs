@@ -143,7 +143,7 @@ pub async fn run(context: &Context<'_>) -> Ended {
             debug!("Pause has been set, exiting");
             return Ended::Done;
         }
-        Err(error) => return failed(&error),
+        Err(error) => return failed(context, &error),
     }
     let path = context.layout.watcher_lock();
     let lock = match context.armed {
@@ -171,7 +171,7 @@ pub async fn run(context: &Context<'_>) -> Ended {
         Some(group) => group::run(context, &slots, group).await.map(|()| Ended::Done),
         None => global::run(context, &slots, lock.as_ref()).await,
     };
-    result.unwrap_or_else(|error| failed(&error))
+    result.unwrap_or_else(|error| failed(context, &error))
 }
 
 /// Says who holds the watcher lock, when it has kept out several runs in a row.
@@ -195,10 +195,13 @@ fn tell_who_keeps_runs_out(context: &Context<'_>, lock: &Path) {
     }
 }
 
-fn failed(error: &Error) -> Ended {
+fn failed(context: &Context<'_>, error: &Error) -> Ended {
     if error.is::<NotMaster>() {
-        // The original says it with --debug only, and exits with 11 without a word.
-        info!("Not master, exiting: {error}");
+        match context.armed {
+            // The original says it with --debug only, and exits with 11 without a word.
+            Some(_) => info!("Not master, exiting: {error}"),
+            None => info!("{error}: a run would do nothing more here"),
+        }
         return Ended::NotMaster;
     }
     error!("{error:#}");

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::armed::Armed;
 use crate::layout::Layout;
 use crate::memory::state_file::StateFile;
-use crate::node::{own_name, ssconf};
+use crate::node::own_name::{self, IsOwn};
+use crate::node::ssconf::{self, Untold};
 
 /// No host name is longer, in bytes.
 const LONGEST_NAME: usize = 255;
@@ -26,19 +27,23 @@ pub enum Whose {
 /// [`StateFile::open`](crate::memory::state_file::StateFile::open).
 ///
 /// # Errors
-/// When this is not the master, when a run is at work on a group, when a file cannot be written, and when there is no
-/// instance of a given name; in that case nothing is changed.
+/// When this is not the master or nobody can tell, when a run is at work on a group, when a file cannot be written, and
+/// when there is no instance of a given name; in that case nothing is changed.
 pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -> Result<Vec<String>> {
-    let master = ssconf::master_node(layout).with_context(|| {
-        format!("this is no node of a cluster: cannot read '{}'", layout.ssconf("master_node").display())
+    let master = ssconf::master_node(layout).map_err(|untold| match untold {
+        Untold::Missing(_) => anyhow!("this is no node of a cluster: {untold}"),
+        untold => anyhow!("cannot tell whether this node is the master: {untold}"),
     })?;
-    if !own_name::is_own(layout, &master).await {
-        bail!("the tries are on record on the master, which is '{master}': run it there");
+    match own_name::is_own(layout, &master).await {
+        IsOwn::Yes => {}
+        IsOwn::No => bail!("the tries are on record on the master, which is '{master}': run it there"),
+        IsOwn::Unknown(nameless) => return Err(nameless.into()),
     }
     let mut open = Vec::new();
     for group in ssconf::node_groups(layout)? {
         let path = layout.group_state(&group);
-        if path.exists() {
+        let has_state = path.try_exists();
+        if has_state.with_context(|| format!("cannot look for the state file '{}'", path.display()))? {
             let file = StateFile::open(armed, &path, stamp);
             open.push(file.map_err(|error| {
                 error.context("a run is at work, or the state cannot be used; try again when it has ended")
@@ -50,7 +55,7 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
     let names = match whose {
         Whose::All => on_record.clone(),
         Whose::Of(names) => {
-            let listed = instance_list(layout);
+            let listed = ssconf::instance_list(layout).map(BTreeSet::from_iter);
             names.iter().map(|name| full_name(name, &listed, &on_record)).collect::<Result<_>>()?
         }
     };
@@ -76,20 +81,17 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
     Ok(names.iter().map(line).chain([outlook.to_owned()]).collect())
 }
 
-/// All instances of the cluster, or why Ganeti's list of them cannot be read.
-fn instance_list(layout: &Layout) -> Result<BTreeSet<String>> {
-    let text = ssconf::read(layout, "instance_list")
-        .with_context(|| format!("cannot read '{}'", layout.ssconf("instance_list").display()))?;
-    Ok(text.lines().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect())
-}
-
 /// The instance that is meant: by its very name, else by name or first parts whatever their case.
 ///
 /// Source: `utils/text.py: MatchNameComponent`, as `config: ExpandInstanceName` calls it.
 ///
 /// # Errors
 /// When none or more than one may be meant. Without Ganeti's list nobody knows whether there is such an instance.
-fn full_name(given: &str, listed: &Result<BTreeSet<String>>, on_record: &BTreeSet<String>) -> Result<String> {
+fn full_name(
+    given: &str,
+    listed: &Result<BTreeSet<String>, Untold>,
+    on_record: &BTreeSet<String>,
+) -> Result<String> {
     let names: BTreeSet<&String> = listed.iter().flatten().chain(on_record).collect();
     if names.contains(&given.to_owned()) {
         return Ok(given.to_owned());
@@ -105,13 +107,14 @@ fn full_name(given: &str, listed: &Result<BTreeSet<String>>, on_record: &BTreeSe
     }
     let quoted = quoted(given);
     match (same.as_slice(), begin.as_slice(), listed) {
-        ([name], ..) | ([], [name], _) => Ok((*name).to_owned()),
+        // The first parts of a name may be those of others that only the list has.
+        ([name], ..) | ([], [name], Ok(_)) => Ok((*name).to_owned()),
         ([], [], Ok(_)) => {
             bail!("there is no instance {quoted}, and nothing was changed{}", suggestion(&wanted, &names))
         }
-        ([], [], Err(error)) => bail!(
-            "no instance on record is called {quoted}, whether there is one is not known ({error:#}), and nothing \
-             was changed{}",
+        ([], [] | [_], Err(error)) => bail!(
+            "no instance on record is called {quoted}, whether there is one is not known ({error}), and nothing was \
+             changed{}",
             suggestion(&wanted, &names)
         ),
         _ => {
@@ -227,13 +230,22 @@ mod tests {
 
     #[test]
     fn without_ganeti_s_list_nobody_says_that_there_is_no_such_instance() {
-        let unreadable = || Err(anyhow::anyhow!("cannot read 'FILE'"));
+        let unreadable = Err(Untold::Missing("/FILE".into()));
         let on_record = set(&["db.example.com"]);
-        assert_eq!(full_name("DB", &unreadable(), &on_record).unwrap(), "db.example.com");
-        assert_eq!(
-            full_name("web", &unreadable(), &on_record).unwrap_err().to_string(),
-            "no instance on record is called 'web', whether there is one is not known (cannot read 'FILE'), and \
-             nothing was changed"
-        );
+        assert_eq!(full_name("DB.example.com", &unreadable, &on_record).unwrap(), "db.example.com");
+        for given in ["web", "db"] {
+            assert_eq!(
+                full_name(given, &unreadable, &on_record)
+                    .unwrap_err()
+                    .to_string()
+                    .split("; did")
+                    .next()
+                    .unwrap(),
+                format!(
+                    "no instance on record is called '{given}', whether there is one is not known (cannot read '/FILE': \
+                     there is no such file), and nothing was changed"
+                )
+            );
+        }
     }
 }
