@@ -187,3 +187,6 @@ pub enum Outcome {
     /// It was left alone, because meanwhile it had changed.
     LeftAlone(second_look::Changed),
 }
+
+#[cfg(test)]
+mod extreme_tests;
