@@ -1,7 +1,7 @@
-//! Numbers that no honest state file has: nothing overflows or panics.
+//! Numbers and amounts that no honest state file has: nothing overflows, panics or takes long.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -123,4 +123,31 @@ fn a_time_that_does_not_exist_is_not_taken_for_long_ago() {
         state.recovery.see(NOW);
         assert!(state.recovery.silent.is_empty() && state.recovery.down.is_empty(), "{since}");
     }
+}
+
+/// Half a minute and more before; the limit is far above what a slow machine needs.
+#[test]
+fn a_hundred_and_twenty_thousand_stale_records_are_dropped_in_linear_time() {
+    const RECORDS: usize = 120_000;
+    let names = || (0..RECORDS).map(|index| format!("gone{index}"));
+    let records: BTreeMap<_, _> =
+        names().map(|name| (name, json!({"restart_count": 1, "restart_when": 5.0}))).collect();
+    let failures = json!({"failures": 1, "last": 5.0});
+    let blocked = json!({"by": "the node", "failures": 1, "last": 5.0, "cause": ""});
+    let moved = json!({"job": 1, "summary": "INSTANCE_MIGRATE(x)"});
+    let of = |value: &Value| -> BTreeMap<_, _> { names().map(|name| (name, value.clone())).collect() };
+    let document = json!({"instance": records, "recovery": {
+        "blocked": of(&blocked), "failed_moves": of(&moved), "activations": of(&failures), "degraded": of(&json!(5.0)),
+    }});
+    let mut state = State::parse(&document.to_string()).unwrap();
+    let mut cluster = cluster();
+    cluster.instances.extend((0..2000).map(|index| instance(&format!("i{index}"), "running")));
+    let began = Instant::now();
+    assert_eq!(instances::drop_stale_records(&cluster, &mut state, NOW).len(), RECORDS);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    decide(&mut state, &cluster, NOW);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(state.recovery.blocked.is_empty() && state.recovery.degraded.is_empty());
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::client::Client;
 use super::messages::{LuxiError, parse_shape};
-use crate::cluster::{GanetiError, JobFailure, JobId};
+use crate::cluster::{JobFailure, JobId, LONGEST_NAME, excerpt};
 
 /// What became of a job: the results of its opcodes, in their order and as Ganeti encodes each, or why there are none.
 pub type JobResult = Result<Vec<Value>, JobFailure>;
@@ -145,7 +145,8 @@ fn answer(row: &str) -> Answer {
 }
 
 fn strange(status: &Value) -> String {
-    format!("its status is {status}, which is none of Ganeti's")
+    let status = status.to_string();
+    format!("its status is {}, which is none of Ganeti's", excerpt(&status, LONGEST_NAME))
 }
 
 /// From the first lock to the last end. Times that do not exist are as good as none.
@@ -168,12 +169,8 @@ fn failure_of(opcode_status: &Value, results: Vec<Value>) -> JobFailure {
     let statuses = opcode_status.as_array().into_iter().flatten();
     let failed = statuses.zip(&results).find(|(status, _)| *status == "error");
     match failed {
-        Some((_, result)) => match (GanetiError::decode(result), result) {
-            (Some(error), _) => JobFailure::Error(error),
-            (None, Value::String(text)) => JobFailure::Text(text.clone()),
-            (None, other) => JobFailure::Text(other.to_string()),
-        },
-        None => JobFailure::Text(Value::Array(results).to_string()),
+        Some((_, result)) => JobFailure::of_result(result),
+        None => JobFailure::of_result(&Value::Array(results)),
     }
 }
 
