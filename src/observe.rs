@@ -13,7 +13,7 @@ use crate::cluster::{
     AdminState, EndedJob, GanetiError, GanetiVersion, Instance, InstanceStatus, JobId, LockMode, Node, OpEnd,
     PendingJob, Snapshot, SplitInstance,
 };
-use crate::luxi::messages::{Cell, Rows, UnreadableRow};
+use crate::luxi::messages::{Cell, EXPLAINED, Rows, UnreadableRow};
 use crate::luxi::{Client, LuxiError};
 
 /// What the whole cluster says about itself.
@@ -106,16 +106,18 @@ pub async fn group(client: &mut Client<'_>, uuid: &str) -> Result<Snapshot, Luxi
     snapshot.pending_jobs = pending_jobs(client).await?;
     let filter = json!(["==", "pnode.group.uuid", uuid]);
     let Rows(rows) = client.query::<InstanceRow>("instance", &INSTANCE_FIELDS, Some(filter)).await?;
+    let mut unreadable_rows = Unreadable::default();
     for row in rows {
         match row.map(membership) {
             Ok(Ok(instance)) => snapshot.instances.push(instance),
             Ok(Err(split)) => snapshot.split.push(split),
             Err(unreadable) => {
-                log_unreadable(&unreadable);
+                unreadable_rows.log(&unreadable);
                 snapshot.unreadable_instances.push(unreadable.name.unwrap_or(unreadable.problem));
             }
         }
     }
+    unreadable_rows.log_rest();
     let filter = json!(["==", "group.uuid", uuid]);
     let rows = client.query::<NodeRow>("node", &NODE_FIELDS, Some(filter)).await?;
     snapshot.nodes = readable(rows).map(node).collect();
@@ -306,11 +308,31 @@ const INSTANCE_FIELDS: [&str; 10] = [
 struct Required<T>(IgnoredAny, T);
 
 fn readable<R>(Rows(rows): Rows<R>) -> impl Iterator<Item = R> {
-    rows.into_iter().filter_map(|row| row.inspect_err(log_unreadable).ok())
+    let mut unreadable = Unreadable::default();
+    let rows: Vec<R> =
+        rows.into_iter().filter_map(|row| row.inspect_err(|row| unreadable.log(row)).ok()).collect();
+    unreadable.log_rest();
+    rows.into_iter()
 }
 
-fn log_unreadable(row: &UnreadableRow) {
-    error!("Ignoring what luxid says that cannot be understood: {}", row.problem);
+/// Logs rows that cannot be read: the first few of an answer, then how many more there were.
+#[derive(Debug, Default)]
+struct Unreadable(usize);
+
+impl Unreadable {
+    fn log(&mut self, row: &UnreadableRow) {
+        self.0 += 1;
+        if self.0 <= EXPLAINED {
+            error!("Ignoring what luxid says that cannot be understood: {}", row.problem);
+        }
+    }
+
+    fn log_rest(&self) {
+        let rest = self.0.saturating_sub(EXPLAINED);
+        if rest > 0 {
+            error!("Ignoring what luxid says that cannot be understood: {rest} more rows of the same answer");
+        }
+    }
 }
 
 fn node((name, boot_id, offline, vm_capable, address, uuid): NodeRow) -> Node {

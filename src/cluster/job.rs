@@ -103,7 +103,7 @@ impl JobFailure {
     /// Of a result that may be an encoded error; any other is told as it is, cut to what a log line bears.
     #[must_use]
     pub fn of_result(result: &Value) -> Self {
-        let cut = |text: &str| Self::Text(excerpt(text, LONGEST_TEXT).into_owned());
+        let cut = |text: &str| Self::Text(excerpt(text, LONGEST_TEXT));
         match (GanetiError::decode(result), result) {
             (Some(error), _) => Self::Error(error),
             (None, Value::String(text)) => cut(text),
@@ -143,15 +143,15 @@ impl GanetiError {
             return None;
         };
         let message = match arguments.first() {
-            Some(Value::String(text)) => excerpt(text, LONGEST_TEXT).into_owned(),
+            Some(Value::String(text)) => excerpt(text, LONGEST_TEXT),
             // Lists and texts can always be written.
             Some(_) => {
                 let all = serde_json::to_string(arguments).unwrap_or_default();
-                excerpt(&all, LONGEST_TEXT).into_owned()
+                excerpt(&all, LONGEST_TEXT)
             }
             None => String::new(),
         };
-        let word = |text: &str| excerpt(text, LONGEST_NAME).into_owned();
+        let word = |text: &str| excerpt(text, LONGEST_NAME);
         let code = match (class.as_str(), arguments.get(1)) {
             ("OpPrereqError", Some(Value::String(code))) => Some(word(code)),
             _ => None,

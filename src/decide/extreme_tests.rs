@@ -94,7 +94,7 @@ fn decide(state: &mut State, snapshot: &Snapshot, now: f64) -> Vec<Step> {
     let (notes, actions) = split(steps.clone());
     notes.iter().for_each(|note| drop(note.log_line()));
     let mut agenda = Agenda::new(actions, snapshot, Schedule::of(snapshot, state, &policies, now));
-    drop(agenda.next_moment(now, &|_| 1));
+    assert!(agenda.next_moment(now, &|_| 1).is_none_or(f64::is_finite));
     drop(agenda.take(now, usize::MAX, &|_| usize::MAX));
     drop(agenda.give_up(now, &|_| 0));
     for name in ["down", "user", "mirror"] {

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::time::sleep;
@@ -14,7 +15,7 @@ pub use super::following::{End, Finished, Follower, JobResult, PollPace};
 use super::messages::{Cell, LuxiError, Rows};
 use super::opcodes::OpCode;
 use crate::armed::Armed;
-use crate::cluster::GanetiVersion;
+use crate::cluster::{GanetiVersion, LONGEST_TEXT, excerpt};
 pub use crate::cluster::{JobFailure, JobId};
 
 /// Why a submission did not give the number of a job.
@@ -106,14 +107,21 @@ async fn submit_once(client: &mut Client<'_>, opcodes: &[Value]) -> Result<Submi
     let row = |(accepted, value): (bool, Value)| match (accepted, value) {
         (true, value) => serde_json::from_value(value)
             .map(Ok)
-            .map_err(|error| LuxiError::Malformed { method, reason: error.to_string() }),
-        (false, Value::String(problem)) => Ok(Err(problem)),
-        (false, other) => Ok(Err(other.to_string())),
+            .map_err(|error| LuxiError::malformed(method, &error.to_string())),
+        (false, Value::String(problem)) => Ok(Err(excerpt(&problem, LONGEST_TEXT))),
+        (false, other) => Ok(Err(excerpt(&other.to_string(), LONGEST_TEXT))),
     };
     rows.into_iter().map(row).collect()
 }
 
-type JobRow = (Cell<JobId>, Cell<Vec<Value>>);
+/// Of an opcode only the reason is looked at.
+#[derive(Deserialize)]
+struct Op {
+    #[serde(default)]
+    reason: Value,
+}
+
+type JobRow = (Cell<JobId>, Cell<Vec<Op>>);
 
 async fn find_by_reason(
     client: &mut Client<'_>,
@@ -123,8 +131,8 @@ async fn find_by_reason(
     let filter = json!(["=[]", "summary", opcode.summary()]);
     let Rows(rows) = client.query::<JobRow>("job", &["id", "ops"], Some(filter)).await?;
     let wanted = opcode.reason();
-    let carries_reason = |op: &Value| {
-        let reasons = op["reason"].as_array();
+    let carries_reason = |op: &Op| {
+        let reasons = op.reason.as_array();
         reasons
             .is_some_and(|reasons| reasons.iter().any(|reason| reason[1] == wanted && reason[2] == epoch_ns))
     };
