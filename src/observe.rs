@@ -13,7 +13,7 @@ use crate::cluster::{
     AdminState, EndedJob, GanetiError, GanetiVersion, Instance, InstanceStatus, JobId, LockMode, Node, OpEnd,
     PendingJob, Snapshot, SplitInstance,
 };
-use crate::luxi::messages::{Cell, Rows, UnreadableRow};
+use crate::luxi::messages::{Cell, EXPLAINED, Rows, UnreadableRow};
 use crate::luxi::{Client, LuxiError};
 
 /// So much of a strange value is shown, in characters.
@@ -113,28 +113,19 @@ pub async fn group(client: &mut Client<'_>, uuid: &str) -> Result<Snapshot, Luxi
     (snapshot.locked_instances, _) = locks(client, None).await?;
     snapshot.pending_jobs = pending_jobs(client).await?;
     let filter = json!(["==", "pnode.group.uuid", uuid]);
-    let Rows(rows) = client.query::<InstanceRow>("instance", &INSTANCE_FIELDS, Some(filter)).await?;
+    let rows = client.query::<InstanceRow>("instance", &INSTANCE_FIELDS, Some(filter)).await?;
+    let (rows, unreadable) = parted(rows);
+    snapshot.unreadable_instances = unreadable.into_iter().map(what_is_known).collect();
     for row in rows {
-        match row.map(membership) {
-            Ok(Ok(instance)) => snapshot.instances.push(instance),
-            Ok(Err(split)) => snapshot.split.push(split),
-            Err(unreadable) => {
-                log_unreadable(&unreadable);
-                snapshot.unreadable_instances.push(unreadable.name.unwrap_or(unreadable.problem));
-            }
+        match membership(row) {
+            Ok(instance) => snapshot.instances.push(instance),
+            Err(split) => snapshot.split.push(split),
         }
     }
     let filter = json!(["==", "group.uuid", uuid]);
-    let rows = client.query::<NodeRow>("node", &NODE_FIELDS, Some(filter)).await?;
-    for row in rows.0 {
-        match row {
-            Ok(row) => snapshot.nodes.push(node(row)),
-            Err(unreadable) => {
-                log_unreadable(&unreadable);
-                snapshot.unreadable_nodes.push(unreadable.name.unwrap_or(unreadable.problem));
-            }
-        }
-    }
+    let (rows, unreadable) = parted(client.query::<NodeRow>("node", &NODE_FIELDS, Some(filter)).await?);
+    snapshot.unreadable_nodes = unreadable.into_iter().map(what_is_known).collect();
+    snapshot.nodes = rows.into_iter().map(node).collect();
     Ok(snapshot)
 }
 
@@ -162,9 +153,10 @@ pub async fn locks(client: &mut Client<'_>, of: Option<&[&str]>) -> Result<Locks
     type LockRow = (Cell<String>, Cell<Value>);
     let filter = of.map(|names| any_of("name", names));
     let (mut instances, mut nodes) = Locks::default();
+    let mut nameless = 0;
     for (name, mode) in readable(client.query::<LockRow>("lock", &["name", "mode"], filter).await?) {
         let Some(name) = name.value() else {
-            error!("Ignoring what luxid says that cannot be understood: a lock without a name");
+            nameless += 1;
             continue;
         };
         let Some(mode) = lock_mode(&mode) else { continue };
@@ -173,6 +165,9 @@ pub async fn locks(client: &mut Client<'_>, of: Option<&[&str]>) -> Result<Locks
         } else if let Some(node) = name.strip_prefix("node/") {
             nodes.insert(node.to_owned(), mode);
         }
+    }
+    if nameless > 0 {
+        error!("Ignoring what luxid says that cannot be understood: {nameless} locks without a name");
     }
     Ok((instances, nodes))
 }
@@ -212,18 +207,14 @@ pub async fn wanted_states(
         return Ok(BTreeMap::new());
     }
     let fields = ["name", "admin_state", "disks_active", "tags"];
-    let Rows(rows) = client.query::<WantedRow>("instance", &fields, Some(any_of("name", instances))).await?;
-    let wanted = |row: Result<WantedRow, UnreadableRow>| match row {
-        Ok((name, admin_state, disks_active, tags)) => {
-            let wanted = Wanted { admin_state: admin_state.1, disks_active: disks_active.1, tags: tags.1 };
-            Some((name.1, Some(wanted)))
-        }
-        Err(unreadable) => {
-            log_unreadable(&unreadable);
-            Some((unreadable.name?, None))
-        }
+    let rows = client.query::<WantedRow>("instance", &fields, Some(any_of("name", instances))).await?;
+    let (rows, unreadable) = parted(rows);
+    let wanted = |(name, admin_state, disks_active, tags): WantedRow| {
+        let wanted = Wanted { admin_state: admin_state.1, disks_active: disks_active.1, tags: tags.1 };
+        (name.1, Some(wanted))
     };
-    Ok(rows.into_iter().filter_map(wanted).collect())
+    let unknown = unreadable.into_iter().filter_map(|row| Some((row.name?, None)));
+    Ok(rows.into_iter().map(wanted).chain(unknown).collect())
 }
 
 /// A filter for the objects whose field has one of these values. Without the "&" luxid takes names for ones that must
@@ -349,12 +340,32 @@ const INSTANCE_FIELDS: [&str; 11] = [
 #[derive(Debug, Deserialize)]
 struct Required<T>(IgnoredAny, T);
 
-fn readable<R>(Rows(rows): Rows<R>) -> impl Iterator<Item = R> {
-    rows.into_iter().filter_map(|row| row.inspect_err(log_unreadable).ok())
+fn readable<R>(rows: Rows<R>) -> impl Iterator<Item = R> {
+    parted(rows).0.into_iter()
 }
 
-fn log_unreadable(row: &UnreadableRow) {
-    error!("Ignoring what luxid says that cannot be understood: {}", row.problem);
+/// The rows that can be read, and the others, of which the first few are logged and the rest counted.
+fn parted<R>(Rows(rows): Rows<R>) -> (Vec<R>, Vec<UnreadableRow>) {
+    let (mut readable, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        match row {
+            Ok(row) => readable.push(row),
+            Err(row) => unreadable.push(row),
+        }
+    }
+    for row in unreadable.iter().take(EXPLAINED) {
+        error!("Ignoring what luxid says that cannot be understood: {}", row.problem);
+    }
+    let rest = unreadable.len().saturating_sub(EXPLAINED);
+    if rest > 0 {
+        error!("Ignoring what luxid says that cannot be understood: {rest} more rows of the same answer");
+    }
+    (readable, unreadable)
+}
+
+/// The name of an object that cannot be read, or what is wrong with it.
+fn what_is_known(row: UnreadableRow) -> String {
+    row.name.unwrap_or(row.problem)
 }
 
 fn node((name, boot_id, offline, vm_capable, address, uuid): NodeRow) -> Node {

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::excerpt::{LONGEST_NAME, LONGEST_TEXT, excerpt, few};
+
 /// Number of a job; luxid counts from 1 and never gives one twice. A plain number on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -61,7 +63,9 @@ fn object<'s>(summary: &'s str, name: &str) -> Option<&'s str> {
 impl fmt::Display for PendingJob {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.summaries {
-            Some(summaries) => write!(formatter, "job {} ({})", self.id, summaries.join(", ")),
+            Some(summaries) => {
+                write!(formatter, "job {} ({})", self.id, few(summaries.iter().map(String::as_str)))
+            }
             None => write!(formatter, "job {} (luxid does not say what it does)", self.id),
         }
     }
@@ -104,6 +108,19 @@ pub enum JobFailure {
     Text(String),
 }
 
+impl JobFailure {
+    /// Of a result that may be an encoded error; any other is told as it is, cut to what a log line bears.
+    #[must_use]
+    pub fn of_result(result: &Value) -> Self {
+        let cut = |text: &str| Self::Text(excerpt(text, LONGEST_TEXT));
+        match (GanetiError::decode(result), result) {
+            (Some(error), _) => Self::Error(error),
+            (None, Value::String(text)) => cut(text),
+            (None, other) => cut(&other.to_string()),
+        }
+    }
+}
+
 impl fmt::Display for JobFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -115,7 +132,8 @@ impl fmt::Display for JobFailure {
     }
 }
 
-/// An exception of Ganeti's as it crosses the wire: `["Class", [argument, …]]` (`errors.py: GetEncodedError`).
+/// An exception of Ganeti's as it crosses the wire: `["Class", [argument, …]]` (`errors.py: GetEncodedError`). Its texts are
+/// cut to what a log line bears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GanetiError {
     /// Name of the class in `errors.py`.
@@ -134,15 +152,20 @@ impl GanetiError {
             return None;
         };
         let message = match arguments.first() {
-            Some(Value::String(text)) => text.clone(),
-            Some(_) => Value::Array(arguments.clone()).to_string(),
+            Some(Value::String(text)) => excerpt(text, LONGEST_TEXT),
+            // Lists and texts can always be written.
+            Some(_) => {
+                let all = serde_json::to_string(arguments).unwrap_or_default();
+                excerpt(&all, LONGEST_TEXT)
+            }
             None => String::new(),
         };
+        let word = |text: &str| excerpt(text, LONGEST_NAME);
         let code = match (class.as_str(), arguments.get(1)) {
-            ("OpPrereqError", Some(Value::String(code))) => Some(code.clone()),
+            ("OpPrereqError", Some(Value::String(code))) => Some(word(code)),
             _ => None,
         };
-        Some(Self { class: class.clone(), message, code })
+        Some(Self { class: word(class), message, code })
     }
 }
 
@@ -162,6 +185,23 @@ impl fmt::Display for GanetiError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_of_megabytes_are_cut_where_they_come_in() {
+        let long = "x".repeat(1 << 20);
+        let error = serde_json::json!([long, [long, long]]);
+        let nested = serde_json::json!(["HooksAbort", [[long, [long]]]]);
+        for result in
+            [&error, &nested, &Value::String(long.clone()), &Value::Array(vec![long.clone().into()])]
+        {
+            let told = JobFailure::of_result(result).to_string();
+            assert!(told.len() <= 4096, "{}", told.len());
+        }
+        let refused = serde_json::json!(["OpPrereqError", ["no", long]]);
+        assert!(JobFailure::of_result(&refused).to_string().len() <= 4096);
+        let job = PendingJob { id: JobId(7), summaries: Some(vec![long; 10]), has_process: true };
+        assert!(job.to_string().len() <= 4096);
+    }
 
     #[test]
     fn a_job_touches_the_instances_that_its_opcodes_name() {

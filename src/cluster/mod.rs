@@ -2,16 +2,18 @@
 //!
 //! Source: `watcher/__init__.py: _GetGroupData`. Names are full ones, with their domain.
 
+mod excerpt;
 mod job;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;
 mod version;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 
+pub use excerpt::{LONGEST_NAME, LONGEST_TEXT, excerpt, few};
 pub use job::{EndedJob, GanetiError, JobFailure, JobId, OpEnd, PendingJob};
 pub use status::InstanceStatus;
 pub use version::GanetiVersion;
@@ -158,6 +160,18 @@ impl Snapshot {
     #[must_use]
     pub fn instance(&self, name: &str) -> Option<&Instance> {
         self.instances.iter().find(|instance| instance.name == name)
+    }
+
+    /// All of [`Snapshot::instances`] by name, for whoever looks for many.
+    #[must_use]
+    pub fn instances_by_name(&self) -> HashMap<&str, &Instance> {
+        self.instances.iter().map(|instance| (instance.name.as_str(), instance)).collect()
+    }
+
+    /// All of [`Snapshot::unreadable_instances`], for whoever looks for many.
+    #[must_use]
+    pub fn unreadable_names(&self) -> HashSet<&str> {
+        self.unreadable_instances.iter().map(String::as_str).collect()
     }
 
     /// The node of that name, if it is in the group.

@@ -108,9 +108,10 @@ pub fn remember_failure(state: &mut State, instance: &str, blamed: &Blamed, now:
 /// not wait any more.
 pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
     let mut forgiven = Vec::new();
+    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
     state.recovery.blocked.retain(|name, blocked| {
-        let Some(instance) = snapshot.instance(name) else {
-            return snapshot.unreadable_instances.contains(name);
+        let Some(instance) = instances.get(name.as_str()) else {
+            return unreadable.contains(name.as_str());
         };
         let blame = Blame::ALL.into_iter().find(|blame| blame.to_string() == blocked.by);
         if instance.status.is_helpless() {

@@ -186,11 +186,12 @@ pub fn remember_activation(state: &mut State, action: &Action, outcome: &Outcome
 
 /// Forgets the failed activations of instances that do not run any more: their next start assembles the disks.
 pub fn forget_stopped(state: &mut State, snapshot: &Snapshot) {
-    state.recovery.activations.retain(|name, _| match snapshot.instance(name) {
+    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
+    state.recovery.activations.retain(|name, _| match instances.get(name.as_str()) {
         Some(Instance { status, .. }) => {
             *status == InstanceStatus::Running || status.is_helpless() || !status.is_known()
         }
-        None => snapshot.unreadable_instances.contains(name),
+        None => unreadable.contains(name.as_str()),
     });
 }
 

@@ -33,9 +33,10 @@ pub fn telling_summaries(instance: &str) -> impl Iterator<Item = String> {
 /// the instance, what ended of the [`telling_summaries`]. Ganeti archives jobs after a few hours; the doubt stays.
 pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<String, Vec<EndedJob>>) {
     let moves = &mut state.recovery.failed_moves;
-    moves.retain(|name, _| match snapshot.instance(name) {
+    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
+    moves.retain(|name, _| match instances.get(name.as_str()) {
         Some(instance) => instance.status.may_be_down(),
-        None => snapshot.unreadable_instances.contains(name),
+        None => unreadable.contains(name.as_str()),
     });
     for (name, jobs) in jobs {
         let telling = jobs.iter().filter(|job| match job.end {

@@ -23,16 +23,8 @@ pub const RETRY_EXPIRATION: f64 = 8.0 * 3600.0;
 pub fn drop_stale_records(snapshot: &Snapshot, state: &mut State, now: Timestamp) -> Vec<String> {
     let names: HashSet<&str> = snapshot.instances.iter().map(|instance| instance.name.as_str()).collect();
     let exists = |name: &str| !snapshot.unreadable_instances.is_empty() || names.contains(name);
-    let stale: Vec<String> = state
-        .instances()
-        // One that far in the future was written by a clock that was wrong, and would stay for as long.
-        .filter(|(name, started)| !exists(name) || (started - now).abs() > RETRY_EXPIRATION)
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    for instance in &stale {
-        state.forget_instance(instance);
-    }
-    stale
+    // One that far in the future was written by a clock that was wrong, and would stay for as long.
+    state.retain_instances(|name, started| exists(name) && (started - now).abs() <= RETRY_EXPIRATION)
 }
 
 /// Everything that the pass decides from.

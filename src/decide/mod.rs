@@ -191,4 +191,6 @@ pub enum Outcome {
 }
 
 #[cfg(test)]
+mod extreme_tests;
+#[cfg(test)]
 mod unknown_tests;

@@ -106,6 +106,9 @@ impl Recovery {
             self.down.clear();
             self.silent.clear();
         }
+        // A time that does not exist, or is to come, is no time since when something could be so.
+        self.down.retain(|_, since| (0.0..=now).contains(since));
+        self.silent.retain(|_, since| (0.0..=now).contains(since));
         self.seen = Some(now);
     }
 

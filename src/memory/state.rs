@@ -38,6 +38,10 @@ fn read_failures(entry: &Value) -> Failures {
     Failures { failures, last: entry.get(LAST).and_then(Value::as_f64).unwrap_or(0.0) }
 }
 
+fn last_start(record: &Value) -> Timestamp {
+    record.get(RESTART_WHEN).and_then(Value::as_f64).unwrap_or(0.0)
+}
+
 /// Counters of instances and boot ids of nodes, and what only this program remembers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
@@ -212,13 +216,25 @@ impl State {
         self.section_mut(INSTANCE).shift_remove(instance);
     }
 
+    /// Drops the counters of the instances for which `keep`, asked with the name and the time of the last start, says no;
+    /// gives their names, in their order.
+    pub fn retain_instances(&mut self, keep: impl Fn(&str, Timestamp) -> bool) -> Vec<String> {
+        let mut dropped = Vec::new();
+        // All at once: taking one out of an ordered map moves all behind it.
+        self.section_mut(INSTANCE).retain(|name, record| {
+            let keeps = keep(name, last_start(record));
+            if !keeps {
+                dropped.push(name.clone());
+            }
+            keeps
+        });
+        dropped
+    }
+
     /// Every instance that has counters, with the time of its last start; without one that is 0, as it is for the original.
     pub fn instances(&self) -> impl Iterator<Item = (&str, Timestamp)> {
-        let started = |record: &Value| record.get(RESTART_WHEN).and_then(Value::as_f64).unwrap_or(0.0);
-        self.section(INSTANCE)
-            .into_iter()
-            .flatten()
-            .map(move |(name, record)| (name.as_str(), started(record)))
+        let records = self.section(INSTANCE).into_iter().flatten();
+        records.map(|(name, record)| (name.as_str(), last_start(record)))
     }
 
     /// The boot id for which all activations were done; `None` for a node that has none yet.

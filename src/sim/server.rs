@@ -216,7 +216,10 @@ async fn exchange<S: AsyncWrite + Unpin>(cluster: &ClusterInABox, stream: &mut S
         }
         _ => {}
     }
-    let answer = carry_out(cluster, &request).await;
+    let mut answer = carry_out(cluster, &request).await;
+    if let Some(FaultKind::Status(job, text)) = &fault {
+        luxid::misstate(&mut answer, &request, *job, text);
+    }
     let stays = !matches!(answer, Answer::Refusal(_));
     let text = answer.encode();
     match fault {

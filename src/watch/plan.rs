@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Options;
 use crate::act::View;
-use crate::cluster::{EndedJob, Snapshot, Timestamp};
+use crate::cluster::{EndedJob, Snapshot, Timestamp, few};
 use crate::decide::disks::{self, DiskPlan, Starts};
 use crate::decide::instances::{self, Outlook};
 use crate::decide::policy::Policies;
@@ -46,12 +46,9 @@ pub(super) async fn make(
     now: Timestamp,
 ) -> Result<Plan, LuxiError> {
     let stale = instances::drop_stale_records(&view.snapshot, state, now);
-    let forgotten = |name| {
-        LogLine::debug(format!(
-            "Forgetting the record of instance {name}: it is gone, or its last start is long ago"
-        ))
-    };
-    let mut lines: Vec<LogLine> = stale.into_iter().map(forgotten).collect();
+    let stale =
+        about(&stale, "Forgetting the records of instances that are gone or were last started long ago");
+    let mut lines: Vec<LogLine> = stale.into_iter().collect();
 
     let moves = moves_of_down_instances(&mut view.client, &view.snapshot).await?;
     view.snapshot.tags = observe::group_tags(&mut view.client, &view.snapshot.group).await?;
@@ -64,9 +61,11 @@ pub(super) async fn make(
     degraded::remember_silent(state, snapshot, now);
     schedule::remember_down(state, snapshot, &policies, now);
     disks::forget_stopped(state, snapshot);
-    let forgiven =
-        |name| LogLine::debug(format!("Instance {name} need not wait any more: what failed it has changed"));
-    lines.extend(budget::forgive(state, snapshot).into_iter().map(forgiven));
+    let forgiven = budget::forgive(state, snapshot);
+    lines.extend(about(
+        &forgiven,
+        "Instances that need not wait any more, because what failed them has changed",
+    ));
 
     state.recovery.seen_until(now);
     let mirrors = degraded::review(state, snapshot);
@@ -82,6 +81,12 @@ pub(super) async fn make(
     let (notes, actions) = decide::split(steps);
     let schedule = Schedule::of(snapshot, state, &policies, now);
     Ok(Plan { lines, notes, actions, schedule, disks, starts, to_inspect: mirrors.to_inspect })
+}
+
+/// One line, however many there are: a state file may hold more records than a log should have lines.
+fn about(names: &[String], what: &str) -> Option<LogLine> {
+    let shown = few(names.iter().map(String::as_str));
+    (!names.is_empty()).then(|| LogLine::debug(format!("{what}: {shown}")))
 }
 
 fn acted_on(step: &Step) -> Option<String> {

@@ -82,4 +82,5 @@ pub(super) struct StepSpec {
     pub(super) delay: Option<Duration>,
     pub(super) text: Option<String>,
     pub(super) class: Option<String>,
+    pub(super) job: Option<u64>,
 }

@@ -376,10 +376,11 @@ fn luxid_event(spec: &StepSpec, kind: &Spanned<String>) -> Result<Event, Misfit>
         "close-after" => FaultKind::CloseAfter,
         "close-within" => FaultKind::CloseWithin,
         "answer" => FaultKind::Answer(text()),
+        "status" => FaultKind::Status(spec.job, text()),
         "error" => FaultKind::Error(spec.class.clone().unwrap_or_else(|| "GenericError".to_owned()), text()),
         other => {
-            let known =
-                "stop, break, start, slow, silent, close-before, close-after, close-within, answer, error";
+            let known = "stop, break, start, slow, silent, close-before, close-after, close-within, answer, \
+                         status, error";
             return Err(Misfit::at(kind, "luxid", format!("'{other}' is none of {known}")));
         }
     };
