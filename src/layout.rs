@@ -140,6 +140,12 @@ impl Layout {
         Self { machine, ..self }
     }
 
+    /// The same layout with another `/proc`, for rehearsals.
+    #[must_use]
+    pub fn with_proc(self, proc: PathBuf) -> Self {
+        Self { machine: Machine { proc, ..self.machine }, ..self }
+    }
+
     /// The node's name in a virtual cluster; `None` on a real node.
     #[must_use]
     pub fn virtual_host(&self) -> Option<&str> {
@@ -210,6 +216,12 @@ impl Layout {
     #[must_use]
     pub fn proc(&self) -> &Path {
         &self.machine.proc
+    }
+
+    /// `/proc/sys/kernel/random/boot_id`, in which the kernel says which boot it is.
+    #[must_use]
+    pub fn boot_id(&self) -> PathBuf {
+        self.machine.proc.join("sys/kernel/random/boot_id")
     }
 
     /// `/proc/drbd`, which exists when DRBD's module is loaded.

@@ -12,6 +12,7 @@ pub mod disks;
 pub mod elsewhere;
 pub mod governor;
 pub mod instances;
+pub mod intent;
 pub mod policy;
 pub mod report;
 pub mod schedule;

@@ -161,6 +161,7 @@ impl State {
         let mut found = self.section_mut(INSTANCE).shift_remove(instance).is_some();
         found |= self.recovery.blocked.remove(instance).is_some();
         found |= self.recovery.failed_moves.remove(instance).is_some();
+        found |= self.recovery.lost_starts.remove(instance).is_some();
         let failed = self.recovery.activations.get_mut(instance);
         found |= failed
             .map(|failures| *failures = Failures { failures: failures.failures.min(1), last: 0.0 })
@@ -181,7 +182,7 @@ impl State {
     pub fn instances_with_budget(&self) -> BTreeSet<String> {
         let counted = self.section(INSTANCE).into_iter().flatten().map(|(name, _)| name.clone());
         let blocked = self.recovery.blocked.keys().chain(self.recovery.failed_moves.keys()).cloned();
-        let failed = self.recovery.activations.keys().cloned();
+        let failed = self.recovery.activations.keys().chain(self.recovery.lost_starts.keys()).cloned();
         let nodes = self.section(NODE).into_iter().flat_map(Map::values);
         let pending = nodes.filter_map(|node| node.get(PENDING_ACTIVATIONS)?.as_object()).flatten();
         let pending = pending.filter(|(_, entry)| read_failures(entry).failures > 0);
