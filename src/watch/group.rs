@@ -51,8 +51,16 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     let mut ledger = Ledger::new(file, state, boot_id(context.layout));
 
     let seen = look(context, &group).await;
-    let (facts, mut view) =
-        seen.inspect_err(|error| info!("Not updating status file due to failure: {error:#}"))?;
+    let (facts, mut view) = match seen {
+        Ok(seen) => seen,
+        Err(error) => {
+            info!("Not updating status file due to failure: {error:#}");
+            if let Err(error) = ledger.save_first() {
+                error!("{error:#}");
+            }
+            return Err(error);
+        }
+    };
     // Before anything is repaired: the files say what was found. When they cannot be written, repairs come first.
     let reported = report_status(context, armed, &view.snapshot, &known_groups).await;
     if facts.queue_is_drained {

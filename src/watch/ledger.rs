@@ -58,6 +58,11 @@ impl Ledger {
         self.file.save(&self.state)
     }
 
+    /// Writes the state if opening its file could not.
+    pub(super) fn save_first(&mut self) -> Result<()> {
+        self.file.save_first(&self.state)
+    }
+
     fn save_change(&mut self) -> Result<()> {
         self.unsaved = 0;
         self.remember_disks();
