@@ -43,6 +43,9 @@ struct Entry {
     action: Action,
     claim: Claim,
     turn: Turn,
+    /// Whether it is a start that may take the master down. It is made alone, so that no other one is lost with it and
+    /// comes under the same suspicion.
+    is_suspect: bool,
 }
 
 /// Why an action is not begun now.
@@ -69,21 +72,27 @@ pub enum Hold {
 pub struct Agenda {
     waiting: Vec<Entry>,
     in_flight: BTreeMap<String, Claim>,
+    /// The one in flight that is made alone.
+    suspect: Option<String>,
     schedule: Schedule,
 }
 
 impl Agenda {
-    /// An agenda of these actions, lower tiers first and otherwise in the order given.
+    /// An agenda of these actions, lower tiers first and starts under suspicion last, otherwise in the order given.
     #[must_use]
     pub fn new(actions: Vec<Action>, snapshot: &Snapshot, schedule: Schedule) -> Self {
         let entry = |action: Action| Entry {
             claim: Claim::of(&action, snapshot),
             turn: schedule.turn(&action.instance),
+            is_suspect: action.kind.is_start() && schedule.suspicion(&action.instance) > 0,
             action,
         };
         let mut waiting: Vec<Entry> = actions.into_iter().map(entry).collect();
-        waiting.sort_by_key(|entry| entry.turn.tier);
-        Self { waiting, in_flight: BTreeMap::new(), schedule }
+        waiting.sort_by_key(|entry| {
+            let suspicion = if entry.is_suspect { schedule.suspicion(&entry.action.instance) } else { 0 };
+            (entry.turn.tier, suspicion)
+        });
+        Self { waiting, in_flight: BTreeMap::new(), suspect: None, schedule }
     }
 
     /// Takes out the next actions that may be begun now: at most `room` altogether, and so many starts at once on a node
@@ -96,7 +105,10 @@ impl Agenda {
                 at += 1;
                 continue;
             }
-            let Entry { action, claim, .. } = self.waiting.remove(at);
+            let Entry { action, claim, is_suspect, .. } = self.waiting.remove(at);
+            if is_suspect {
+                self.suspect = Some(action.instance.clone());
+            }
             self.in_flight.insert(action.instance.clone(), claim);
             taken.push(action);
         }
@@ -106,6 +118,7 @@ impl Agenda {
     /// An action has ended; `is_up` says whether its instance is known to run now.
     pub fn ended(&mut self, instance: &str, is_up: bool) {
         self.in_flight.remove(instance);
+        self.suspect.take_if(|suspect| suspect == instance);
         if is_up {
             self.schedule.is_up(instance);
         }
@@ -166,6 +179,9 @@ impl Agenda {
             if entry.turn.not_before > now {
                 return Some(Hold::Delay { until: entry.turn.not_before });
             }
+        }
+        if self.suspect.is_some() || (entry.is_suspect && !self.in_flight.is_empty()) {
+            return Some(Hold::Busy);
         }
         // A clean-up and an activation of the same instance, for example: the second look comes after the first's end.
         if self.in_flight.contains_key(&entry.action.instance) {

@@ -4,7 +4,8 @@
 //! A start may take the master down, and the run with it. luxid then calls the job's end a detected death, which says
 //! nothing against the instance; or the job was lost with the master, and nobody can say how it ended, or whether it was
 //! submitted at all. The first time that costs the instance nothing, since any start may be in flight when a master dies.
-//! From the second time in a row on it costs a try: otherwise such a start would be made for ever.
+//! From the second time in a row on it costs a try: otherwise such a start would be made for ever. It is then made alone
+//! ([`super::agenda`]), so that those that were only in flight with it are cleared.
 //!
 //! The master counts as dead when luxid detected the death of a job whose run did not live to see that, or when no such job
 //! is known and the master has another boot id than at the submission. A run that lives lives on the master, so that it
