@@ -13,6 +13,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::python_json;
@@ -125,12 +127,7 @@ impl State {
     #[must_use]
     pub fn to_text(&self) -> String {
         // A map with text keys and values out of a JSON text can always be written.
-        if self.recovery.is_empty() {
-            return python_json::to_line(&self.document).unwrap_or_default();
-        }
-        let mut document = self.document.clone();
-        document.insert(RECOVERY.to_owned(), self.recovery.write());
-        python_json::to_line(&document).unwrap_or_default()
+        python_json::to_line(&Whole(self)).unwrap_or_default()
     }
 
     /// How many starts of the instance are on record; 0 without a record.
@@ -269,6 +266,22 @@ impl State {
         let record = self.record_mut(INSTANCE, instance);
         record.insert(when.to_owned(), json!(now));
         record.insert(count.to_owned(), json!(attempts));
+    }
+}
+
+/// The whole document, not copied: it is written before every submission of starts.
+struct Whole<'a>(&'a State);
+
+impl Serialize for Whole<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let State { document, recovery } = self.0;
+        let recovery = (!recovery.is_empty()).then(|| recovery.write());
+        let mut map = serializer.serialize_map(Some(document.len() + usize::from(recovery.is_some())))?;
+        document.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+        if let Some(recovery) = recovery {
+            map.serialize_entry(RECOVERY, &recovery)?;
+        }
+        map.end()
     }
 }
 
