@@ -176,6 +176,12 @@ impl Layout {
         self.machine.host_name.as_deref()
     }
 
+    /// The same layout with another `/proc`, for rehearsals.
+    #[must_use]
+    pub fn with_proc(self, proc: PathBuf) -> Self {
+        Self { machine: Machine { proc, ..self.machine }, ..self }
+    }
+
     /// The node's name in a virtual cluster; `None` on a real node.
     #[must_use]
     pub fn virtual_host(&self) -> Option<&str> {
@@ -253,6 +259,12 @@ impl Layout {
     #[must_use]
     pub fn proc(&self) -> &Path {
         &self.machine.proc
+    }
+
+    /// `/proc/sys/kernel/random/boot_id`, in which the kernel says which boot it is.
+    #[must_use]
+    pub fn boot_id(&self) -> PathBuf {
+        self.machine.proc.join("sys/kernel/random/boot_id")
     }
 
     /// `/proc/drbd`, which exists when DRBD's module is loaded.

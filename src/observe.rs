@@ -2,6 +2,8 @@
 //!
 //! Source: `watcher/__init__.py: _GetGroupData, _CheckMaster, _StartGroupChildren`.
 
+pub mod starts;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;

@@ -66,8 +66,8 @@ pub enum Stopped {
 pub trait Witness {
     /// A note's turn has come.
     fn noted(&mut self, note: &Note, now: Timestamp);
-    /// An action's job is about to be submitted.
-    fn begins(&mut self, action: &Action);
+    /// The jobs of these actions are about to be submitted, with `epoch_ns` as the time of their reasons.
+    fn begin(&mut self, actions: &[Action], epoch_ns: u64);
     /// An action has ended. `now` is the time of that.
     fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp);
     /// What was heard until now should outlive a kill.
@@ -243,8 +243,9 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         (submitted..count).for_each(|_| self.share.release());
         let wanted = wanted?;
         if !wanted.is_empty() {
-            wanted.iter().for_each(|action| witness.begins(action));
-            progress.submissions.add(wanted, &self.view.client, self.clock.now_ns());
+            let epoch_ns = self.clock.now_ns();
+            witness.begin(&wanted, epoch_ns);
+            progress.submissions.add(wanted, &self.view.client, epoch_ns);
             progress.pace.quicken();
         }
         Ok(true)

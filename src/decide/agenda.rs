@@ -47,6 +47,9 @@ struct Entry {
     turn: Turn,
     /// What its instance needs, in MiB.
     memory: Option<u64>,
+    /// Whether it is a start that may take the master down. It is made alone, so that no other one is lost with it and
+    /// comes under the same suspicion.
+    is_suspect: bool,
 }
 
 /// Why an action is not begun now.
@@ -80,35 +83,45 @@ pub enum Hold {
 pub struct Agenda {
     waiting: Vec<Entry>,
     in_flight: BTreeMap<String, Claim>,
+    /// The one in flight that is made alone.
+    suspect: Option<String>,
     schedule: Schedule,
     /// Nodes that bear one start at a time until one has succeeded there.
     careful: BTreeSet<String>,
 }
 
 impl Agenda {
-    /// An agenda of these actions, lower tiers first and otherwise in the order given.
+    /// An agenda of these actions, lower tiers first and starts under suspicion last, otherwise in the order given.
     #[must_use]
     pub fn new(actions: Vec<Action>, snapshot: &Snapshot, schedule: Schedule) -> Self {
         let entry = |action: Action| Entry {
             claim: Claim::of(&action, snapshot),
             turn: schedule.turn(&action.instance),
             memory: snapshot.instance(&action.instance).and_then(|instance| instance.memory),
+            is_suspect: action.kind.is_start() && schedule.suspicion(&action.instance) > 0,
             action,
         };
-        let mut waiting: Vec<Entry> = actions.into_iter().map(entry).collect();
-        waiting.sort_by_key(|entry| entry.turn.tier);
-        Self { waiting, schedule, ..Self::default() }
+        let waiting = actions.into_iter().map(entry).collect();
+        let mut agenda = Self { waiting, schedule, ..Self::default() };
+        agenda.put_in_order(&BTreeSet::new());
+        agenda
     }
 
     /// Starts on nodes that had not enough memory are begun one at a time until one has succeeded there: one answer is
     /// enough to know that it is so still. The instances for which that was found come last in their tiers, so that one
     /// which never gets its memory keeps no other down.
     pub fn go_carefully(&mut self, record: full::Record) {
-        self.waiting.sort_by_key(|entry| {
-            let is_start = entry.action.kind.is_start();
-            (entry.turn.tier, is_start && record.found_by.contains(&entry.action.instance))
-        });
+        self.put_in_order(&record.found_by);
         self.careful = record.nodes;
+    }
+
+    /// By tier; in a tier those come last that may take the master down, and before them those that come `late`.
+    fn put_in_order(&mut self, late: &BTreeSet<String>) {
+        let schedule = &self.schedule;
+        self.waiting.sort_by_key(|Entry { action, turn, is_suspect, .. }| {
+            let suspicion = if *is_suspect { schedule.suspicion(&action.instance) } else { 0 };
+            (turn.tier, suspicion, action.kind.is_start() && late.contains(&action.instance))
+        });
     }
 
     /// Takes out the next actions that may be begun now: at most `room` altogether, and so many starts at once on a node
@@ -121,7 +134,10 @@ impl Agenda {
                 at += 1;
                 continue;
             }
-            let Entry { action, claim, .. } = self.waiting.remove(at);
+            let Entry { action, claim, is_suspect, .. } = self.waiting.remove(at);
+            if is_suspect {
+                self.suspect = Some(action.instance.clone());
+            }
             self.in_flight.insert(action.instance.clone(), claim);
             taken.push(action);
         }
@@ -131,6 +147,7 @@ impl Agenda {
     /// An action has ended; `is_up` says whether its instance is known to run now.
     pub fn ended(&mut self, instance: &str, is_up: bool) {
         let claim = self.in_flight.remove(instance);
+        self.suspect.take_if(|suspect| suspect == instance);
         if is_up {
             if let Some(Claim::Start { on }) = &claim {
                 self.careful.remove(on);
@@ -206,6 +223,9 @@ impl Agenda {
             if entry.turn.not_before > now {
                 return Some(Hold::Delay { until: entry.turn.not_before });
             }
+        }
+        if self.suspect.is_some() || (entry.is_suspect && !self.in_flight.is_empty()) {
+            return Some(Hold::Busy);
         }
         // A clean-up and an activation of the same instance, for example: the second look comes after the first's end.
         if self.in_flight.contains_key(&entry.action.instance) {

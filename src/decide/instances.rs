@@ -9,7 +9,7 @@ use super::blame::Blame;
 use super::budget::Blamed;
 use super::policy::Policies;
 use super::tags::Consent;
-use super::{Action, ActionKind, Note, NoteKind, Outcome, Step, budget, elsewhere};
+use super::{Action, ActionKind, Note, NoteKind, Outcome, Step, budget, elsewhere, intent};
 use crate::cluster::{Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::state::State;
 
@@ -125,6 +125,7 @@ pub fn remember_note(state: &mut State, note: &Note, now: Timestamp) {
 pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
     let name = &action.instance;
     let is_degraded = action.kind == ActionKind::StartDegraded;
+    intent::forget(&mut state.recovery, action, outcome);
     match (&action.kind, outcome) {
         (kind, Outcome::Succeeded | Outcome::Unknown(_)) if kind.is_start() => {
             if *outcome == Outcome::Succeeded {

@@ -13,6 +13,7 @@ pub mod elsewhere;
 pub mod full;
 pub mod governor;
 pub mod instances;
+pub mod intent;
 pub mod policy;
 pub mod report;
 pub mod schedule;

@@ -362,7 +362,7 @@ mod tests {
         let long = "x".repeat(1 << 20);
         let rows =
             [r#"[[0,"i1"],[0,7]]"#.to_owned(), format!(r#"[[0,"{long}"],[0,"{long}"]]"#), "0".to_owned()];
-        let data = [rows.join(","), vec!["[]"; 9].join(",")].join(",");
+        let data = [rows.join(","), ["[]"; 9].join(",")].join(",");
         let answer = format!(r#"{{"fields":[],"data":[{data}]}}"#);
         let raw: RawRows<'_> = serde_json::from_str(&answer).unwrap();
         let Rows(rows) = raw.typed::<(Cell<String>, Cell<bool>)>("instance", &["name", "disks_active"]);

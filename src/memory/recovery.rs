@@ -65,6 +65,23 @@ pub struct FailedMove {
     pub summary: String,
 }
 
+/// A start whose job was about to be submitted, and how that ended is not known yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The time in the job's reason, in nanoseconds since the epoch; with the reason's text it tells the job from all others.
+    pub reason_ns: u64,
+    /// The master's boot id then, if that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master_boot_id: Option<String>,
+    /// Whether it is a start without the secondary node, with force.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub degraded: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// What is remembered, by names of instances and nodes. Keys that this program does not know are kept.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -90,6 +107,12 @@ pub struct Recovery {
     /// Activations that verify-disks called for and that failed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub activations: BTreeMap<String, Failures>,
+    /// Starts whose outcome is not known yet; none after a run that saw them all end.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub starting: BTreeMap<String, Intent>,
+    /// Starts that the master did not outlive, or whose end nobody knows: how many in a row, by instance.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost_starts: BTreeMap<String, Failures>,
     /// What a later version remembers.
     #[serde(flatten)]
     pub other: Map<String, Value>,

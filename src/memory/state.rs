@@ -13,6 +13,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::python_json;
@@ -129,12 +131,7 @@ impl State {
     #[must_use]
     pub fn to_text(&self) -> String {
         // A map with text keys and values out of a JSON text can always be written.
-        if self.recovery.is_empty() {
-            return python_json::to_line(&self.document).unwrap_or_default();
-        }
-        let mut document = self.document.clone();
-        document.insert(RECOVERY.to_owned(), self.recovery.write());
-        python_json::to_line(&document).unwrap_or_default()
+        python_json::to_line(&Whole(self)).unwrap_or_default()
     }
 
     /// How many starts of the instance are on record; 0 without a record.
@@ -184,6 +181,7 @@ impl State {
         let mut found = self.section_mut(INSTANCE).shift_remove(instance).is_some();
         found |= self.recovery.blocked.remove(instance).is_some();
         found |= self.recovery.failed_moves.remove(instance).is_some();
+        found |= self.recovery.lost_starts.remove(instance).is_some();
         let failed = self.recovery.activations.get_mut(instance);
         found |= failed
             .map(|failures| *failures = Failures { failures: failures.failures.min(1), last: 0.0 })
@@ -204,7 +202,7 @@ impl State {
     pub fn instances_with_budget(&self) -> BTreeSet<String> {
         let counted = self.section(INSTANCE).into_iter().flatten().map(|(name, _)| name.clone());
         let blocked = self.recovery.blocked.keys().chain(self.recovery.failed_moves.keys()).cloned();
-        let failed = self.recovery.activations.keys().cloned();
+        let failed = self.recovery.activations.keys().chain(self.recovery.lost_starts.keys()).cloned();
         let nodes = self.section(NODE).into_iter().flat_map(Map::values);
         let pending = nodes.filter_map(|node| node.get(PENDING_ACTIVATIONS)?.as_object()).flatten();
         let pending = pending.filter(|(_, entry)| read_failures(entry).failures > 0);
@@ -303,6 +301,22 @@ impl State {
         let record = self.record_mut(INSTANCE, instance);
         record.insert(when.to_owned(), json!(now));
         record.insert(count.to_owned(), json!(attempts));
+    }
+}
+
+/// The whole document, not copied: it is written before every submission of starts.
+struct Whole<'a>(&'a State);
+
+impl Serialize for Whole<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let State { document, recovery } = self.0;
+        let recovery = (!recovery.is_empty()).then(|| recovery.write());
+        let mut map = serializer.serialize_map(Some(document.len() + usize::from(recovery.is_some())))?;
+        document.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+        if let Some(recovery) = recovery {
+            map.serialize_entry(RECOVERY, &recovery)?;
+        }
+        map.end()
     }
 }
 

@@ -30,18 +30,30 @@ pub struct StateFile {
     path: PathBuf,
     /// Holds the lock; replaced by the file that a save puts in its place.
     locked: File,
-    /// What the file says now, in normal form.
+    /// What the file says now, in normal form; empty when it has no content that counts.
     saved: String,
+    /// Content that could not be kept under another name yet, and so must not be overwritten.
+    bad: Option<Bad>,
+}
+
+/// Content that is no state.
+#[derive(Debug)]
+struct Bad {
+    problem: String,
+    /// Where it is kept.
+    aside: PathBuf,
 }
 
 impl StateFile {
     /// Opens or creates the file, with mode 0600, locks it without waiting and reads it. Content that cannot be read is
     /// set aside as `watcher.UUID.data.bad-STAMP`, and counts as none; so is what is no regular file. `stamp` is
-    /// [`crate::clock::file_stamp`]'s.
+    /// [`crate::clock::file_stamp`]'s. Where that or the first state cannot be written, the state is good for a run all
+    /// the same, and each save tries again.
     ///
     /// # Errors
-    /// [`StateBusy`] when another run holds the lock; otherwise why nothing can be read or written there. What is there
-    /// is then as it was: a disk that fails to read says nothing about what is on it.
+    /// [`StateBusy`] when another run holds the lock; otherwise why the file cannot be opened, locked or read. A disk that
+    /// fails to read says nothing about what is on it. Without the lock a group is left alone, as by the original: runs
+    /// would come on top of each other, each with as many starts as are allowed, and none of them on record.
     pub fn open(_armed: &Armed, path: &Path, stamp: &str) -> Result<(Self, State)> {
         let existed = path.exists();
         let locked = match open_and_lock(path) {
@@ -54,29 +66,34 @@ impl StateFile {
             opened => opened.map_err(Unopened::into_error)?,
         };
         files::remove_left_over(path, Duration::ZERO);
-        let state = match read(&locked, path)? {
+        let content = match read(&locked, path)? {
             Ok(text) if text.is_empty() => {
                 if existed {
                     info!("State file '{}' is empty, using defaults", path.display());
                 }
-                None
+                Ok(None)
             }
-            Ok(text) => accept(path, &locked, State::parse(&text), stamp)?,
-            Err(problem) => accept(path, &locked, Err(problem), stamp)?,
+            Ok(text) => State::parse(&text).map(Some),
+            Err(problem) => Err(problem),
         };
-        let mut file = Self { path: path.to_owned(), locked, saved: String::new() };
-        match state {
-            Some(state) => {
+        let mut file = Self { path: path.to_owned(), locked, saved: String::new(), bad: None };
+        match content {
+            Ok(Some(state)) => {
                 file.saved = state.to_text();
-                Ok((file, state))
+                return Ok((file, state));
             }
-            // At once: otherwise every run that fails before it saves would set the same content aside again.
-            None => {
-                let state = State::default();
-                file.save(&state)?;
-                Ok((file, state))
+            Ok(None) => {}
+            Err(problem) => file.bad = Some(Bad { problem, aside: set_aside_name(path, stamp) }),
+        }
+        let state = State::default();
+        // At once: otherwise every run that fails before it saves would set the same content aside again.
+        if let Err(error) = file.save(&state) {
+            debug!("{error:#}, going on with defaults");
+            if let Some(Bad { problem, .. }) = &file.bad {
+                report_unkept(path, problem);
             }
         }
+        Ok((file, state))
     }
 
     /// Reads the state and changes nothing: no file is created, none is set aside, and no lock is taken. Content that
@@ -100,7 +117,7 @@ impl StateFile {
             Err(problem) => Err(problem),
         };
         Ok(state.unwrap_or_else(|problem| {
-            warn!("Invalid state file '{}': {problem}. Using defaults", path.display());
+            report_unkept(path, &problem);
             State::default()
         }))
     }
@@ -131,9 +148,28 @@ impl StateFile {
         if text == self.saved { Ok(()) } else { self.replace(text) }
     }
 
+    /// Writes the state if opening the file could not.
+    ///
+    /// # Errors
+    /// As [`StateFile::save`].
+    pub fn save_first(&mut self, state: &State) -> Result<()> {
+        if self.saved.is_empty() { self.replace(state.to_text()) } else { Ok(()) }
+    }
+
     fn replace(&mut self, text: String) -> Result<()> {
+        if let Some(bad) = &self.bad {
+            bad.keep(&self.path, &self.locked)?;
+        }
         // Locked before it gets its name: otherwise another run could lock it first.
-        self.locked = replace(&self.path, text.as_bytes(), |file| Ok(file.try_lock()?))?;
+        let replaced = replace(&self.path, text.as_bytes(), |file| Ok(file.try_lock()?));
+        match (&replaced, &self.bad) {
+            (Ok(_), Some(Bad { problem, aside })) => report_invalid(&self.path, problem, aside),
+            // It is still there under its own name. Another one in each run would fill the directory.
+            (Err(_), Some(Bad { aside, .. })) => drop(fs::remove_file(aside)),
+            (_, None) => {}
+        }
+        self.locked = replaced?;
+        self.bad = None;
         self.saved = text;
         Ok(())
     }
@@ -156,7 +192,12 @@ impl Unopened {
 }
 
 fn open_and_lock(path: &Path) -> Result<File, Unopened> {
-    let file = match files::open_or_make(path, 0o600) {
+    let opened = files::open_or_make(path, 0o600).or_else(|error| match error.kind() {
+        // It can be read and locked all the same, and no save succeeds, which is told.
+        io::ErrorKind::ReadOnlyFilesystem => files::open(path).map_err(|_| error),
+        _ => Err(error),
+    });
+    let file = match opened {
         Err(error) if files::is_refused(&error) => return Err(Unopened::Irregular(error)),
         opened => opened
             .with_context(|| format!("cannot open the state file '{}'", path.display()))
@@ -186,20 +227,26 @@ fn read(file: &File, path: &Path) -> Result<Result<String, String>> {
     }
 }
 
-/// The state, or `None` after content that is none was set aside under a second name. The first name stays until a
-/// save replaces it, and so does the lock, where other runs look for it.
-fn accept(path: &Path, file: &File, state: Result<State, String>, stamp: &str) -> Result<Option<State>> {
-    let problem = match state {
-        Ok(state) => return Ok(Some(state)),
-        Err(problem) => problem,
-    };
-    let aside = set_aside_name(path, stamp);
-    let kept = fs::hard_link(path, &aside).or_else(|_| replace_by_copy(&aside, file).map(drop));
-    kept.with_context(|| {
-        format!("Invalid state file '{}' ({problem}) cannot be kept as '{}'", path.display(), aside.display())
-    })?;
-    report_invalid(path, &problem, &aside);
-    Ok(None)
+impl Bad {
+    /// Gives the content a second name. The first one stays until a save replaces it, and so does the lock, where other
+    /// runs look for it.
+    fn keep(&self, path: &Path, content: &File) -> Result<()> {
+        let Self { problem, aside } = self;
+        let kept = fs::hard_link(path, aside).map_err(anyhow::Error::new).or_else(|error| {
+            // A copy would overwrite what has that name.
+            if aside.symlink_metadata().is_ok() {
+                Err(error)
+            } else {
+                replace_by_copy(aside, content).map(drop)
+            }
+        });
+        kept.with_context(|| {
+            let (path, aside) = (path.display(), aside.display());
+            format!(
+                "Invalid state file '{path}' ({problem}) cannot be kept as '{aside}', and so is not replaced"
+            )
+        })
+    }
 }
 
 fn report_invalid(path: &Path, problem: &str, aside: &Path) {
@@ -208,6 +255,10 @@ fn report_invalid(path: &Path, problem: &str, aside: &Path) {
         path.display(),
         aside.display()
     );
+}
+
+fn report_unkept(path: &Path, problem: &str) {
+    warn!("Invalid state file '{}': {problem}. Using defaults", path.display());
 }
 
 /// Not a name that Ganeti's cleaner (`watcher.*.data`) removes.
@@ -289,6 +340,60 @@ mod tests {
             assert_eq!(fs::read(aside).unwrap(), bad);
             assert_eq!(content(&path), State::default().to_text());
         }
+    }
+
+    /// Without a temporary file, for which there may be no room.
+    fn write(path: &Path, text: &str) {
+        io::Write::write_all(&mut File::create(path).unwrap(), text.as_bytes()).unwrap();
+    }
+
+    /// A name with which the file can be opened, and neither a second name nor a temporary file can be made beside it, as
+    /// on a full disk.
+    fn cramped(directory: &tempfile::TempDir) -> PathBuf {
+        directory.path().join(format!("watcher.{}.data", "u".repeat(237)))
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_written_is_good_for_a_run_and_each_save_says_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = cramped(&directory);
+        for content in [None, Some("")] {
+            if let Some(content) = content {
+                write(&path, content);
+            }
+            let (mut file, mut state) = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
+            assert!(file.save_first(&state).is_err());
+            state.set_boot_id("n", "b");
+            assert!(file.save_change(&state).unwrap_err().to_string().starts_with("cannot write '"));
+            assert!(file.save(&state).is_err());
+            assert!(StateFile::open(&Armed::for_test(), &path, "1").is_err(), "it is locked");
+        }
+    }
+
+    #[test]
+    fn bad_content_that_cannot_be_kept_is_not_overwritten_and_the_run_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = cramped(&directory);
+        write(&path, "nonsense");
+        let (mut file, mut state) = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
+        state.set_boot_id("n", "b");
+        let refused = file.save(&state).unwrap_err().to_string();
+        assert!(refused.ends_with("and so is not replaced"), "{refused}");
+        assert_eq!(content(&path), "nonsense");
+    }
+
+    #[test]
+    fn what_has_the_name_for_bad_content_already_is_not_overwritten_either() {
+        let Fixture { directory: _directory, path } = fixture();
+        write(&path, "nonsense");
+        let aside = path.with_file_name("watcher.u.data.bad-1");
+        write(&aside, "earlier");
+        let (mut file, state) = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
+        assert!(file.save_first(&state).is_err());
+        assert_eq!((content(&path), content(&aside)), ("nonsense".into(), "earlier".into()));
+        fs::remove_file(&aside).unwrap();
+        file.save(&state).unwrap();
+        assert_eq!((content(&path), content(&aside)), (state.to_text(), "nonsense".into()));
     }
 
     #[test]

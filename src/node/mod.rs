@@ -5,10 +5,12 @@
 //! - [`maintenance`]: a node that the master candidates call offline ([`confd`]) runs nothing any more.
 //! - [`probes`]: on the master, RAPI and WConfD answer. [`mond`]: how busy other nodes are.
 //! - [`cron`]: whether cron calls this program, which a run by systemd's timer asks.
-//! - [`process`]: how programs are run. [`own_name`], [`ssconf`]: who and where this node is.
+//! - [`process`]: how programs are run. [`own_name`], [`ssconf`], [`boot_id`]: who and where this
+//!   node is, and since when.
 //!
 //! Nothing here ends a run: what goes wrong is logged, and the run goes on.
 
+pub mod boot_id;
 pub mod confd;
 pub mod cron;
 pub mod daemons;

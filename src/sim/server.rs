@@ -108,6 +108,12 @@ impl ClusterInABox {
         self.change(|engine| engine.apply(event));
     }
 
+    /// Waits until something is so in the box.
+    pub async fn until(&self, is_so: impl Fn(&Engine) -> bool) {
+        let mut changes = self.0.changes.subscribe();
+        while !self.look(&is_so) && changes.changed().await.is_ok() {}
+    }
+
     /// Has something happen later; unlike with [`Engine::plan`], times count from now.
     pub fn plan(&self, trigger: Trigger, event: Event) {
         let trigger = match trigger {

@@ -93,11 +93,19 @@ impl Stage {
     pub fn write_ssconf(&self, node: &str) -> Result<()> {
         let layout = self.layout(node)?;
         let directory = self.directory(node);
-        for below in ["var/log/ganeti", "var/lock", "var/lib/ganeti", "var/run/ganeti/socket", "etc/ganeti"] {
+        for below in [
+            "proc/sys/kernel/random",
+            "var/log/ganeti",
+            "var/lock",
+            "var/lib/ganeti",
+            "var/run/ganeti/socket",
+            "etc/ganeti",
+        ] {
             let directory = directory.join(below);
             fs::create_dir_all(&directory)
                 .with_context(|| format!("cannot make '{}'", directory.display()))?;
         }
+        let boot_id = self.cluster.look(|engine| engine.model.node(node).map(|node| node.boot_id.clone()));
         let mut groups = String::new();
         for (uuid, name) in self.groups() {
             // Writing to a String does not fail.
@@ -109,7 +117,7 @@ impl Stage {
             self.cluster.look(|engine| engine.model.instances.keys().map(Name::to_string).collect());
         let (name, version) =
             self.cluster.look(|engine| (engine.model.name.clone(), engine.model.software_version.clone()));
-        for (key, value) in [
+        let ssconf = [
             ("master_node", format!("{}\n", self.master())),
             ("nodegroups", groups),
             ("node_list", lines(nodes)),
@@ -118,9 +126,10 @@ impl Stage {
             ("release_version", format!("{version}\n")),
             ("maintain_node_health", "False\n".to_owned()),
             ("hypervisor_list", "fake\n".to_owned()),
-        ] {
+        ];
+        let files = ssconf.map(|(key, value)| (layout.ssconf(key), value)).into_iter();
+        for (path, value) in files.chain(boot_id.map(|boot_id| (layout.boot_id(), boot_id + "\n"))) {
             // Not safe against a kill, and so much faster: nobody reads it while it is written.
-            let path = layout.ssconf(key);
             if self.written.contains(&path) {
                 continue;
             }
@@ -186,7 +195,8 @@ impl Stage {
 }
 
 fn layout(root: &Path, node: &str) -> Result<Layout> {
-    Ok(Layout::new(Some(root.join(node).into()), Some(node.into()))?)
+    let layout = Layout::new(Some(root.join(node).into()), Some(node.into()))?;
+    Ok(layout.with_proc(root.join(node).join("proc")))
 }
 
 /// The box as one of its nodes sees it: luxid listens on one node only, the master as a rule.

@@ -2,9 +2,11 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use futures_util::future::{Either, select};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
@@ -139,8 +141,12 @@ async fn make(stage: &Stage, run: &Run, watcher: &dyn Watcher, seen: usize) -> R
     let logged_before = text_of(&log_file).unwrap_or_default().len();
     let began = stage.cluster.clock().since_epoch();
     let limit = run.kill_after.unwrap_or(LONGEST_RUN);
-    let exit = match timeout(limit, watcher.run(stage, &node, run)).await {
-        Ok(exit) => exit?,
+    stage.cluster.change(|engine| engine.watcher_is_killed = false);
+    let killed = pin!(stage.cluster.until(|engine| engine.watcher_is_killed));
+    let watched = select(killed, watcher.run(stage, &node, run));
+    let exit = match timeout(limit, watched).await {
+        Ok(Either::Left(_)) => KILLED,
+        Ok(Either::Right((exit, _))) => exit?,
         Err(_) if run.kill_after.is_some() => KILLED,
         Err(_) => bail!("it did not end within a day"),
     };

@@ -6,6 +6,8 @@ mod dry_run;
 mod global;
 mod group;
 mod inspect;
+mod intents;
+mod ledger;
 mod plan;
 pub mod retry;
 mod verify;
@@ -117,8 +119,8 @@ impl Witness for LogWitness {
         note.log_line().iter().for_each(logging::log);
     }
 
-    fn begins(&mut self, action: &Action) {
-        logging::log(&action.log_line());
+    fn begin(&mut self, actions: &[Action], _epoch_ns: u64) {
+        actions.iter().for_each(|action| logging::log(&action.log_line()));
     }
 
     fn ended(&mut self, action: &Action, outcome: &Outcome, _now: Timestamp) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Options;
+use super::{Options, intents};
 use crate::act::View;
 use crate::cluster::{EndedJob, Snapshot, Timestamp, few};
 use crate::decide::disks::{self, DiskPlan, Starts};
@@ -34,7 +34,8 @@ pub(super) struct Plan {
     pub(super) to_inspect: Vec<String>,
 }
 
-/// Makes the plan, and brings what is remembered up to date with what was seen.
+/// Makes the plan, and brings what is remembered up to date with what was seen. `master_boot_id` is this
+/// node's, `None` when it is unknown.
 ///
 /// # Errors
 /// When luxid cannot be asked.
@@ -42,6 +43,7 @@ pub(super) async fn make(
     view: &mut View<'_>,
     state: &mut State,
     options: &Options,
+    master_boot_id: Option<&str>,
     cluster_tags: &[String],
     now: Timestamp,
 ) -> Result<Plan, LuxiError> {
@@ -50,6 +52,7 @@ pub(super) async fn make(
         about(&stale, "Forgetting the records of instances that are gone or were last started long ago");
     let mut lines: Vec<LogLine> = stale.into_iter().collect();
 
+    lines.extend(intents::settle(view, state, options, master_boot_id, now).await?);
     let moves = moves_of_down_instances(&mut view.client, &view.snapshot).await?;
     view.snapshot.tags = observe::group_tags(&mut view.client, &view.snapshot.group).await?;
     let snapshot = &view.snapshot;

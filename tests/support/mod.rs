@@ -28,16 +28,7 @@ impl Redactor {
     /// The text without those.
     pub(crate) fn redact(&self, text: &str) -> String {
         let text = self.replacements.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
-        without_own_process(&without_stamps(&text))
-    }
-}
-
-/// The text with `(TEST)` for what the kernel says of this process, which holds the locks of a scenario.
-fn without_own_process(text: &str) -> String {
-    let own = format!("process {} (", std::process::id());
-    match text.split_once(&own).and_then(|(before, rest)| Some((before, rest.split_once(')')?.1))) {
-        Some((before, after)) => format!("{before}process (TEST){after}"),
-        None => text.to_owned(),
+        without_stamps(&text)
     }
 }
 

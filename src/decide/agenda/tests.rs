@@ -4,6 +4,7 @@ use crate::cluster::{Instance, InstanceStatus};
 use crate::decide::full::Record;
 use crate::decide::policy::Policies;
 use crate::decide::schedule::{TIER_PATIENCE, remember_down};
+use crate::memory::recovery::Failures;
 use crate::memory::state::State;
 
 const NOW: Timestamp = 1_000.0;
@@ -31,9 +32,12 @@ fn cluster(instances: Vec<Instance>) -> Snapshot {
 
 /// The agenda of starting everything that is down and activating the disks of everything else.
 fn agenda(cluster: &Snapshot) -> Agenda {
+    agenda_with(cluster, State::default())
+}
+
+fn agenda_with(cluster: &Snapshot, mut state: State) -> Agenda {
     let (policies, problems) = Policies::read(cluster, &[], NOW);
     assert_eq!(problems, []);
-    let mut state = State::default();
     remember_down(&mut state, cluster, &policies, NOW);
     let schedule = Schedule::of(cluster, &state, &policies, NOW);
     let action = |instance: &Instance| match instance.status {
@@ -185,4 +189,24 @@ fn a_node_that_was_full_is_asked_for_one_start_until_one_succeeds() {
     assert_eq!(names(&agenda.take(NOW, 9, &two)), Vec::<&str>::new());
     agenda.ended("i2", true);
     assert_eq!(names(&agenda.take(NOW, 9, &two)), ["i3", "i1"]);
+}
+
+#[test]
+fn starts_that_the_master_did_not_outlive_twice_are_made_last_and_alone() {
+    let cluster = cluster(["i1", "i2", "i3", "i4"].map(|name| down(name, "n1", &[])).into());
+    let mut state = State::default();
+    for (name, failures) in [("i1", 3), ("i2", 2), ("i3", 1)] {
+        state.recovery.lost_starts.insert(name.into(), Failures { failures, last: NOW });
+    }
+    let mut agenda = agenda_with(&cluster, state);
+    assert_eq!(names(&agenda.take(NOW, 9, &|_| 9)), ["i3", "i4"], "once may be anybody");
+    agenda.ended("i3", true);
+    assert_eq!(names(&agenda.take(NOW, 9, &|_| 9)), Vec::<&str>::new());
+    agenda.ended("i4", true);
+    assert_eq!(names(&agenda.take(NOW, 9, &|_| 9)), ["i2"], "the one that is less suspect");
+    assert!(!agenda.is_ready(NOW, &|_| 9));
+    agenda.ended("i2", true);
+    assert_eq!(names(&agenda.take(NOW, 9, &|_| 9)), ["i1"]);
+    agenda.ended("i1", false);
+    assert!(agenda.is_empty());
 }
