@@ -19,6 +19,7 @@ pub mod mond;
 pub mod own_name;
 mod pid_file;
 pub mod probes;
+mod proc;
 pub mod process;
 pub mod ssconf;
 pub mod systemd;

@@ -35,6 +35,7 @@ pub struct Program {
     arguments: Vec<OsString>,
     time_limit: Duration,
     leaves_daemons: bool,
+    longest_output: usize,
 }
 
 /// How a program ended, and what it printed.
@@ -47,6 +48,8 @@ pub struct Finished {
     pub stdout: String,
     /// Standard error, likewise.
     pub stderr: String,
+    /// Whether all of standard output is there.
+    pub is_whole: bool,
 }
 
 /// How a program ended.
@@ -103,13 +106,32 @@ impl Finished {
         }
         Ok(self.stdout)
     }
+
+    /// As [`Finished::stdout_of_success`], for an answer of which a part says nothing: half a list is none.
+    ///
+    /// # Errors
+    /// When it did not succeed, or printed more than is kept.
+    pub fn answer(self, what: &Program) -> Result<String> {
+        let is_whole = self.is_whole;
+        let text = self.stdout_of_success(what)?;
+        if !is_whole {
+            bail!("'{what}' printed more than {} bytes", what.longest_output);
+        }
+        Ok(text)
+    }
 }
 
 impl Program {
     /// A program that is over after `time_limit`, one way or the other.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, time_limit: Duration) -> Self {
-        Self { path: path.into(), arguments: Vec::new(), time_limit, leaves_daemons: false }
+        Self {
+            path: path.into(),
+            arguments: Vec::new(),
+            time_limit,
+            leaves_daemons: false,
+            longest_output: LONGEST_OUTPUT,
+        }
     }
 
     /// With more arguments.
@@ -117,6 +139,12 @@ impl Program {
     pub fn args<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
         self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
+    }
+
+    /// Keeps so many bytes of what the program prints, instead of [`LONGEST_OUTPUT`].
+    #[must_use]
+    pub fn keeps(self, bytes: usize) -> Self {
+        Self { longest_output: bytes, ..self }
     }
 
     /// The program starts daemons: its output goes to a file and not to a pipe, which would break under a daemon that
@@ -148,7 +176,8 @@ impl Program {
         let (mut stdout, mut stderr) = (file()?, file()?);
         let mut child = self.spawn(stdout.try_clone()?.into(), stderr.try_clone()?.into())?;
         let ending = self.ending(&mut child).await?;
-        Ok(Finished { ending, stdout: start_of(&mut stdout), stderr: start_of(&mut stderr) })
+        let (stdout, stderr) = (self.start_of(&mut stdout), self.start_of(&mut stderr));
+        Ok(self.finished(ending, &stdout, &stderr))
     }
 
     async fn run_into_pipes(&self) -> Result<Finished> {
@@ -156,7 +185,7 @@ impl Program {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let ending = {
-            let reading = pin!(join(drain(stdout, &mut out), drain(stderr, &mut err)));
+            let reading = pin!(join(self.drain(stdout, &mut out), self.drain(stderr, &mut err)));
             let ending = pin!(self.ending(&mut child));
             match select(ending, reading).await {
                 Either::Left((ending, reading)) => {
@@ -167,7 +196,44 @@ impl Program {
                 Either::Right((_, ending)) => ending.await?,
             }
         };
-        Ok(Finished { ending, stdout: text_of(&out), stderr: text_of(&err) })
+        Ok(self.finished(ending, &out, &err))
+    }
+
+    fn finished(&self, ending: Ending, stdout: &[u8], stderr: &[u8]) -> Finished {
+        Finished {
+            ending,
+            stdout: self.text_of(stdout),
+            stderr: self.text_of(stderr),
+            is_whole: stdout.len() <= self.longest_output,
+        }
+    }
+
+    /// Reads to the end and keeps the start.
+    async fn drain(&self, stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+        let Some(mut stream) = stream else { return };
+        let mut buffer = vec![0; 8 << 10];
+        while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+            let room = (self.longest_output + 1).saturating_sub(kept.len());
+            kept.extend_from_slice(&buffer[..length.min(room)]);
+        }
+    }
+
+    fn start_of(&self, output: &mut File) -> Vec<u8> {
+        let mut text = Vec::new();
+        let limit = self.longest_output as u64 + 1;
+        match output.rewind().and_then(|()| output.take(limit).read_to_end(&mut text)) {
+            Ok(_) => text,
+            Err(error) => format!("(the output cannot be read: {error})").into_bytes(),
+        }
+    }
+
+    fn text_of(&self, output: &[u8]) -> String {
+        match output.get(..self.longest_output) {
+            Some(start) if output.len() > self.longest_output => {
+                format!("{} (and more)", String::from_utf8_lossy(start))
+            }
+            _ => String::from_utf8_lossy(output).into_owned(),
+        }
     }
 
     fn spawn(&self, stdout: Stdio, stderr: Stdio) -> Result<Child> {
@@ -222,34 +288,6 @@ fn ending(status: ExitStatus) -> Ending {
     match status.code() {
         Some(code) => Ending::Exited(code),
         None => Ending::Killed(status.signal().unwrap_or_default()),
-    }
-}
-
-/// Reads to the end and keeps the start.
-async fn drain(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
-    let Some(mut stream) = stream else { return };
-    let mut buffer = vec![0; 8 << 10];
-    while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-        let room = (LONGEST_OUTPUT + 1).saturating_sub(kept.len());
-        kept.extend_from_slice(&buffer[..length.min(room)]);
-    }
-}
-
-fn start_of(output: &mut File) -> String {
-    let mut text = Vec::new();
-    let limit = LONGEST_OUTPUT as u64 + 1;
-    match output.rewind().and_then(|()| output.take(limit).read_to_end(&mut text)) {
-        Ok(_) => text_of(&text),
-        Err(error) => format!("(the output cannot be read: {error})"),
-    }
-}
-
-fn text_of(output: &[u8]) -> String {
-    match output.get(..LONGEST_OUTPUT) {
-        Some(start) if output.len() > LONGEST_OUTPUT => {
-            format!("{} (and more)", String::from_utf8_lossy(start))
-        }
-        _ => String::from_utf8_lossy(output).into_owned(),
     }
 }
 
