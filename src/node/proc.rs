@@ -3,11 +3,33 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
+use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio::time::{Instant, sleep};
 
+use crate::armed::Armed;
 use crate::layout::Layout;
+
+const POLL: Duration = Duration::from_millis(100);
+
+/// How long a process may take to end (`utils/process.py: KillProcess`).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// After SIGTERM; then it gets SIGKILL.
+    pub(super) term: Duration,
+    /// After SIGKILL; then it is reported.
+    pub(super) kill: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { term: Duration::from_secs(30), kill: Duration::from_secs(10) }
+    }
+}
 
 /// A process, told from another one that later gets the same number by when it was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +73,36 @@ pub(super) fn look(layout: &Layout, pid: Pid) -> io::Result<Option<Seen>> {
 /// The number of a single process: 0 and negative numbers mean whole groups of processes, and 1 is init.
 pub(super) fn pid_in(text: &str) -> Option<Pid> {
     text.trim().parse().ok().filter(|pid| *pid > 1).map(Pid::from_raw)
+}
+
+/// Ends a process: SIGTERM, and SIGKILL when that does not help. `look` tells which process is there now; another one is
+/// never signalled.
+///
+/// # Errors
+/// When it cannot be signalled, is still there in the end, or cannot be looked at.
+pub(super) async fn end(
+    _armed: &Armed,
+    process: Process,
+    patience: Patience,
+    look: impl Fn() -> Result<Option<Process>>,
+) -> Result<()> {
+    for (signal, limit) in [(Signal::SIGTERM, patience.term), (Signal::SIGKILL, patience.kill)] {
+        if look()? != Some(process) {
+            return Ok(());
+        }
+        match kill(process.pid, signal) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            error => error.with_context(|| format!("cannot send {signal} to process {}", process.pid))?,
+        }
+        let deadline = Instant::now() + limit;
+        while look()? == Some(process) && Instant::now() < deadline {
+            sleep(POLL).await;
+        }
+    }
+    if look()? == Some(process) {
+        bail!("process {} is still there after SIGKILL: perhaps it waits for a disk", process.pid);
+    }
+    Ok(())
 }
 
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {

@@ -3,38 +3,17 @@
 //! Source: `hypervisor/hv_kvm: ListInstances, _InstancePidAlive, _StopInstance`, `utils/process.py: KillProcess`.
 
 use std::io;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use tokio::time::{Instant, sleep};
 
 use super::guests::Listed;
 use super::{names_in, remove_file};
 use crate::armed::Armed;
 use crate::files::read_text;
 use crate::layout::Layout;
-use crate::node::proc::{self, Process, pid_in};
+use crate::node::proc::{self, Patience, Process, pid_in};
 
 const LONGEST_PID_FILE: u64 = 64;
-const POLL: Duration = Duration::from_millis(100);
-
-/// How long a process may take to end (`utils/process.py: KillProcess`).
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// After SIGTERM; then it gets SIGKILL.
-    pub term: Duration,
-    /// After SIGKILL; then it is reported.
-    pub kill: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { term: Duration::from_secs(30), kill: Duration::from_secs(10) }
-    }
-}
-
 /// The names of the instances that run.
 ///
 /// # Errors
@@ -57,13 +36,7 @@ pub(super) fn list(layout: &Layout) -> Result<Listed> {
 /// When it cannot be signalled, is still there in the end, or cannot be looked at.
 pub(super) async fn stop(armed: &Armed, layout: &Layout, name: &str, patience: Patience) -> Result<()> {
     if let Some(process) = process_of(layout, name)? {
-        for (signal, limit) in [(Signal::SIGTERM, patience.term), (Signal::SIGKILL, patience.kill)] {
-            send(armed, layout, name, process, signal)?;
-            if is_gone_within(layout, name, process, limit).await? {
-                return clear_user_shutdown(armed, layout, name);
-            }
-        }
-        bail!("process {} is still there after SIGKILL: perhaps it waits for a disk", process.pid);
+        proc::end(armed, process, patience, || process_of(layout, name)).await?;
     }
     clear_user_shutdown(armed, layout, name)
 }
@@ -71,28 +44,6 @@ pub(super) async fn stop(armed: &Armed, layout: &Layout, name: &str, patience: P
 /// The note that the user shut the instance down, of no more use when it is stopped by us.
 fn clear_user_shutdown(armed: &Armed, layout: &Layout, name: &str) -> Result<()> {
     remove_file(armed, &layout.run_dir("kvm-hypervisor/ctrl").join(format!("{name}.shutdown")))
-}
-
-/// Signals the process, after one more look whether it still is the instance's.
-fn send(_armed: &Armed, layout: &Layout, name: &str, process: Process, signal: Signal) -> Result<()> {
-    if process_of(layout, name)? != Some(process) {
-        return Ok(());
-    }
-    match kill(process.pid, signal) {
-        Ok(()) | Err(Errno::ESRCH) => Ok(()),
-        Err(error) => Err(error).with_context(|| format!("cannot send {signal} to process {}", process.pid)),
-    }
-}
-
-async fn is_gone_within(layout: &Layout, name: &str, process: Process, limit: Duration) -> Result<bool> {
-    let deadline = Instant::now() + limit;
-    while process_of(layout, name)? == Some(process) {
-        if Instant::now() >= deadline {
-            return Ok(false);
-        }
-        sleep(POLL).await;
-    }
-    Ok(true)
 }
 
 /// The live process of the instance; `None` when the pid file leads to none, or to one of somebody else.
@@ -121,6 +72,9 @@ fn instance_of(command_line: &[u8]) -> Option<&[u8]> {
 mod tests {
     use std::os::unix::fs::symlink;
     use std::process::{Child, Command, Stdio};
+    use std::time::Duration;
+
+    use nix::sys::signal::Signal;
 
     use super::super::testing::Fixture;
     use super::*;

@@ -25,7 +25,7 @@ use tracing::{debug, error, info, warn};
 use super::confd::client::{self, Patience};
 use super::confd::packet::{Key, ask_for_role};
 use super::confd::{Role, consensus};
-use super::{own_name, ssconf};
+use super::{own_name, proc, ssconf};
 use crate::armed::Armed;
 use crate::clock::Clock;
 use crate::files::read_text;
@@ -74,7 +74,7 @@ impl Hypervisor {
 
     async fn stop(self, armed: &Armed, layout: &Layout, name: &str) -> Result<()> {
         match self {
-            Self::Kvm => kvm::stop(armed, layout, name, kvm::Patience::default()).await,
+            Self::Kvm => kvm::stop(armed, layout, name, proc::Patience::default()).await,
             Self::Xen => xen::stop(armed, layout, name).await,
             Self::Lxc => lxc::stop(armed, layout, name).await,
             Self::Chroot => chroot::stop(armed, layout, name, chroot::KILL_GRACE).await,

@@ -3,6 +3,8 @@
 use std::fs;
 
 use super::*;
+use crate::logging::testing::logged;
+use crate::node::proc::testing::machine_with;
 use crate::node::process::testing::script;
 
 struct Fixture {
@@ -36,9 +38,14 @@ impl Fixture {
     }
 
     fn set_units(&self, units: &str) {
+        self.set_systemctl("echo LoadState=loaded; exit", units);
+    }
+
+    /// `target` is a shell command that answers for `ganeti.target`.
+    fn set_systemctl(&self, target: &str, units: &str) {
         let calls = self.directory.path().join("calls");
         let text = format!(
-            "case \"$1 $3\" in 'show ganeti.target') echo LoadState=loaded; exit;; esac\n\
+            "case \"$1 $3\" in 'show ganeti.target') {target};; esac\n\
              [ \"$1\" = show ] || echo \"systemctl $@\" >> {}\n\
              [ \"$1\" = show ] || exit 0\ncase \"$3\" in\n{units}\nesac",
             calls.display()
@@ -87,12 +94,9 @@ async fn a_pid_file_that_a_killed_daemon_left_is_removed_and_one_of_a_live_daemo
         std::os::unix::fs::symlink(&pid_file, &refuses).unwrap();
         fs::create_dir_all(pid_file.parent().unwrap()).unwrap();
         replace(&pid_file, b"4711\n", |_| Ok(())).map(drop).unwrap();
-        if let Some(name) = name_of_process {
-            let process = fixture.layout.proc().join("4711");
-            fs::create_dir_all(&process).unwrap();
-            let command_line = format!("/usr/bin/python3\0/usr/sbin/{name}\0");
-            replace(&process.join("cmdline"), command_line.as_bytes(), |_| Ok(())).map(drop).unwrap();
-        }
+        let program = format!("/usr/sbin/{}", name_of_process.unwrap_or_default());
+        let arguments = ["/usr/bin/python3", &program];
+        machine_with(&fixture.layout, name_of_process.map(|_| ("4711", &arguments[..])));
         let armed = Armed::for_test();
         let runs = NodeDaemons::new(&fixture.layout, Some(&armed)).await.ensure(RAPI).await;
         assert_eq!(runs, removed, "{name_of_process:?}");
@@ -195,4 +199,157 @@ async fn a_missing_daemon_util_is_an_error_and_no_end() {
     let layout = fixture.layout.clone().with_daemon_util("/nonexistent/daemon-util".into());
     let armed = Armed::for_test();
     assert!(!NodeDaemons::new(&layout, Some(&armed)).await.ensure(LUXID).await);
+}
+
+/// What `systemctl show -pLoadState ganeti.target` does when it has no answer.
+const NO_ANSWER: [&str; 6] = [
+    "echo 'Failed to connect to bus: Connection refused' >&2; exit 1",
+    "echo LoadState=loaded; exit 1",
+    "echo LoadState=; exit",
+    "echo LoadState=error; exit",
+    "exit 0",
+    "kill -9 $$",
+];
+
+#[test]
+fn a_systemctl_without_an_answer_is_neither_systemd_nor_none_and_touches_no_daemon() {
+    for no_answer in NO_ANSWER {
+        let fixture = Fixture::with_systemd(RUNNING);
+        fixture.set_systemctl(no_answer, RUNNING);
+        let log = logged(async {
+            let armed = Armed::for_test();
+            let mut daemons = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
+            daemons.ensure_on_every_node().await;
+            assert!(!daemons.ensure(RAPI).await);
+            let Restarted::No(why) = daemons.restart(RAPI).await else { panic!("restarted: {no_answer}") };
+            assert!(why.starts_with("cannot tell whether systemd looks after it"), "{why}");
+        });
+        assert_eq!(fixture.calls(), [""; 0], "{no_answer}");
+        let warnings: Vec<&str> = log.lines().filter(|line| !line.starts_with("DEBUG")).collect();
+        let [warning] = warnings[..] else { panic!("{no_answer}: {log}") };
+        assert!(warning.contains("systemctl show -pLoadState ganeti.target"), "{warning}");
+    }
+}
+
+#[test]
+fn a_marker_that_cannot_be_looked_at_is_no_answer_either() {
+    let fixture = Fixture::new("exit 0");
+    let directory = fixture.directory.path().join("loop");
+    std::os::unix::fs::symlink("loop", &directory).unwrap();
+    let layout = fixture.layout.clone().with_machine(&directory);
+    let log = logged(async {
+        let found = systemd::supervision(&layout).await;
+        assert!(matches!(found, Supervision::Unknown(_)), "{found:?}");
+    });
+    assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+#[test]
+fn a_run_asks_who_looks_after_the_daemons_once_and_says_once_that_it_cannot_be_told() {
+    let fixture = Fixture::with_systemd(RUNNING);
+    fixture.set_systemctl("echo asked >> \"$0.asked\"; exit 1", RUNNING);
+    let log = logged(async {
+        let armed = Armed::for_test();
+        let duties = crate::node::Duties {
+            layout: &fixture.layout,
+            clock: &crate::clock::SystemClock,
+            rapi_ip: "127.0.0.1",
+            hook_limit: TIME_LIMIT,
+            supervision: tokio::sync::OnceCell::new(),
+        };
+        duties.on_every_node(Some(&armed)).await;
+        let error = duties.check_and_start(&armed, LUXID).await.unwrap_err().to_string();
+        assert!(error.contains("was left alone: cannot tell whether systemd"), "{error}");
+        duties.on_master(Some(&armed)).await;
+    });
+    let asked = fs::read_to_string(fixture.directory.path().join("bin/systemctl.asked")).unwrap();
+    assert_eq!(asked, "asked\n");
+    assert_eq!(log.lines().filter(|line| line.starts_with("WARNING")).count(), 1, "{log}");
+    assert_eq!(fixture.calls(), [""; 0]);
+}
+
+#[test]
+fn a_unit_without_an_answer_is_left_alone_and_the_others_are_not() {
+    let failed = "printf 'LoadState=loaded\\nActiveState=failed\\nResult=signal\\nCanStart=yes\\n'";
+    for no_answer in
+        ["exit 1", "exit 0", "echo ActiveState=failed", "echo Connection timed out", "kill -9 $$"]
+    {
+        let units = format!("ganeti-noded*) {no_answer};;\n*) {failed};;");
+        let fixture = Fixture::with_systemd(&units);
+        let log = logged(async {
+            let armed = Armed::for_test();
+            let mut daemons = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
+            daemons.ensure_on_every_node().await;
+            assert!(matches!(daemons.restart("ganeti-noded").await, Restarted::No(_)), "{no_answer}");
+        });
+        let starts = ["ganeti-confd", "ganeti-mond", "ganeti-kvmd"];
+        assert_eq!(
+            fixture.calls(),
+            starts.map(|name| format!("systemctl start {name}.service")),
+            "{no_answer}"
+        );
+        let warning = "WARNING Cannot tell whether daemon 'ganeti-noded' runs, leaving it alone: ";
+        assert_eq!(log.matches(warning).count(), 1, "{no_answer}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn beside_systemd_a_daemon_is_ended_without_daemon_util_and_started_again() {
+    let fixture =
+        Fixture::new("[ $1 = daemon-executable ] && echo \"$(dirname \"$0\")/ganeti-rapi\"; exit 0");
+    fs::create_dir(fixture.layout.systemd_marker()).unwrap();
+    fixture.set_systemctl("echo LoadState=not-found; exit", RUNNING);
+    std::os::unix::fs::symlink("/proc", fixture.layout.proc()).unwrap();
+    let mut daemon = std::process::Command::new("sh")
+        .args(["-c", "echo; read x", "/usr/sbin/ganeti-rapi"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Read::read_exact(daemon.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+    let pid_file = fixture.layout.pid_file(RAPI);
+    fs::create_dir_all(pid_file.parent().unwrap()).unwrap();
+    replace(&pid_file, daemon.id().to_string().as_bytes(), |_| Ok(())).map(drop).unwrap();
+    let armed = Armed::for_test();
+    let restarted = NodeDaemons::new(&fixture.layout, Some(&armed)).await.restart(RAPI).await;
+    assert_eq!(restarted, Restarted::Yes);
+    let signal = std::os::unix::process::ExitStatusExt::signal(&daemon.wait().unwrap());
+    assert_eq!(signal, Some(nix::sys::signal::Signal::SIGTERM as i32));
+    assert_eq!(fixture.calls(), ["daemon-executable ganeti-rapi", "check-and-start ganeti-rapi"]);
+}
+
+#[tokio::test]
+async fn beside_systemd_what_may_belong_to_a_unit_is_not_ended() {
+    let fixture =
+        Fixture::new("[ $1 = daemon-executable ] && echo \"$(dirname \"$0\")/ganeti-rapi\"; exit 0");
+    fs::create_dir(fixture.layout.systemd_marker()).unwrap();
+    fixture.set_systemctl("echo LoadState=not-found; exit", RUNNING);
+    // A number that no process can have: the signal would be an error that nobody expects.
+    let pid = "2147483647";
+    machine_with(&fixture.layout, Some((pid, &["/usr/sbin/ganeti-rapi"])));
+    let pid_file = fixture.layout.pid_file(RAPI);
+    fs::create_dir_all(pid_file.parent().unwrap()).unwrap();
+    let armed = Armed::for_test();
+    let restart = async || NodeDaemons::new(&fixture.layout, Some(&armed)).await.restart(RAPI).await;
+    let why = |restarted| match restarted {
+        Restarted::No(why) => why,
+        Restarted::Yes => panic!("restarted"),
+    };
+    replace(&pid_file, b"x", |_| Ok(())).map(drop).unwrap();
+    assert!(why(restart().await).starts_with("cannot tell which process it is"));
+    replace(&pid_file, pid.as_bytes(), |_| Ok(())).map(drop).unwrap();
+    assert!(why(restart().await).starts_with("cannot tell its unit"));
+    let cgroup = fixture.layout.proc().join(pid).join("cgroup");
+    replace(&cgroup, b"0::/system.slice/ganeti-rapi.service\n", |_| Ok(())).map(drop).unwrap();
+    assert!(why(restart().await).contains("belongs to 'ganeti-rapi.service'"));
+    assert_eq!(fixture.calls(), ["daemon-executable ganeti-rapi"; 3]);
+}
+
+#[test]
+fn a_check_without_an_answer_does_not_say_that_a_daemon_is_down() {
+    let fixture = Fixture::new("[ \"$1\" = is-daemon-name ] || kill -9 $$");
+    let log = logged(async {
+        assert!(!NodeDaemons::new(&fixture.layout, None).await.ensure(RAPI).await);
+    });
+    assert!(log.contains("cannot tell whether it runs") && !log.contains("Would start"), "{log}");
 }
