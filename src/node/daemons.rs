@@ -4,20 +4,17 @@
 //! after the daemons, systemd is asked and told, and `daemon-util` is not used: see [`super::systemd`]. Where it cannot be
 //! told who does, no daemon is touched.
 
+mod scripts;
 mod units;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use tracing::{debug, error, info};
+use tracing::{debug, error};
 
-use super::pid_file::{self, Leads};
-use super::proc::{self, Patience};
-use super::process::{Ending, Finished, Program};
+use super::process::Finished;
 use super::systemd::{self, Supervision};
 use crate::armed::Armed;
 use crate::files::{read_text, replace};
@@ -31,11 +28,14 @@ pub const RAPI: &str = "ganeti-rapi";
 /// The configuration daemon.
 pub const WCONFD: &str = "ganeti-wconfd";
 const MOND: &str = "ganeti-mond";
+const KVMD: &str = "ganeti-kvmd";
 /// In this order.
-const ON_EVERY_NODE: [&str; 4] = ["ganeti-noded", "ganeti-confd", MOND, "ganeti-kvmd"];
+const ON_EVERY_NODE: [&str; 4] = ["ganeti-noded", "ganeti-confd", MOND, KVMD];
 
 /// `daemon-util` waits up to 60 s for a daemon that it stops, systemd 90 s, and starting one takes seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(180);
+/// A daemon has its pid file before daemon-util ends, as a rule; and so long it is waited before a second try.
+const START_LIMIT: Duration = Duration::from_secs(5);
 const LONGEST_FILE: u64 = 64 << 10;
 
 /// How this node's daemons are reached. The simulator brings its own.
@@ -65,6 +65,8 @@ pub struct NodeDaemons<'a> {
     layout: &'a Layout,
     armed: Option<&'a Armed>,
     supervision: Supervision,
+    /// So long a daemon that was started may take until it runs.
+    start_limit: Duration,
     /// By daemon: the last state that was told, for those that do not run and are left alone.
     told: BTreeMap<String, String>,
 }
@@ -91,7 +93,7 @@ impl<'a> NodeDaemons<'a> {
             .ok()
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default();
-        Self { layout, armed, supervision, told }
+        Self { layout, armed, supervision, start_limit: START_LIMIT, told }
     }
 
     /// Whether nothing is started or stopped.
@@ -144,108 +146,6 @@ impl<'a> NodeDaemons<'a> {
             Ok(()) => Restarted::Yes,
             Err(error) => Restarted::No(format!("{error:#}")),
         }
-    }
-
-    async fn daemon_util(&self, action: &str, daemon: &str) -> Result<Finished> {
-        self.daemon_util_program(action, daemon).run().await
-    }
-
-    fn daemon_util_program(&self, action: &str, daemon: &str) -> Program {
-        Program::new(self.layout.daemon_util(), TIME_LIMIT).leaves_daemons().args([action, daemon])
-    }
-
-    async fn is_built(&self, daemon: &str) -> bool {
-        let known = self.daemon_util_program("is-daemon-name", daemon).run_quietly().await;
-        // When in doubt it is, and the attempt to start it will say what is wrong.
-        known.map_or(true, |finished| finished.succeeded() || !finished.stderr.contains("Unknown daemon"))
-    }
-
-    /// With a second try when the first one fails because of a pid file that a killed daemon left behind: Debian's
-    /// `start-stop-daemon` does not start a daemon over such a file of another user than root, and so a daemon that was
-    /// killed once would never come back.
-    async fn check_and_start(&self, armed: &Armed, daemon: &str) -> Result<()> {
-        let first = failure(&self.daemon_util("check-and-start", daemon).await?);
-        let path = self.layout.pid_file(daemon);
-        match (&first, pid_file::look(self.layout, daemon).stale_pid()) {
-            (Err(_), Some(pid)) => {
-                info!(
-                    "Removing '{}', because process {pid} is not {daemon}, and trying again",
-                    path.display()
-                );
-                pid_file::remove(armed, &path)?;
-                failure(&self.daemon_util("check-and-start", daemon).await?)
-            }
-            _ => first,
-        }
-    }
-
-    async fn tell_if_down(&self, daemon: &str) -> Result<bool> {
-        let program = self.daemon_util_program("check", daemon);
-        let finished = program.run_quietly().await?;
-        match finished.ending {
-            Ending::Exited(0) => Ok(true),
-            Ending::Exited(_) => {
-                info!("Would start daemon '{daemon}': it does not run");
-                Ok(false)
-            }
-            ending => bail!("cannot tell whether it runs: '{program}' failed ({ending})"),
-        }
-    }
-
-    async fn stop_and_start(&self, armed: &Armed, daemon: &str) -> Result<()> {
-        self.can_be_started(daemon).await?;
-        if let Err(error) = failure(&self.daemon_util("stop", daemon).await?) {
-            error!("Can't stop daemon '{daemon}', {error:#}");
-        }
-        self.check_and_start(armed, daemon).await.inspect_err(|error| {
-            error!("Can't start daemon '{daemon}', {error:#}");
-        })
-    }
-
-    /// As [`Self::stop_and_start`], without a call of `daemon-util stop`: that asks systemd anew, and where units have
-    /// come meanwhile it would stop one, which nothing starts again.
-    async fn end_and_start(&self, armed: &Armed, daemon: &str) -> Result<()> {
-        self.can_be_started(daemon).await?;
-        match pid_file::look(self.layout, daemon) {
-            Leads::ToIt(process) => {
-                let path = self.layout.proc().join(process.pid.to_string()).join("cgroup");
-                let groups = read_text(&path, LONGEST_FILE)
-                    .with_context(|| format!("cannot tell its unit: cannot read '{}'", path.display()))?;
-                let unit = systemd::service(daemon);
-                if groups.lines().any(|group| group.split('/').any(|part| part == unit)) {
-                    bail!("its process belongs to '{unit}', but systemd has no 'ganeti.target'");
-                }
-                let pid = process.pid;
-                info!("Ending process {pid} of daemon '{daemon}'");
-                let look = || match pid_file::look(self.layout, daemon) {
-                    Leads::ToIt(process) => Ok(Some(process)),
-                    Leads::Unknown(why) => bail!("cannot tell whether it still runs: {why}"),
-                    Leads::NoFile | Leads::ToNone(_) | Leads::ToAnother(_) => Ok(None),
-                };
-                let ended = proc::end(armed, process, Patience::default(), look).await;
-                if let Err(error) = ended {
-                    error!("Can't stop daemon '{daemon}', {error:#}");
-                }
-            }
-            Leads::Unknown(why) => bail!("cannot tell which process it is: {why}"),
-            Leads::NoFile | Leads::ToNone(_) | Leads::ToAnother(_) => {}
-        }
-        self.check_and_start(armed, daemon).await.inspect_err(|error| {
-            error!("Can't start daemon '{daemon}', {error:#}");
-        })
-    }
-
-    /// # Errors
-    /// When it is not sure that a daemon which is stopped could be started again.
-    async fn can_be_started(&self, daemon: &str) -> Result<()> {
-        let program = self.daemon_util_program("daemon-executable", daemon);
-        let text = program.run_quietly().await?.answer(&program)?;
-        let executable = Path::new(text.trim_end());
-        let is_there = executable.metadata().is_ok_and(|file| file.permissions().mode() & 0o111 != 0);
-        if !is_there {
-            bail!("it could not be started again: there is no program '{}'", executable.display());
-        }
-        Ok(())
     }
 
     /// Remembers what was told about a daemon, for the next run; without permission only for this one.

@@ -39,6 +39,9 @@ impl Leads {
 
 /// Looks at the pid file of a daemon, and at the process that it names.
 pub(super) fn look(layout: &Layout, daemon: &str) -> Leads {
+    if let Err(error) = proc::is_there(layout) {
+        return Leads::Unknown(error.to_string());
+    }
     let path = layout.pid_file(daemon);
     let text = match read_text(&path, 64) {
         Ok(text) => text,
@@ -87,6 +90,8 @@ mod tests {
         let daemon = "ganeti-rapi";
         let leads = || look(&layout, daemon);
         let pid = Pid::from_raw(4711);
+        assert!(matches!(leads(), Leads::Unknown(_)), "without /proc");
+        machine_with(&layout, None);
         assert_eq!(leads(), Leads::NoFile);
         let path = layout.pid_file(daemon);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -96,8 +101,6 @@ mod tests {
             assert!(matches!(leads(), Leads::Unknown(_)), "{text:?}");
         }
         write(b"4711\n");
-        assert!(matches!(leads(), Leads::Unknown(_)), "without /proc");
-        machine_with(&layout, None);
         assert_eq!(leads(), Leads::ToNone(pid));
         for (arguments, expected) in [
             (

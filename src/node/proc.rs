@@ -51,9 +51,7 @@ pub(super) struct Seen {
 /// # Errors
 /// When that cannot be told: `/proc` is not there or cannot be read, which is no sign that a process is gone.
 pub(super) fn look(layout: &Layout, pid: Pid) -> io::Result<Option<Seen>> {
-    // Without a mounted /proc every process would look gone. This program's own is always there.
-    let own = layout.proc().join("self");
-    own.symlink_metadata().map_err(|error| with_path(&own, &error))?;
+    is_there(layout)?;
     let directory = layout.proc().join(pid.to_string());
     let Some(command_line) = read(&directory.join("cmdline"))? else { return Ok(None) };
     if command_line.is_empty() {
@@ -68,6 +66,15 @@ pub(super) fn look(layout: &Layout, pid: Pid) -> io::Result<Option<Seen>> {
         ));
     };
     Ok(Some(Seen { process: Process { pid, started }, command_line }))
+}
+
+/// Without a mounted `/proc` every process would look gone. This program's own is always there.
+///
+/// # Errors
+/// When it is not.
+pub(super) fn is_there(layout: &Layout) -> io::Result<()> {
+    let own = layout.proc().join("self");
+    own.symlink_metadata().map(drop).map_err(|error| with_path(&own, &error))
 }
 
 /// The number of a single process: 0 and negative numbers mean whole groups of processes, and 1 is init.

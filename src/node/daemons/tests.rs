@@ -7,14 +7,14 @@ use crate::logging::testing::logged;
 use crate::node::proc::testing::machine_with;
 use crate::node::process::testing::script;
 
-struct Fixture {
-    directory: tempfile::TempDir,
-    layout: Layout,
+pub(super) struct Fixture {
+    pub(super) directory: tempfile::TempDir,
+    pub(super) layout: Layout,
 }
 
 impl Fixture {
     /// `daemon_util` is a shell script that is run after its arguments have been written down.
-    fn new(daemon_util: &str) -> Self {
+    pub(super) fn new(daemon_util: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("node1.example.com");
         fs::create_dir_all(root.join("var/lib/ganeti")).unwrap();
@@ -30,19 +30,19 @@ impl Fixture {
     }
 
     /// Units answer as `units` (a shell `case` body on the unit's name) says.
-    fn with_systemd(units: &str) -> Self {
+    pub(super) fn with_systemd(units: &str) -> Self {
         let fixture = Self::new("exit 1");
         fs::create_dir(fixture.layout.systemd_marker()).unwrap();
         fixture.set_units(units);
         fixture
     }
 
-    fn set_units(&self, units: &str) {
+    pub(super) fn set_units(&self, units: &str) {
         self.set_systemctl("echo LoadState=loaded; exit", units);
     }
 
     /// `target` is a shell command that answers for `ganeti.target`.
-    fn set_systemctl(&self, target: &str, units: &str) {
+    pub(super) fn set_systemctl(&self, target: &str, units: &str) {
         let calls = self.directory.path().join("calls");
         let text = format!(
             "case \"$1 $3\" in 'show ganeti.target') {target};; esac\n\
@@ -53,7 +53,7 @@ impl Fixture {
         script(&self.layout.program("systemctl"), &text);
     }
 
-    fn calls(&self) -> Vec<String> {
+    pub(super) fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(self.directory.path().join("calls")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
@@ -63,7 +63,7 @@ impl Fixture {
     }
 }
 
-const RUNNING: &str =
+pub(super) const RUNNING: &str =
     "*) printf 'LoadState=loaded\\nActiveState=active\\nUnitFileState=enabled\\nCanStart=yes\\n';;";
 
 #[tokio::test]
@@ -87,20 +87,25 @@ async fn the_node_daemons_are_ensured_in_the_original_s_order() {
 async fn a_pid_file_that_a_killed_daemon_left_is_removed_and_one_of_a_live_daemon_is_not() {
     for (name_of_process, removed) in [(None, true), (Some("sshd"), true), (Some("ganeti-rapi"), false)] {
         let directory = tempfile::tempdir().unwrap();
-        let refuses = directory.path().join("refuses");
-        let fixture =
-            Fixture::new(&format!("[ -e \"$(readlink {})\" ] && exit 2; exit 0", refuses.display()));
+        // Refuses to start over the pid file, and otherwise starts process 4712.
+        let link = directory.path().join("pid-file");
+        let fixture = Fixture::new(&format!(
+            "file=$(readlink {}); [ -e $file ] && exit 2; echo 4712 > $file",
+            link.display()
+        ));
         let pid_file = fixture.layout.pid_file(RAPI);
-        std::os::unix::fs::symlink(&pid_file, &refuses).unwrap();
+        std::os::unix::fs::symlink(&pid_file, &link).unwrap();
         fs::create_dir_all(pid_file.parent().unwrap()).unwrap();
         replace(&pid_file, b"4711\n", |_| Ok(())).map(drop).unwrap();
         let program = format!("/usr/sbin/{}", name_of_process.unwrap_or_default());
         let arguments = ["/usr/bin/python3", &program];
         machine_with(&fixture.layout, name_of_process.map(|_| ("4711", &arguments[..])));
+        machine_with(&fixture.layout, Some(("4712", &["/usr/sbin/ganeti-rapi"])));
         let armed = Armed::for_test();
         let runs = NodeDaemons::new(&fixture.layout, Some(&armed)).await.ensure(RAPI).await;
         assert_eq!(runs, removed, "{name_of_process:?}");
-        assert_eq!(pid_file.exists(), !removed, "{name_of_process:?}");
+        let now = if removed { "4712\n" } else { "4711\n" };
+        assert_eq!(fs::read_to_string(&pid_file).unwrap(), now, "{name_of_process:?}");
         let calls = vec!["check-and-start ganeti-rapi"; if removed { 2 } else { 1 }];
         assert_eq!(fixture.calls(), calls, "{name_of_process:?}");
     }
@@ -191,6 +196,10 @@ async fn under_systemd_only_a_failed_unit_is_started() {
     assert_eq!(fixture.told(), "", "a dry run");
     NodeDaemons::new(&fixture.layout, Some(&armed)).await.ensure_on_every_node().await;
     assert_eq!(fixture.calls(), ["systemctl start ganeti-noded.service"]);
+    let told = r#"{"ganeti-noded":"failed, signal","ganeti-mond":"masked"}"#;
+    let told: BTreeMap<String, String> = serde_json::from_str(told).unwrap();
+    let now: BTreeMap<String, String> = serde_json::from_str(&fixture.told()).unwrap();
+    assert_eq!(now, told, "systemctl succeeded, and the unit is still a failed one");
 }
 
 #[tokio::test]
@@ -291,65 +300,4 @@ fn a_unit_without_an_answer_is_left_alone_and_the_others_are_not() {
         let warning = "WARNING Cannot tell whether daemon 'ganeti-noded' runs, leaving it alone: ";
         assert_eq!(log.matches(warning).count(), 1, "{no_answer}: {log}");
     }
-}
-
-#[tokio::test]
-async fn beside_systemd_a_daemon_is_ended_without_daemon_util_and_started_again() {
-    let fixture =
-        Fixture::new("[ $1 = daemon-executable ] && echo \"$(dirname \"$0\")/ganeti-rapi\"; exit 0");
-    fs::create_dir(fixture.layout.systemd_marker()).unwrap();
-    fixture.set_systemctl("echo LoadState=not-found; exit", RUNNING);
-    std::os::unix::fs::symlink("/proc", fixture.layout.proc()).unwrap();
-    let mut daemon = std::process::Command::new("sh")
-        .args(["-c", "echo; read x", "/usr/sbin/ganeti-rapi"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::io::Read::read_exact(daemon.stdout.as_mut().unwrap(), &mut [0]).unwrap();
-    let pid_file = fixture.layout.pid_file(RAPI);
-    fs::create_dir_all(pid_file.parent().unwrap()).unwrap();
-    replace(&pid_file, daemon.id().to_string().as_bytes(), |_| Ok(())).map(drop).unwrap();
-    let armed = Armed::for_test();
-    let restarted = NodeDaemons::new(&fixture.layout, Some(&armed)).await.restart(RAPI).await;
-    assert_eq!(restarted, Restarted::Yes);
-    let signal = std::os::unix::process::ExitStatusExt::signal(&daemon.wait().unwrap());
-    assert_eq!(signal, Some(nix::sys::signal::Signal::SIGTERM as i32));
-    assert_eq!(fixture.calls(), ["daemon-executable ganeti-rapi", "check-and-start ganeti-rapi"]);
-}
-
-#[tokio::test]
-async fn beside_systemd_what_may_belong_to_a_unit_is_not_ended() {
-    let fixture =
-        Fixture::new("[ $1 = daemon-executable ] && echo \"$(dirname \"$0\")/ganeti-rapi\"; exit 0");
-    fs::create_dir(fixture.layout.systemd_marker()).unwrap();
-    fixture.set_systemctl("echo LoadState=not-found; exit", RUNNING);
-    // A number that no process can have: the signal would be an error that nobody expects.
-    let pid = "2147483647";
-    machine_with(&fixture.layout, Some((pid, &["/usr/sbin/ganeti-rapi"])));
-    let pid_file = fixture.layout.pid_file(RAPI);
-    fs::create_dir_all(pid_file.parent().unwrap()).unwrap();
-    let armed = Armed::for_test();
-    let restart = async || NodeDaemons::new(&fixture.layout, Some(&armed)).await.restart(RAPI).await;
-    let why = |restarted| match restarted {
-        Restarted::No(why) => why,
-        Restarted::Yes => panic!("restarted"),
-    };
-    replace(&pid_file, b"x", |_| Ok(())).map(drop).unwrap();
-    assert!(why(restart().await).starts_with("cannot tell which process it is"));
-    replace(&pid_file, pid.as_bytes(), |_| Ok(())).map(drop).unwrap();
-    assert!(why(restart().await).starts_with("cannot tell its unit"));
-    let cgroup = fixture.layout.proc().join(pid).join("cgroup");
-    replace(&cgroup, b"0::/system.slice/ganeti-rapi.service\n", |_| Ok(())).map(drop).unwrap();
-    assert!(why(restart().await).contains("belongs to 'ganeti-rapi.service'"));
-    assert_eq!(fixture.calls(), ["daemon-executable ganeti-rapi"; 3]);
-}
-
-#[test]
-fn a_check_without_an_answer_does_not_say_that_a_daemon_is_down() {
-    let fixture = Fixture::new("[ \"$1\" = is-daemon-name ] || kill -9 $$");
-    let log = logged(async {
-        assert!(!NodeDaemons::new(&fixture.layout, None).await.ensure(RAPI).await);
-    });
-    assert!(log.contains("cannot tell whether it runs") && !log.contains("Would start"), "{log}");
 }

@@ -26,8 +26,7 @@ impl NodeDaemons<'_> {
                 Ok(true)
             }
             (Verdict::Start, Some(armed)) => {
-                let failed = self.systemctl(armed, "start", daemon).await;
-                let Err(error) = failed else { return Ok(true) };
+                let Err(error) = self.start_unit(armed, daemon).await else { return Ok(true) };
                 let state = format!("failed, {}", unit.result());
                 if self.told.get(daemon) == Some(&state) {
                     debug!("Still can't start daemon '{daemon}', {error:#}");
@@ -61,6 +60,18 @@ impl NodeDaemons<'_> {
             warn!("Daemon '{daemon}' {words} ({state}). To start it: systemctl start {unit}");
         }
         self.remember(daemon, Some(state));
+    }
+
+    /// With a look afterwards: systemctl succeeds as well when a daemon ends right after its start.
+    async fn start_unit(&self, armed: &Armed, daemon: &str) -> Result<()> {
+        self.systemctl(armed, "start", daemon).await?;
+        match systemd::unit(self.layout, daemon).await {
+            Ok(unit) if unit.verdict() != Verdict::Runs => {
+                bail!("systemctl succeeded, but its unit does not run ({})", unit.result())
+            }
+            // What systemctl said counts where there is no answer.
+            _ => Ok(()),
+        }
     }
 
     /// Restarts a daemon's unit.
