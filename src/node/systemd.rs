@@ -175,7 +175,7 @@ pub async fn unit(layout: &Layout, daemon: &str) -> Result<Unit> {
 /// `systemctl VERB`, to be given more arguments.
 #[must_use]
 pub fn systemctl(layout: &Layout, verb: &str, time_limit: Duration) -> Program {
-    Program::new(layout.program("systemctl"), time_limit).leaves_daemons().args([verb])
+    Program::new(layout.program("systemctl"), time_limit).args([verb])
 }
 
 /// The name of a daemon's unit.

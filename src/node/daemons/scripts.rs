@@ -20,11 +20,11 @@ const POLL: Duration = Duration::from_millis(200);
 
 impl NodeDaemons<'_> {
     async fn daemon_util(&self, action: &str, daemon: &str) -> Result<Finished> {
-        self.daemon_util_program(action, daemon).run().await
+        self.daemon_util_program(action, daemon).leaves_daemons().run().await
     }
 
     fn daemon_util_program(&self, action: &str, daemon: &str) -> Program {
-        Program::new(self.layout.daemon_util(), TIME_LIMIT).leaves_daemons().args([action, daemon])
+        Program::new(self.layout.daemon_util(), TIME_LIMIT).args([action, daemon])
     }
 
     pub(super) async fn is_built(&self, daemon: &str) -> bool {

@@ -90,6 +90,7 @@ impl NodeDaemons<'_> {
 
     async fn systemctl(&self, _armed: &Armed, verb: &str, daemon: &str) -> Result<()> {
         let program = systemd::systemctl(self.layout, verb, TIME_LIMIT).args([systemd::service(daemon)]);
+        let program = program.leaves_daemons();
         failure(&program.run().await?)
     }
 }
