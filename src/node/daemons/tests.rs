@@ -301,3 +301,23 @@ fn a_unit_without_an_answer_is_left_alone_and_the_others_are_not() {
         assert_eq!(log.matches(warning).count(), 1, "{no_answer}: {log}");
     }
 }
+
+#[tokio::test]
+async fn who_looks_after_the_daemons_is_told_by_daemon_util_s_rule() {
+    let fixture = Fixture::new("exit 0");
+    assert_eq!(systemd::supervision(&fixture.layout).await, Supervision::DaemonUtil);
+    fs::create_dir(fixture.layout.systemd_marker()).unwrap();
+    assert_eq!(
+        systemd::supervision(&fixture.layout).await,
+        Supervision::DaemonUtilBesideSystemd,
+        "no systemctl"
+    );
+    for (target, expected) in [
+        ("echo LoadState=loaded; exit", Supervision::Systemd),
+        ("echo LoadState=not-found; exit", Supervision::DaemonUtilBesideSystemd),
+        ("echo LoadState=masked; exit", Supervision::DaemonUtilBesideSystemd),
+    ] {
+        fixture.set_systemctl(target, RUNNING);
+        assert_eq!(systemd::supervision(&fixture.layout).await, expected, "{target}");
+    }
+}

@@ -39,6 +39,8 @@ const STOPS_AT_ONCE: usize = 8;
 /// A list of guests may be so long, in bytes: thousands of them.
 const LONGEST_LIST: usize = 1 << 20;
 const LONGEST_KEY: u64 = 4096;
+/// So many characters of a value that makes no sense are logged.
+const LONGEST_SHOWN: usize = 64;
 
 /// The families of hypervisors, by what they are asked with. Both kinds of Xen show the same domains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +103,15 @@ pub async fn run(armed: Option<&Armed>, layout: &Layout, clock: &dyn Clock) {
 /// Whether the cluster wants node maintenance.
 fn is_wanted(layout: &Layout) -> bool {
     match ssconf::read(layout, "maintain_node_health") {
-        Ok(value) => value == "True",
+        Ok(value) if matches!(value.as_str(), "True" | "False") => value == "True",
+        Ok(value) => {
+            let value: String = value.chars().take(LONGEST_SHOWN).collect();
+            error!(
+                "Configuration error, not activating node maintenance: ssconf's maintain_node_health is '{value}', neither \
+                 True nor False"
+            );
+            false
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             debug!("No node maintenance: this machine is not part of a cluster");
             false
@@ -122,7 +132,8 @@ async fn own_role(layout: &Layout, clock: &dyn Clock) -> Result<Role> {
     let path = layout.confd_hmac_key();
     let key = read_text(&path, LONGEST_KEY).with_context(|| format!("cannot read '{}'", path.display()))?;
     let key = Key::new(key.as_bytes());
-    let reply_salt = fs::read_to_string("/proc/sys/kernel/random/uuid").context("cannot make a salt")?;
+    let reply_salt =
+        read_text(Path::new("/proc/sys/kernel/random/uuid"), LONGEST_KEY).context("cannot make a salt")?;
     let reply_salt = reply_salt.trim();
     let own_name = own_name::find(layout).await;
     let question = ask_for_role(&key, &own_name, clock.since_epoch().as_secs(), reply_salt);

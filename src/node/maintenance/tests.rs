@@ -123,6 +123,12 @@ fn what_is_not_wanted_or_misconfigured_is_not_done() {
         log
     };
     assert_eq!(log_with("maintain_node_health", "False\n"), "");
+    for nonsense in ["", "\n", "\0\0\0\0\0", "true", "True\r\n"] {
+        let log = log_with("maintain_node_health", nonsense);
+        let words =
+            "ERROR Configuration error, not activating node maintenance: ssconf's maintain_node_health is '";
+        assert!(log.starts_with(words) && log.contains("neither True nor False"), "{log}");
+    }
     assert!(log_with("master_candidates_ips", "\n").contains("is empty"));
     assert!(log_with("master_candidates_ips", "node1\n").contains("invalid address 'node1'"));
 }
