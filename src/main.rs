@@ -107,6 +107,7 @@ fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
         clock: &SystemClock,
         rapi_ip: &options.rapi_ip,
         hook_limit: options.hook_limit,
+        supervision: tokio::sync::OnceCell::new(),
     };
     let context = Context {
         options,

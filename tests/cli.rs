@@ -118,6 +118,20 @@ fn a_node_that_is_not_part_of_a_cluster_is_left_quietly() {
 }
 
 #[test]
+fn a_directory_for_temporary_files_that_is_unusable_keeps_no_daemon_from_being_started() {
+    let node = Node::new();
+    put(&node.machine.join("file"), "");
+    for unusable in [Path::new("/nonexistent"), Path::new("/proc"), &node.machine.join("file")] {
+        let run = Run::of(node.watcher().env("TMPDIR", unusable), &node.root);
+        let calls = node.daemon_util_calls();
+        let started = calls.iter().filter(|call| call.starts_with("check-and-start ")).count();
+        assert_eq!(started, 4, "{}: {run:?}", unusable.display());
+        assert!(run.code == Some(0) && run.is_quiet(), "{}: {run:?}", unusable.display());
+        fs::remove_file(node.machine.join("calls")).unwrap();
+    }
+}
+
+#[test]
 fn a_node_that_is_not_the_master_is_left_quietly_but_not_with_a_group() {
     let node = Node::new();
     node.write("var/lib/ganeti/ssconf_master_node", "node2.example.com\n");
