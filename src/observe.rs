@@ -362,6 +362,22 @@ fn membership(row: InstanceRow) -> Result<Instance, SplitInstance> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn any_row_of_an_instance_or_node_is_read_or_not() {
+        let seeds = [
+            r#"[[0,"i1"],[0,"ERROR_down"],[0,"up"],[0,true],[0,["n2"]],[0,"u"],[0,["u"]],[0,"drbd"],[0,"n1"],[0,["t"]]]"#,
+            r#"[[0,"i1"],[0,"running"],[0,"down"],[0,false],[0,[]],[0,"u"],[0,[null]],[2,null],[4,null],[1,null]]"#,
+            r#"[[0,"n1"],[0,"b"],[0,false],[0,true],[0,"192.0.2.1"],[0,"u"]]"#,
+        ];
+        crate::fuzz_tests::fuzz_text(&seeds, |text| {
+            drop(serde_json::from_str::<InstanceRow>(text).map(membership));
+            drop(serde_json::from_str::<NodeRow>(text).map(node));
+            if let Ok(result) = serde_json::from_str(text) {
+                let _end = end_of("error", &result);
+            }
+        });
+    }
+
     fn row(text: &str) -> InstanceRow {
         serde_json::from_str(text).unwrap()
     }

@@ -287,6 +287,22 @@ pub async fn archive(client: &mut Client<'_>, _armed: &Armed, job: JobId) {
 mod tests {
     use super::*;
 
+    #[test]
+    fn any_row_of_a_job_is_an_outcome_or_none() {
+        let seeds = [
+            r#"["error", ["error", "error"], [["OpExecError", ["no"]], ["OpExecError", ["Preceding opcode failed"]]],
+                [[1795343883, 1], null], [[1795343884, 999999], null]]"#,
+            r#"["success", ["success"], [true], [null], [null]]"#,
+            "[null, null, null, null, null]",
+        ];
+        crate::fuzz_tests::fuzz_text(&seeds, |text| {
+            if let Ok(row) = serde_json::from_str::<JobStatusRow>(text) {
+                let _seconds = worked(&row);
+                drop(result_of(row));
+            }
+        });
+    }
+
     fn row(text: &str) -> Option<JobResult> {
         let (status, opcode_status, results) = serde_json::from_str(text).unwrap();
         result_of((status, opcode_status, results, None, None))

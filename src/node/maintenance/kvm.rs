@@ -132,6 +132,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn any_command_line_and_stat_are_read_or_not() {
+        let seeds: [&[u8]; 3] = [
+            b"/usr/bin/kvm\0-enable-kvm\0-name\0i1.example.com,debug-threads=on\0-m\x00512\0",
+            b"-name\0",
+            b"42 (a) b) S 1 42 42 0 -1 4194304 1 1 0 0 0 0 0 0 20 0 1 0 123456 0 0",
+        ];
+        crate::fuzz_tests::fuzz(&seeds, |bytes| {
+            assert!(instance_of(bytes).is_none_or(|name| !name.contains(&0)));
+            let _since = start_time(&String::from_utf8_lossy(bytes));
+        });
+    }
+
+    #[test]
     fn the_name_is_the_one_after_its_option() {
         let name = |text: &str| instance_of(text.as_bytes()).map(<[u8]>::to_vec);
         assert_eq!(name("qemu\0-m\x0064\0-name\0i1\0-x\0"), Some(b"i1".to_vec()));
