@@ -57,6 +57,7 @@ fn run(options: &Options) -> Result<bool> {
     let mut rows = Vec::new();
     for attack in attacks {
         let cases = (attack.cases)(&bench).with_context(|| format!("cannot prepare '{}'", attack.name))?;
+        watcher::SHOWN.store(options.verbose && options.case.is_some(), Ordering::Relaxed);
         let of = cases.len();
         let cases = options.choose(cases, attack);
         let row = carry_out(&bench, attack, of, &cases, options);

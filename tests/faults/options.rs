@@ -14,7 +14,7 @@ usage: tests/faults/run [--quick] [--attack NAME]... [--case NAME] [--sample N] 
   --sample N      so many cases of each attack
   --watcher PATH  another program than the one that cargo just built
   --jobs N        so many worlds at once (2)
-  --verbose       every case, and how it ended
+  --verbose       every case, and how it ended; with --case also what its runs wrote
   --list          the attacks";
 
 /// What is asked for.
@@ -22,7 +22,7 @@ usage: tests/faults/run [--quick] [--attack NAME]... [--case NAME] [--sample N] 
 pub(crate) struct Options {
     pub(crate) quick: bool,
     attacks: Vec<String>,
-    case: Option<String>,
+    pub(crate) case: Option<String>,
     sample: Option<usize>,
     pub(crate) program: PathBuf,
     pub(crate) jobs: usize,

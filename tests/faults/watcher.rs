@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -15,6 +16,9 @@ use crate::world::{HOST, World};
 const INTERVAL: Duration = Duration::from_millis(2);
 /// No more is read of what a run wrote.
 const LONGEST_TEXT: u64 = 64 << 20;
+
+/// Whether every run is shown with what it wrote.
+pub(crate) static SHOWN: AtomicBool = AtomicBool::new(false);
 
 /// How to run the program.
 #[derive(Debug, Clone)]
@@ -199,7 +203,17 @@ impl Running {
             .collect();
         drop(fs::remove_file(&self.output));
         let log = read_from(&self.log, self.log_before);
-        Ok(Ended { status, output, log, took: self.began.elapsed(), memory: self.memory })
+        let ended = Ended { status, output, log, took: self.began.elapsed(), memory: self.memory };
+        if SHOWN.load(Ordering::Relaxed) {
+            println!(
+                "{}, after {:.1} s\n{}{}",
+                ended.how(),
+                ended.took.as_secs_f64(),
+                ended.output,
+                ended.log
+            );
+        }
+        Ok(ended)
     }
 }
 
