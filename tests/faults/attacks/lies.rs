@@ -18,12 +18,13 @@ const DEPTH: usize = 5000;
 const LONG: usize = 1 << 20;
 /// A build for debugging may take long for them.
 const LIMIT_OF_ROWS: Duration = Duration::from_secs(600);
+/// Three minutes are waited for each answer.
+const LIMIT_OF_SILENCE: Duration = Duration::from_secs(900);
 const MOST_LINES: usize = 60;
 
-const WIRES: [(&str, Wire); 13] = [
+const WIRES: [(&str, Wire); 11] = [
     ("truncated", Wire::Truncated),
     ("cut short", Wire::CutShort),
-    ("no end", Wire::NoEnd),
     ("end first", Wire::EndFirst),
     ("twice", Wire::Twice),
     ("not text", Wire::NotText),
@@ -31,10 +32,12 @@ const WIRES: [(&str, Wire); 13] = [
     ("drip", Wire::Drip),
     ("late", Wire::Late),
     ("closed", Wire::Closed),
-    ("silent", Wire::Silent),
     ("too long", Wire::TooLong),
     ("endless", Wire::Endless),
 ];
+
+/// What a run waits for with patience.
+const SILENCE: [(&str, Wire); 2] = [("no end", Wire::NoEnd), ("silent", Wire::Silent)];
 
 /// Values that are none, with names for them.
 fn raws() -> Vec<(&'static str, Arc<str>)> {
@@ -132,9 +135,17 @@ pub(super) fn values(bench: &Bench) -> Result<Vec<Case>> {
 }
 
 pub(super) fn wires(bench: &Bench) -> Result<Vec<Case>> {
+    on_the_wire(bench, &WIRES)
+}
+
+pub(super) fn silence(bench: &Bench) -> Result<Vec<Case>> {
+    on_the_wire(bench, &SILENCE)
+}
+
+fn on_the_wire(bench: &Bench, ways: &[(&'static str, Wire)]) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for (number, (question, _)) in answers(bench)?.into_iter().enumerate() {
-        for (name, wire) in WIRES {
+        for &(name, wire) in ways {
             let question = question.clone();
             cases.push(Case::new(format!("{} {name}", short(&question, number)), move |bench| {
                 let lie = Lie::Wire { question: question.clone(), wire };
@@ -180,8 +191,16 @@ fn many(answer: &Value, pointer: &str, row: &str, bytes: usize) -> Option<Arc<st
 fn attack(bench: &Bench, lie: Lie, memory: u64) -> Result<Verdict> {
     let world = World::new()?;
     let is_of_rows = matches!(lie, Lie::Whole { .. });
+    let is_silent = matches!(lie, Lie::Wire { wire: Wire::NoEnd | Wire::Silent, .. });
     world.behave(|behaviour| behaviour.luxid = lie);
-    let run = Run { limit: if is_of_rows { LIMIT_OF_ROWS } else { Run::default().limit }, ..Run::default() };
+    let run = Run {
+        limit: match (is_of_rows, is_silent) {
+            (true, _) => LIMIT_OF_ROWS,
+            (_, true) => LIMIT_OF_SILENCE,
+            _ => Run::default().limit,
+        },
+        ..Run::default()
+    };
     let allowed = Allowed { memory, ..Allowed::default() };
     let mut problems = Problems::default();
     let ended = watcher::watch(&bench.program, &world, &run)?;

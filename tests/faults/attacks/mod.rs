@@ -95,6 +95,12 @@ pub(crate) const ALL: &[Attack] = &[
         cases: lies::values,
     },
     Attack { name: "wire", about: "luxid's answers are broken on the wire", quick: 20, cases: lies::wires },
+    Attack {
+        name: "silence",
+        about: "luxid's answers do not come, for minutes",
+        quick: 0,
+        cases: lies::silence,
+    },
     Attack { name: "rows", about: "luxid's answers have far too many rows", quick: 6, cases: lies::rows },
     Attack { name: "daemons", about: "RAPI, WConfD, mond and confd lie", quick: 16, cases: daemons::cases },
     Attack {
