@@ -23,6 +23,8 @@ pub mod clock;
 pub mod cluster;
 pub mod decide;
 pub mod files;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod layout;
 pub mod logging;
 pub mod luxi;

@@ -223,6 +223,17 @@ impl Default for PollPace {
 mod tests {
     use super::*;
 
+    #[test]
+    fn any_row_of_a_job_is_an_answer() {
+        let seeds = [
+            r#"["error", ["error", "error"], [["OpExecError", ["no"]], ["OpExecError", ["Preceding opcode failed"]]],
+                [[1795343883, 1], null], [[1795343884, 999999], null]]"#,
+            r#"["success", ["success"], [true], [null], [null]]"#,
+            "[null, null, null, null, null]",
+        ];
+        crate::fuzz_tests::fuzz_text(&seeds, |text| drop(answer(text)));
+    }
+
     /// The result of a job with this status, opcode statuses and results.
     fn result(row: &str) -> JobResult {
         let row = row.strip_suffix(']').unwrap();

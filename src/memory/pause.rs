@@ -94,6 +94,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn any_pause_file_is_judged() {
+        crate::fuzz_tests::fuzz_text(&["1795343883\n", " +1_000 ", "-5"], |text| {
+            if let Content::Active(until) = judge(text, 1000.0) {
+                assert!(until >= 1000.0);
+            }
+        });
+    }
+
+    #[test]
     fn only_an_integer_in_the_future_pauses() {
         let now = 1_000_000.5;
         for (text, content) in [

@@ -182,6 +182,15 @@ mod tests {
     use crate::cluster::InstanceStatus;
     use crate::files::read_text;
 
+    #[test]
+    fn any_line_of_a_status_file_is_split_or_not() {
+        crate::fuzz_tests::fuzz_text(&["i1.example.com running", " i2  ERROR_down\t", "i3"], |text| {
+            if let Some((name, status)) = split_line(text) {
+                assert!(name.len() + status.len() < text.len());
+            }
+        });
+    }
+
     fn instance(name: &str, status: InstanceStatus) -> Instance {
         Instance { status, ..crate::cluster::testing::instance(name, "running") }
     }

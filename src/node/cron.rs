@@ -124,6 +124,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn any_line_of_a_crontab_is_read() {
+        let seeds =
+            ["*/5 * * * * root [ -x /usr/sbin/ganeti-watcher ] && /usr/sbin/ganeti-watcher", "A=b", "# x"];
+        crate::fuzz_tests::fuzz_text(&seeds, |line| {
+            let calls = calls_watcher(line);
+            assert!(!calls || line.contains("ganeti-watcher"));
+        });
+    }
+
+    #[test]
     fn a_line_that_calls_the_watcher_is_known_from_others() {
         for line in [
             "*/5 * * * * root [ -x /usr/sbin/ganeti-watcher ] && /usr/sbin/ganeti-watcher",

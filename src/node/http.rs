@@ -99,6 +99,20 @@ mod tests {
     }
 
     #[test]
+    fn any_bytes_are_an_answer_or_an_error() {
+        let seeds =
+            ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n2\n", "HTTP/1.0 401 Unauthorized\r\n\r\n{}"];
+        crate::fuzz_tests::fuzz(&seeds, |answer| {
+            let _whole = is_whole(answer);
+            // A byte that is no text takes three.
+            assert!(
+                parse(answer).is_ok_and(|response| response.body.len() <= 3 * answer.len())
+                    || parse(answer).is_err()
+            );
+        });
+    }
+
+    #[test]
     fn an_answer_is_its_status_and_body() {
         let answer = b"HTTP/1.1 200 OK\r\nContent-length: 2\r\nX: y\r\n\r\n2\nrest";
         assert!(is_whole(answer));

@@ -100,6 +100,17 @@ mod tests {
     }
 
     #[test]
+    fn any_report_is_a_load_or_an_error() {
+        let seeds =
+            [r#"{"name":"cpu-avg-load","data":{"cpu_number":2,"cpus":[0.75,0.81],"cpu_total":1.56}}"#];
+        crate::fuzz_tests::fuzz_text(&seeds, |report| {
+            if let Ok(Load { busy, processors }) = parse(report) {
+                assert!(busy >= 0.0 && processors >= 1.0);
+            }
+        });
+    }
+
+    #[test]
     fn the_load_is_what_the_collector_says() {
         let report = r#"{"name":"cpu-avg-load","version":"B","format_version":1,"timestamp":1,"category":null,
             "kind":0,"data":{"cpu_number":2,"cpus":[0.75,0.81],"cpu_total":1.56}}"#;

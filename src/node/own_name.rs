@@ -191,6 +191,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn any_answer_of_getents_gives_a_name() {
+        crate::fuzz_tests::fuzz_text(
+            &["192.0.2.1  node1 node1.example.com n1\n", "::1 localhost"],
+            |hosts| {
+                let name = choose("node1", hosts);
+                assert!(name == "node1" || hosts.contains(&name));
+                drop(normalize(hosts));
+            },
+        );
+    }
+
+    #[test]
     fn names_are_compared_in_lower_case_and_without_the_final_dot() {
         assert_eq!(normalize("Node1.Example.COM."), "node1.example.com");
         assert_eq!(normalize("node1"), "node1");

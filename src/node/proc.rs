@@ -163,6 +163,14 @@ mod tests {
     }
 
     #[test]
+    fn any_stat_has_a_start_time_or_none() {
+        let seed = "42 (a) b) S 1 42 42 0 -1 4194304 1 1 0 0 0 0 0 0 20 0 1 0 123456 0 0";
+        crate::fuzz_tests::fuzz_text(&[seed], |text| {
+            let _since = start_time(text);
+        });
+    }
+
+    #[test]
     fn the_start_time_is_read_past_any_name() {
         let fields = "S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21";
         assert_eq!(start_time(&format!("42 (a) R) b) {fields}")), Some(4711));

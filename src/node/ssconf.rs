@@ -211,6 +211,13 @@ mod tests {
     }
 
     #[test]
+    fn any_text_is_a_uuid_or_none() {
+        crate::fuzz_tests::fuzz_text(&["0f7fae7f-b9b2-4d37-87e1-808357d8239a"], |text| {
+            assert!(!is_uuid(text) || (text.len() == 36 && text.is_ascii() && !text.contains('/')));
+        });
+    }
+
+    #[test]
     fn only_lower_case_uuids_are_accepted() {
         assert!(is_uuid("0f7fae7f-b9b2-4d37-87e1-808357d8239a"));
         for text in [

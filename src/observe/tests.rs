@@ -84,3 +84,19 @@ fn an_opcode_with_a_status_that_is_none_ended_nobody_knows_how() {
     assert_eq!(end_of("x", &Value::Null), Some(OpEnd::Unknown));
     assert_eq!(end_of("", &Value::Null), Some(OpEnd::Unknown));
 }
+
+#[test]
+fn any_row_of_an_instance_or_node_is_read_or_not() {
+    let seeds = [
+        r#"[[0,"i1"],[0,"ERROR_down"],[0,"up"],[0,true],[0,["n2"]],[0,"u"],[0,["u"]],[0,"drbd"],[0,"n1"],[0,["t"]],[0,512]]"#,
+        r#"[[0,"i1"],[0,"running"],[0,"down"],[0,false],[0,[]],[0,"u"],[0,[null]],[2,null],[4,null],[1,null],[0,-1]]"#,
+        r#"[[0,"n1"],[0,"b"],[0,false],[0,true],[0,"192.0.2.1"],[0,"u"]]"#,
+    ];
+    crate::fuzz_tests::fuzz_text(&seeds, |text| {
+        drop(serde_json::from_str::<InstanceRow>(text).map(membership));
+        drop(serde_json::from_str::<NodeRow>(text).map(node));
+        if let Ok(result) = serde_json::from_str(text) {
+            let _end = end_of("error", &result);
+        }
+    });
+}

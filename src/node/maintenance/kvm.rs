@@ -80,6 +80,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn any_command_line_has_a_name_or_none() {
+        let seeds: [&[u8]; 2] =
+            [b"/usr/bin/kvm\0-enable-kvm\0-name\0i1.example.com,debug-threads=on\0-m\x00512\0", b"-name\0"];
+        crate::fuzz_tests::fuzz(&seeds, |bytes| {
+            assert!(instance_of(bytes).is_none_or(|name| !name.contains(&0)));
+        });
+    }
+
+    #[test]
     fn the_name_is_the_one_after_its_option() {
         let name = |text: &str| instance_of(text.as_bytes()).map(<[u8]>::to_vec);
         assert_eq!(name("qemu\0-m\x0064\0-name\0i1\0-x\0"), Some(b"i1".to_vec()));

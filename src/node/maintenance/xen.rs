@@ -108,6 +108,13 @@ mod tests {
     use super::super::testing::Fixture;
     use super::*;
 
+    #[test]
+    fn any_list_gives_names_of_it() {
+        crate::fuzz_tests::fuzz_text(&[LIST], |text| {
+            assert!(running(text).iter().all(|name| text.contains(name.as_str()) && name != DOMAIN_0));
+        });
+    }
+
     const LIST: &str = "\
 Name                                        ID   Mem VCPUs\tState\tTime(s)
 Domain-0                                     0  1024     2     r-----     266.2

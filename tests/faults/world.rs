@@ -1,0 +1,255 @@
+//! One small cluster for one attack: a virtual master node below a directory of its own, the box behind luxid's socket,
+//! and stand-ins for the daemons that the program asks.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, Result};
+use ganeti_watcher::memory::State;
+use ganeti_watcher::sim::ClusterInABox;
+use ganeti_watcher::sim::events::Event;
+use ganeti_watcher::sim::model::Live;
+use serde_json::json;
+use tokio::sync::oneshot;
+
+use crate::luxid::{Lie, Recorded};
+use crate::scene::live;
+use crate::stand_ins::{Manner, Ports};
+
+pub(crate) const HOST: &str = "node1.example.com";
+pub(crate) const HMAC_KEY: &str = "deadbeef\n";
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Instances that a run must start, and those that it must not.
+pub(crate) const TO_START: [&str; 2] = ["web1.example.com", "web2.example.com"];
+const HOPELESS: &str = "broken.example.com";
+/// How many of its tries are on record.
+pub(crate) const TRIES: u64 = 2;
+
+/// How everybody behaves whom the program asks; may be changed at any time.
+#[derive(Debug, Clone)]
+pub(crate) struct Behaviour {
+    pub(crate) luxid: Lie,
+    pub(crate) rapi: Manner,
+    pub(crate) wconfd: Manner,
+    pub(crate) mond: Manner,
+    pub(crate) confd: Manner,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            luxid: Lie::None,
+            rapi: Manner::Good,
+            wconfd: Manner::Good,
+            mond: Manner::Good,
+            confd: Manner::Good,
+        }
+    }
+}
+
+pub(crate) type Shared<T> = Arc<Mutex<T>>;
+
+pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) struct World {
+    directory: tempfile::TempDir,
+    pub(crate) cluster: ClusterInABox,
+    pub(crate) group: String,
+    pub(crate) behaviour: Shared<Behaviour>,
+    pub(crate) recorded: Shared<Vec<Recorded>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl World {
+    pub(crate) fn new() -> Result<Self> {
+        let directory = tempfile::tempdir()?;
+        let behaviour = Shared::<Behaviour>::default();
+        let recorded = Shared::<Vec<Recorded>>::default();
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = mpsc::channel();
+        let thread = std::thread::spawn({
+            let (directory, behaviour) = (directory.path().to_owned(), Arc::clone(&behaviour));
+            let recorded = Arc::clone(&recorded);
+            move || {
+                let lived = live(&directory, &behaviour, &recorded, &ready, stopped);
+                if let Err(problem) = lived {
+                    drop(ready.send(Err(problem)));
+                }
+            }
+        });
+        let (cluster, group, ports) = is_ready.recv().context("the world's thread ended")??;
+        let world =
+            Self { directory, cluster, group, behaviour, recorded, stop: Some(stop), thread: Some(thread) };
+        world.furnish(&ports)?;
+        Ok(world)
+    }
+
+    /// `GANETI_ROOTDIR`.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.directory.path().join(HOST)
+    }
+
+    /// `GANETI_WATCHER_MACHINE`.
+    pub(crate) fn machine(&self) -> PathBuf {
+        self.directory.path().join("machine")
+    }
+
+    /// For what a run writes to its outputs, and for traces.
+    pub(crate) fn outputs(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A place that is none of the program's business.
+    pub(crate) fn outside(&self) -> PathBuf {
+        self.directory.path().join("outside")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.root().join("var/log/ganeti/watcher.log")
+    }
+
+    pub(crate) fn state_file(&self) -> PathBuf {
+        self.root().join(format!("var/lib/ganeti/watcher.{}.data", self.group))
+    }
+
+    fn furnish(&self, ports: &Ports) -> Result<()> {
+        let (root, machine) = (self.root(), self.machine());
+        for directory in [
+            machine.join("bin"),
+            machine.join("proc/4711"),
+            machine.join("etc/cron.d"),
+            machine.join("var/spool/cron/crontabs"),
+            root.join("etc/ganeti/hooks/watcher"),
+            root.join("var/run/ganeti/fake-hypervisor"),
+            self.outside(),
+        ] {
+            fs::create_dir_all(directory)?;
+        }
+        let write = |path: PathBuf, text: &str| {
+            fs::write(&path, text).with_context(|| format!("cannot write '{}'", path.display()))
+        };
+        write(
+            machine.join("services"),
+            &format!(
+                "ganeti-rapi {}/tcp\nganeti-mond {}/tcp\nganeti-confd {}/udp\n",
+                ports.rapi, ports.mond, ports.confd
+            ),
+        )?;
+        write(machine.join("etc/crontab"), "17 * * * * root true\n")?;
+        write(machine.join("var/spool/cron/crontabs/root"), "17 * * * * true\n")?;
+        write(machine.join("proc/4711/cmdline"), "python3\0/usr/sbin/ganeti-rapi\0--no-ssl\0")?;
+        let (lib, run) = (root.join("var/lib/ganeti"), root.join("var/run/ganeti"));
+        write(run.join("ganeti-rapi.pid"), "4711\n")?;
+        write(lib.join("hmac.key"), HMAC_KEY)?;
+        write(lib.join("ssconf_maintain_node_health"), "True\n")?;
+        write(lib.join("ssconf_master_candidates_ips"), "127.0.0.1\n")?;
+        write(lib.join("watcher.daemons"), "{}\n")?;
+        fs::set_permissions(lib.join("hmac.key"), fs::Permissions::from_mode(0o640))?;
+        // By a shell, as the program makes its own: nothing of ours may be open for writing when it is run.
+        script(&machine.join("daemon-util"), "echo \"$@\" >> \"${0%/*}/calls\"")?;
+        script(&root.join("etc/ganeti/hooks/watcher/hook"), "exit 0")?;
+        self.write_state()?;
+        self.cluster.apply(&Event::StandAlone("db2.example.com".to_owned()));
+        Ok(())
+    }
+
+    fn write_state(&self) -> Result<()> {
+        let boot_id = |node: &str| {
+            let node = format!("{node}.example.com");
+            self.cluster.look(|engine| engine.model.node(&node).map(|node| node.boot_id.clone()))
+        };
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+        let state = json!({
+            "instance": {HOPELESS: {"restart_count": TRIES, "restart_when": now - 600}},
+            "node": {
+                "node1.example.com": {"bootid": boot_id("node1")},
+                "node2.example.com": {"bootid": boot_id("node2")},
+                "node3.example.com": {"bootid": "before-its-reboot"},
+            },
+        });
+        fs::write(self.state_file(), format!("{state}\n"))?;
+        fs::set_permissions(self.state_file(), fs::Permissions::from_mode(0o600))?;
+        Ok(())
+    }
+
+    /// What is remembered, as the program's own parser reads it.
+    pub(crate) fn state(&self) -> Result<State, String> {
+        let text =
+            fs::read_to_string(self.state_file()).map_err(|error| format!("no state file: {error}"))?;
+        State::parse(&text).map_err(|problem| format!("the state file cannot be read: {problem}"))
+    }
+
+    /// The tries of the instance that cannot be started, by that state.
+    pub(crate) fn tries(state: &State) -> u64 {
+        state.restart_attempts(HOPELESS)
+    }
+
+    /// How often somebody submitted a start of that instance.
+    pub(crate) fn starts(&self, instance: &str) -> usize {
+        let summary = format!("INSTANCE_STARTUP({instance})");
+        self.cluster.look(|engine| {
+            engine.jobs().values().flat_map(|job| &job.ops).filter(|op| op.opcode.summary == summary).count()
+        })
+    }
+
+    /// What does not run of what should.
+    pub(crate) fn not_started(&self) -> Vec<&'static str> {
+        let is_down = |name: &&str| {
+            self.cluster.look(|engine| {
+                engine.model.instance(name).is_some_and(|instance| !matches!(instance.live, Live::Running(_)))
+            })
+        };
+        TO_START.into_iter().filter(is_down).collect()
+    }
+
+    /// Whether something is still going on.
+    pub(crate) fn has_unfinished_jobs(&self) -> bool {
+        self.cluster.look(|engine| engine.jobs().values().any(|job| !job.is_final()))
+    }
+
+    /// Until no run holds the watcher's lock: group parts may go on by themselves.
+    pub(crate) fn wait_for_runs(&self) {
+        let path = self.root().join("var/lock/ganeti-watcher.lock");
+        let deadline = Instant::now() + LONGEST_WAIT;
+        while Instant::now() < deadline
+            && fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file())
+        {
+            match fs::File::open(&path).map(|file| file.try_lock()) {
+                Ok(Err(_)) => std::thread::sleep(Duration::from_millis(5)),
+                _ => return,
+            }
+        }
+    }
+
+    pub(crate) fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
+        change(&mut lock(&self.behaviour));
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+pub(crate) fn script(path: &Path, text: &str) -> Result<()> {
+    let made = std::process::Command::new("sh")
+        .args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 700 \"$0\""])
+        .arg(path)
+        .arg(text)
+        .status()?;
+    anyhow::ensure!(made.success(), "cannot write '{}'", path.display());
+    Ok(())
+}
