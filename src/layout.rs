@@ -8,7 +8,6 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use thiserror::Error;
-use tracing::warn;
 
 use crate::files;
 
@@ -301,19 +300,19 @@ impl Layout {
     }
 
     /// The port of a service: the one in `/etc/services`, else Ganeti's (`netutils.py: GetDaemonPort`).
-    #[must_use]
-    pub fn port(&self, service: Service) -> u16 {
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read, so that the site's own port is not known.
+    pub fn port(&self, service: Service) -> io::Result<u16> {
         let (name, protocol, default) = service.entry();
         let services = &self.machine.services;
         match files::read_bytes(services, LONGEST_SERVICES) {
-            Ok(text) => port_in(&String::from_utf8_lossy(&text), name, protocol).unwrap_or(default),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => default,
+            Ok(text) => Ok(port_in(&String::from_utf8_lossy(&text), name, protocol).unwrap_or(default)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(default),
             Err(error) => {
-                warn!(
-                    "Cannot read '{}', so {name} is taken to be at port {default}: {error}",
-                    services.display()
-                );
-                default
+                let problem =
+                    format!("the port of {name} is not known: cannot read '{}': {error}", services.display());
+                Err(io::Error::new(error.kind(), problem))
             }
         }
     }
@@ -457,7 +456,7 @@ mod tests {
         assert_eq!(port_in(text, "ganeti-rapi", "tcp"), Some(5090));
         assert_eq!(port_in("ganeti-rapi 99999/tcp\nganeti-rapix 1/tcp", "ganeti-rapi", "tcp"), None);
         let layout = Layout::new(None, None).unwrap().with_machine(Path::new("/nonexistent"));
-        assert_eq!((layout.port(Service::Confd), layout.port(Service::Rapi)), (1814, 5080));
+        assert_eq!((layout.port(Service::Confd).unwrap(), layout.port(Service::Rapi).unwrap()), (1814, 5080));
     }
 
     #[test]

@@ -26,6 +26,7 @@ use sink::Sink;
 pub use sink::Trouble;
 
 use crate::clock::{Clock, log_stamp};
+use crate::cluster::excerpt;
 use crate::decide::{LogLine, Severity};
 
 /// Name of the log file in Ganeti's log directory.
@@ -131,9 +132,8 @@ where
                 metadata.module_path().and_then(|path| path.rsplit("::").next()).unwrap_or("unknown");
             write!(writer, "{module}:{} ", metadata.line().unwrap_or(0))?;
         }
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        writeln!(writer, "{} {}", python_level(metadata), OneLine(&message.0))
+        let message = message_of(event);
+        writeln!(writer, "{} {}", python_level(metadata), OneLine(&message))
     }
 }
 
@@ -151,12 +151,11 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut message = Message(String::new());
-        event.record(&mut message);
+        let message = message_of(event);
         if *event.metadata().level() != Level::INFO {
             write!(writer, "{}: ", python_level(event.metadata()))?;
         }
-        writeln!(writer, "{}", OneLine(&message.0))
+        writeln!(writer, "{}", OneLine(&message))
     }
 }
 
@@ -171,6 +170,15 @@ fn python_level(metadata: &Metadata<'_>) -> &'static str {
         Level::INFO => "INFO",
         _ => "DEBUG",
     }
+}
+
+/// A line of the log is no place for more, whoever wrote it; in bytes.
+const LONGEST_MESSAGE: usize = 16 << 10;
+
+fn message_of(event: &Event<'_>) -> String {
+    let mut message = Message(String::new());
+    event.record(&mut message);
+    excerpt(&message.0, LONGEST_MESSAGE)
 }
 
 struct Message(String);
@@ -233,9 +241,8 @@ pub(crate) mod testing {
             mut writer: Writer<'_>,
             event: &Event<'_>,
         ) -> fmt::Result {
-            let mut message = Message(String::new());
-            event.record(&mut message);
-            writeln!(writer, "{} {}", python_level(event.metadata()), OneLine(&message.0))
+            let message = message_of(event);
+            writeln!(writer, "{} {}", python_level(event.metadata()), OneLine(&message))
         }
     }
 
@@ -274,7 +281,7 @@ mod tests {
             .event_format(LineLayout { clock: FixedClock, pid: 1, with_location })
             .with_writer(sink::open(&directory.path().join(LOG_FILE)).unwrap());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), events);
-        let text = read_text(&directory.path().join(LOG_FILE), 10_000).unwrap();
+        let text = read_text(&directory.path().join(LOG_FILE), 1 << 20).unwrap();
         text.replace(&log_stamp(FixedClock.since_epoch()), "TIME")
     }
 
@@ -295,6 +302,12 @@ mod tests {
                 "TIME: ganeti-watcher pid=1 ERROR two\\nlines\\u{1b}[0m é\n",
             )
         );
+    }
+
+    #[test]
+    fn a_line_is_cut_whoever_made_it_so_long() {
+        let text = logged(false, || info!("begins {} ends", "x".repeat(1 << 20)));
+        assert!(text.len() < LONGEST_MESSAGE + 100 && text.ends_with("x ends\n"), "{}", text.len());
     }
 
     #[test]

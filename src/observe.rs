@@ -4,7 +4,7 @@
 
 pub mod starts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -101,7 +101,11 @@ pub async fn cluster_setup(client: &mut Client<'_>) -> Result<ClusterSetup, Luxi
 /// # Errors
 /// As [`Client::query`].
 pub async fn groups(client: &mut Client<'_>) -> Result<Vec<Group>, LuxiError> {
-    client.query_groups(&["name", "uuid"]).await
+    let mut groups: Vec<Group> = client.query_groups(&["name", "uuid"]).await?;
+    // Each is looked after once, however often it is told.
+    let mut known = BTreeSet::new();
+    groups.retain(|group| known.insert(group.uuid.clone()));
+    Ok(groups)
 }
 
 /// One node group with its instances and nodes, the locks and the jobs. An instance that luxid describes in a way that
@@ -128,7 +132,27 @@ pub async fn group(client: &mut Client<'_>, uuid: &str) -> Result<Snapshot, Luxi
     let (rows, unreadable) = parted(client.query::<NodeRow>("node", &NODE_FIELDS, Some(filter)).await?);
     snapshot.unreadable_nodes = unreadable.into_iter().map(what_is_known).collect();
     snapshot.nodes = rows.into_iter().map(node).collect();
+    leave_contradictions(&mut snapshot);
     Ok(snapshot)
+}
+
+/// An instance or a node that is told more than once is as good as one that cannot be read: nobody knows which row is true.
+fn leave_contradictions(snapshot: &mut Snapshot) {
+    let instances = repeated(snapshot.instances.iter().map(|instance| instance.name.as_str()));
+    let nodes = repeated(snapshot.nodes.iter().map(|node| node.name.as_str()));
+    for name in instances.iter().chain(&nodes).take(EXPLAINED) {
+        error!("Ignoring what luxid says that cannot be understood: more than one row about '{name}'");
+    }
+    snapshot.instances.retain(|instance| !instances.contains(&instance.name));
+    snapshot.nodes.retain(|node| !nodes.contains(&node.name));
+    snapshot.unreadable_instances.extend(instances);
+    snapshot.unreadable_nodes.extend(nodes);
+}
+
+/// The names that come more than once.
+fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> BTreeSet<String> {
+    let mut once = BTreeSet::new();
+    names.filter(|name| !once.insert(*name)).map(str::to_owned).collect()
 }
 
 /// The tags of a node group.

@@ -39,9 +39,10 @@ pub struct Mond<'d> {
 impl Monitor for Mond<'_> {
     fn load<'a>(&'a self, node: &'a str, address: &'a str) -> LocalFuture<'a, Option<Load>> {
         Box::pin(async move {
-            let port = self.layout.port(Service::Mond);
-            let asked = timeout(LIMIT, ask(address, port)).await;
-            let load = asked.unwrap_or_else(|_| bail_late());
+            let load = match self.layout.port(Service::Mond) {
+                Ok(port) => timeout(LIMIT, ask(address, port)).await.unwrap_or_else(|_| bail_late()),
+                Err(error) => Err(error.into()),
+            };
             load.inspect_err(|error| debug!("ganeti-mond on node '{node}' does not tell its load: {error:#}"))
                 .ok()
         })

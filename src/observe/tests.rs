@@ -100,3 +100,22 @@ fn any_row_of_an_instance_or_node_is_read_or_not() {
         }
     });
 }
+
+#[test]
+fn what_is_told_twice_is_told_in_no_way_that_can_be_read() {
+    use crate::cluster::testing::{instance, node, snapshot};
+    let mut seen = snapshot(
+        [
+            instance("a", "ERROR_down"),
+            instance("b", "running"),
+            instance("a", "running"),
+            instance("a", "running"),
+        ],
+        [node("n1", Some("x")), node("n1", Some("y")), node("n2", None)],
+    );
+    leave_contradictions(&mut seen);
+    let names: Vec<&str> = seen.instances.iter().map(|instance| instance.name.as_str()).collect();
+    assert_eq!(names, ["b"]);
+    assert_eq!(seen.unreadable_instances, ["a"]);
+    assert_eq!((seen.nodes.len(), seen.unreadable_nodes), (1, vec!["n1".to_owned()]));
+}

@@ -126,6 +126,8 @@ impl World {
         for directory in [
             machine.join("bin"),
             machine.join("proc/4711"),
+            machine.join("proc/self"),
+            machine.join("proc/sys/kernel/random"),
             machine.join("etc/cron.d"),
             machine.join("var/spool/cron/crontabs"),
             root.join("etc/ganeti/hooks/watcher"),
@@ -147,6 +149,7 @@ impl World {
         write(machine.join("etc/crontab"), "17 * * * * root true\n")?;
         write(machine.join("var/spool/cron/crontabs/root"), "17 * * * * true\n")?;
         write(machine.join("proc/4711/cmdline"), "python3\0/usr/sbin/ganeti-rapi\0--no-ssl\0")?;
+        write(machine.join("proc/sys/kernel/random/boot_id"), "f983f4c0-6233-d77b-02e6-b3d03af1b230\n")?;
         let (lib, run) = (root.join("var/lib/ganeti"), root.join("var/run/ganeti"));
         write(run.join("ganeti-rapi.pid"), "4711\n")?;
         write(lib.join("hmac.key"), HMAC_KEY)?;

@@ -125,7 +125,7 @@ fn is_wanted(layout: &Layout) -> bool {
 
 /// What the master candidates say that this node is.
 async fn own_role(layout: &Layout, clock: &dyn Clock) -> Result<Role> {
-    let port = layout.port(Service::Confd);
+    let port = layout.port(Service::Confd)?;
     let candidates = candidates(layout)?;
     let candidates: Vec<SocketAddr> =
         candidates.into_iter().map(|address| SocketAddr::new(address, port)).collect();

@@ -40,7 +40,12 @@ pub(super) type Interfaces<'a> = &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>;
 impl Endpoint {
     /// That of the running daemon; where nothing is known of it, `rapi_ip` and the usual port, with a doubt.
     pub(super) fn find(layout: &Layout, rapi_ip: &str, interfaces: Interfaces<'_>) -> Self {
-        let port = layout.port(Service::Rapi);
+        let port = match layout.port(Service::Rapi) {
+            Ok(port) => port,
+            Err(error) => {
+                return Self { hosts: Vec::new(), port: 0, tls: true, doubt: Some(error.to_string()) };
+            }
+        };
         match command_line(layout) {
             CommandLine::Arguments(arguments) => Self::of(port, rapi_ip, &arguments, interfaces),
             CommandLine::Gone => Self::of(port, rapi_ip, &[], interfaces),
