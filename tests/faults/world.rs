@@ -125,7 +125,6 @@ impl World {
         let (root, machine) = (self.root(), self.machine());
         for directory in [
             machine.join("bin"),
-            machine.join("proc/4711"),
             machine.join("proc/self"),
             machine.join("proc/sys/kernel/random"),
             machine.join("etc/cron.d"),
@@ -148,10 +147,18 @@ impl World {
         )?;
         write(machine.join("etc/crontab"), "17 * * * * root true\n")?;
         write(machine.join("var/spool/cron/crontabs/root"), "17 * * * * true\n")?;
-        write(machine.join("proc/4711/cmdline"), "python3\0/usr/sbin/ganeti-rapi\0--no-ssl\0")?;
         write(machine.join("proc/sys/kernel/random/boot_id"), "f983f4c0-6233-d77b-02e6-b3d03af1b230\n")?;
         let (lib, run) = (root.join("var/lib/ganeti"), root.join("var/run/ganeti"));
-        write(run.join("ganeti-rapi.pid"), "4711\n")?;
+        for (pid, daemon) in (4711..).zip(["rapi", "noded", "confd", "mond", "kvmd", "luxid", "wconfd"]) {
+            let process = machine.join(format!("proc/{pid}"));
+            fs::create_dir_all(&process)?;
+            write(process.join("cmdline"), &format!("python3\0/usr/sbin/ganeti-{daemon}\0--no-ssl\0"))?;
+            write(
+                process.join("stat"),
+                &format!("{pid} (x) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21\n"),
+            )?;
+            write(run.join(format!("ganeti-{daemon}.pid")), &format!("{pid}\n"))?;
+        }
         write(lib.join("hmac.key"), HMAC_KEY)?;
         write(lib.join("ssconf_maintain_node_health"), "True\n")?;
         write(lib.join("ssconf_master_candidates_ips"), "127.0.0.1\n")?;
