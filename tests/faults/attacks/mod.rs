@@ -71,7 +71,7 @@ pub(crate) const ALL: &[Attack] = &[
     Attack {
         name: "fail",
         about: "each system call fails, once and from then on",
-        quick: 130,
+        quick: 80,
         cases: calls::failures,
     },
     Attack {
