@@ -1,6 +1,6 @@
 //! Node maintenance: a node that the master candidates call offline stops its instances and its DRBD minors.
 //!
-//! Only instances that Ganeti knows are stopped ([`guests`]). Source: `watcher/nodemaint.py`. The original fails here for every real hypervisor: it ends at the first instance of
+//! Only instances that Ganeti knows are stopped (`guests`). Source: `watcher/nodemaint.py`. The original fails here for every real hypervisor: it ends at the first instance of
 //! KVM, Xen or LXC, and without DRBD's module; and with it ends the whole run. Here one failure stops nothing else.
 
 mod chroot;
