@@ -275,17 +275,5 @@ fn is_temporary_name(found: &OsStr, name: &OsStr) -> bool {
     })
 }
 
-/// So much of a file's text is shown in a message, in characters.
-const LONGEST_EXCERPT: usize = 60;
-
-/// The start of a text that comes from a file, in quotes and on one line, for a message: nobody shall be shown a whole file
-/// because it stands under a name of ours.
-#[must_use]
-pub fn excerpt(text: &str) -> String {
-    let start: String = text.chars().take(LONGEST_EXCERPT).collect();
-    let more = if start.len() < text.len() { "..." } else { "" };
-    format!("'{}{more}'", start.escape_debug())
-}
-
 #[cfg(test)]
 mod tests;

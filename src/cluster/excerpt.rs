@@ -18,6 +18,24 @@ pub fn excerpt(text: &str, limit: usize) -> String {
     format!("{} [{} bytes left out] {}", &text[..head], tail - head, &text[tail..])
 }
 
+/// So much of what somebody typed, or of what stands in a file, is shown in a message, in characters.
+pub const LONGEST_QUOTE: usize = 60;
+
+/// The first `longest` characters of a text that comes from outside, in quotes and on one line: nobody shall be shown a whole
+/// file because it stands under a name of ours.
+#[must_use]
+pub fn quoted(text: &str, longest: usize) -> String {
+    let mut shown = String::new();
+    for character in text.chars().take(longest) {
+        match character.is_control() {
+            true => shown.extend(character.escape_debug()),
+            false => shown.push(character),
+        }
+    }
+    let cut = if text.chars().nth(longest).is_some() { "..." } else { "" };
+    format!("'{shown}{cut}'")
+}
+
 /// The first three of these names, and how many more there are.
 pub fn few<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     const SHOWN: usize = 3;
@@ -33,6 +51,13 @@ pub fn few<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quotation_is_short_and_on_one_line() {
+        assert_eq!(quoted("root:x\n\u{1b}[0m", LONGEST_QUOTE), r"'root:x\n\u{1b}[0m'");
+        assert_eq!(quoted(&"é".repeat(100), LONGEST_QUOTE), format!("'{}...'", "é".repeat(60)));
+        assert_eq!(quoted("", LONGEST_QUOTE), "''");
+    }
 
     #[test]
     fn a_long_text_keeps_its_beginning_and_its_end() {

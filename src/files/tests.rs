@@ -168,10 +168,3 @@ fn temporary_files_of_killed_runs_are_removed_and_no_others() {
     remove_left_over(&state, Duration::ZERO);
     assert_eq!(count(), kept.len());
 }
-
-#[test]
-fn an_excerpt_is_short_quoted_and_on_one_line() {
-    assert_eq!(excerpt("root:x\n\u{1b}[0m"), r"'root:x\n\u{1b}[0m'");
-    assert_eq!(excerpt(&"é".repeat(100)), format!("'{}...'", "é".repeat(60)));
-    assert_eq!(excerpt(""), "''");
-}

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::files::{excerpt, read_text};
+use crate::cluster::{LONGEST_QUOTE, quoted};
+use crate::files::read_text;
 use crate::layout::Layout;
 
 /// `ssconf.py: _MAX_SIZE`.
@@ -92,7 +93,7 @@ pub fn node_groups(layout: &Layout) -> Result<Vec<String>, Untold> {
         return Err(malformed(layout, KEY, "is empty".to_owned()));
     }
     if let Some(bad) = uuids.iter().find(|uuid| !is_uuid(uuid)) {
-        let problem = format!("contains the invalid node group UUID {}", excerpt(bad));
+        let problem = format!("contains the invalid node group UUID {}", quoted(bad, LONGEST_QUOTE));
         return Err(malformed(layout, KEY, problem));
     }
     Ok(uuids)
@@ -133,7 +134,7 @@ fn problem_of_name(name: &str) -> Option<String> {
         {
             None
         }
-        _ => Some(format!("contains {}, which is no host name", excerpt(name))),
+        _ => Some(format!("contains {}, which is no host name", quoted(name, LONGEST_QUOTE))),
     }
 }
 

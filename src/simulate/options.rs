@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use crate::cluster::{self, LONGEST_QUOTE};
 use crate::sim::span::parse_span;
 
 const MOST_INSTANCES: u16 = 20_000;
 const LONGEST_START: Duration = Duration::from_secs(86_400);
-/// Characters of what somebody typed that a message repeats.
-const MOST_QUOTED: usize = 60;
 
 const EXAMPLES: &str = "\
 Without options: the outage that the watcher became known for. Four nodes with 62 instances lose
@@ -119,15 +118,7 @@ where
 
 /// What somebody typed, for a message: in quotes, on one line, and not all of it when it is long.
 pub(crate) fn quoted(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars().take(MOST_QUOTED) {
-        match character.is_control() {
-            true => shown.extend(character.escape_default()),
-            false => shown.push(character),
-        }
-    }
-    let cut = if text.chars().nth(MOST_QUOTED).is_some() { "..." } else { "" };
-    format!("'{shown}{cut}'")
+    cluster::quoted(text, LONGEST_QUOTE)
 }
 
 impl Options {

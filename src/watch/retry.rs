@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::armed::Armed;
+use crate::cluster;
 use crate::layout::Layout;
 use crate::memory::state_file::StateFile;
 use crate::node::own_name::{self, IsOwn};
@@ -105,7 +106,7 @@ fn full_name(
             _ => {}
         }
     }
-    let quoted = quoted(given);
+    let quoted = cluster::quoted(given, LONGEST_NAME);
     match (same.as_slice(), begin.as_slice(), listed) {
         // The first parts of a name may be those of others that only the list has.
         ([name], ..) | ([], [name], Ok(_)) => Ok((*name).to_owned()),
@@ -145,7 +146,7 @@ fn suggestion(wanted: &str, names: &BTreeSet<&String>) -> String {
 /// A few of the names as a choice, and the number of the others.
 fn one_of(names: &[&str]) -> String {
     let (shown, others) = names.split_at(names.len().min(3));
-    let mut choice: Vec<String> = shown.iter().map(|name| quoted(name)).collect();
+    let mut choice: Vec<String> = shown.iter().map(|name| cluster::quoted(name, LONGEST_NAME)).collect();
     match others.len() {
         0 => {}
         1 => choice.push("one more".to_owned()),
@@ -153,19 +154,6 @@ fn one_of(names: &[&str]) -> String {
     }
     let last = choice.pop().unwrap_or_default();
     if choice.is_empty() { last } else { format!("{} or {last}", choice.join(", ")) }
-}
-
-/// What somebody typed, in quotes: on one line, and no longer than a name can be.
-fn quoted(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars().take(LONGEST_NAME) {
-        match character.is_control() {
-            true => shown.extend(character.escape_default()),
-            false => shown.push(character),
-        }
-    }
-    let cut = if text.chars().count() > LONGEST_NAME { "..." } else { "" };
-    format!("'{shown}{cut}'")
 }
 
 #[cfg(test)]

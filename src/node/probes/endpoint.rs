@@ -7,7 +7,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::files::{excerpt, read_bytes, read_text};
+use crate::cluster::{LONGEST_QUOTE, quoted};
+use crate::files::{read_bytes, read_text};
 use crate::layout::{Layout, Service};
 use crate::node::LONGEST_PROC_FILE;
 use crate::node::daemons::RAPI;
@@ -64,7 +65,7 @@ impl Endpoint {
                 Known::NoSsl => endpoint.tls = false,
                 Known::Port => match value.parse() {
                     Ok(port) => endpoint.port = port,
-                    Err(_) => endpoint.doubt = Some(format!("its port is {}", excerpt(value))),
+                    Err(_) => endpoint.doubt = Some(format!("its port is {}", quoted(value, LONGEST_QUOTE))),
                 },
                 Known::Bind => bind = value,
                 Known::Interface => interface = Some(value),
@@ -97,7 +98,7 @@ fn bound(bind: &str, rapi_ip: &str) -> Vec<String> {
 /// The addresses of an interface, of which Ganeti takes the first of the cluster's family. It cannot listen at one that
 /// counts on one link only.
 fn listening(interface: &str, interfaces: Interfaces<'_>) -> Result<Vec<String>, String> {
-    let named = excerpt(interface);
+    let named = quoted(interface, LONGEST_QUOTE);
     let addresses = interfaces(interface)
         .map_err(|error| format!("the addresses of its interface {named} cannot be had: {error}"))?;
     let is_of_one_link =
@@ -121,7 +122,7 @@ enum Known {
 fn command_line(layout: &Layout) -> CommandLine {
     let path = layout.pid_file(RAPI);
     let pid = match read_text(&path, 64) {
-        Ok(text) => text.trim().parse::<u32>().map_err(|_| excerpt(&text)),
+        Ok(text) => text.trim().parse::<u32>().map_err(|_| quoted(&text, LONGEST_QUOTE)),
         Err(error) => return CommandLine::Unknown(format!("cannot read '{}': {error}", path.display())),
     };
     let pid = match pid {
