@@ -25,6 +25,18 @@ pub(crate) const HOST: &str = "node1.example.com";
 pub(crate) const HMAC_KEY: &str = "deadbeef\n";
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// The daemons that run here, by a `/proc` of their own, RAPI first; no process of the machine has such a number.
+const DAEMONS: [&str; 7] = [
+    "ganeti-rapi",
+    "ganeti-noded",
+    "ganeti-confd",
+    "ganeti-mond",
+    "ganeti-kvmd",
+    "ganeti-wconfd",
+    "ganeti-luxid",
+];
+const FIRST_PID: usize = 5_000_001;
+
 /// Instances that a run must start, and those that it must not.
 pub(crate) const TO_START: [&str; 2] = ["web1.example.com", "web2.example.com"];
 const HOPELESS: &str = "broken.example.com";
@@ -125,7 +137,8 @@ impl World {
         let (root, machine) = (self.root(), self.machine());
         for directory in [
             machine.join("bin"),
-            machine.join("proc/4711"),
+            machine.join("proc/self"),
+            machine.join("proc/sys/kernel/random"),
             machine.join("etc/cron.d"),
             machine.join("var/spool/cron/crontabs"),
             root.join("etc/ganeti/hooks/watcher"),
@@ -146,9 +159,17 @@ impl World {
         )?;
         write(machine.join("etc/crontab"), "17 * * * * root true\n")?;
         write(machine.join("var/spool/cron/crontabs/root"), "17 * * * * true\n")?;
-        write(machine.join("proc/4711/cmdline"), "python3\0/usr/sbin/ganeti-rapi\0--no-ssl\0")?;
+        write(machine.join("proc/sys/kernel/random/boot_id"), "f983f4c0-6233-d77b-02e6-b3d03af1b230\n")?;
         let (lib, run) = (root.join("var/lib/ganeti"), root.join("var/run/ganeti"));
-        write(run.join("ganeti-rapi.pid"), "4711\n")?;
+        for (number, daemon) in DAEMONS.into_iter().enumerate() {
+            let pid = FIRST_PID + number;
+            let process = machine.join(format!("proc/{pid}"));
+            fs::create_dir(&process)?;
+            write(run.join(format!("{daemon}.pid")), &format!("{pid}\n"))?;
+            let option = if daemon == "ganeti-rapi" { "--no-ssl\0" } else { "" };
+            write(process.join("cmdline"), &format!("python3\0/usr/sbin/{daemon}\0{option}"))?;
+            write(process.join("stat"), &format!("{pid} (daemon) S {}0\n", "1 ".repeat(30)))?;
+        }
         write(lib.join("hmac.key"), HMAC_KEY)?;
         write(lib.join("ssconf_maintain_node_health"), "True\n")?;
         write(lib.join("ssconf_master_candidates_ips"), "127.0.0.1\n")?;
