@@ -2,14 +2,21 @@
 //!
 //! Source: `watcher/__init__.py: ParseOptions`, `cli.py: ParseTimespec`, `cli_opts.py`.
 
-use std::time::Duration;
-
-use clap::error::ErrorKind;
 use clap::{ArgAction, Parser, Subcommand};
 
-use crate::decide::tags::parse_timespec;
 use crate::watch::retry::Whose;
 use crate::{simulate, watch};
+
+mod refusal;
+mod values;
+
+use refusal::refusal;
+use values::{parse_address, parse_age, parse_count, parse_limit, parse_load};
+
+const USAGE: &str = "\
+ganeti-watcher [OPTIONS]
+       ganeti-watcher retry <INSTANCE...|--all>
+       ganeti-watcher simulate [OPTIONS]";
 
 /// What was asked for on the command line.
 #[derive(Debug, PartialEq)]
@@ -27,7 +34,7 @@ pub enum Request {
     name = "ganeti-watcher",
     version = concat!("(ganeti) ", env!("CARGO_PKG_VERSION"), " (Rust)"),
     about = "Ganeti cluster watcher: keeps instances running and DRBD disks connected",
-    override_usage = "ganeti-watcher [-d]",
+    override_usage = USAGE,
     infer_long_args = true,
     args_override_self = true,
     args_conflicts_with_subcommands = true,
@@ -95,20 +102,20 @@ struct Arguments {
     kill_hooks_after: String,
 
     /// At most so many instances are started at once on a node (default 4)
-    #[arg(long, value_name = "N", default_value_t = 4, hide_default_value = true, value_parser = parse_count)]
+    #[arg(long, value_name = "N", default_value_t = 4, hide_default_value = true, value_parser = parse_count, allow_hyphen_values = true)]
     starts_per_node: usize,
 
     /// At most so many jobs at once in the whole cluster, always fewer than its max_running_jobs (default 16)
-    #[arg(long, value_name = "N", default_value_t = 16, hide_default_value = true, value_parser = parse_count)]
+    #[arg(long, value_name = "N", default_value_t = 16, hide_default_value = true, value_parser = parse_count, allow_hyphen_values = true)]
     parallel_jobs: usize,
 
     /// Start nothing on a node with so many busy processors or more, as ganeti-mond tells
-    #[arg(long, value_name = "LOAD", value_parser = parse_load)]
+    #[arg(long, value_name = "LOAD", value_parser = parse_load, allow_hyphen_values = true)]
     load_limit: Option<f64>,
 
     /// Start an instance on its primary node alone when its secondary has been silent for so long (default never;
     /// suffixes s, m, h, d, w)
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     start_degraded: Option<String>,
 
     /// For ganeti-watcher.timer: do nothing but say so and fail when cron calls the watcher as well
@@ -136,6 +143,7 @@ enum Command {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "ganeti-watcher retry <INSTANCE...|--all>")]
 #[group(required = true, multiple = false)]
 struct Retry {
     /// Names of the instances
@@ -171,7 +179,15 @@ pub fn command() -> clap::Command {
 pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Request, Refusal> {
     let arguments = Arguments::try_parse_from(arguments).map_err(|error| refusal(&error))?;
     match arguments.command {
-        Some(Command::Simulate(options)) => return Ok(Request::Simulate(options)),
+        Some(Command::Simulate(options)) => {
+            return match options.check() {
+                Ok(()) => Ok(Request::Simulate(options)),
+                Err(problem) => Err(Refusal::Usage(refusal::with_usage(
+                    "Usage: ganeti-watcher simulate [OPTIONS]",
+                    &problem,
+                ))),
+            };
+        }
         Some(Command::Retry(Retry { all: true, .. })) => return Ok(Request::Retry(Whose::All)),
         Some(Command::Retry(Retry { instances, .. })) => return Ok(Request::Retry(Whose::Of(instances))),
         None => {}
@@ -179,11 +195,12 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
     let bad_value = |option: &str, problem: String| {
         Refusal::BadValue(format!("ganeti-watcher: error: option --{option}: {problem}"))
     };
-    let job_age = parse_timespec(&arguments.job_age).map_err(|problem| bad_value("job-age", problem))?;
+    let job_age = parse_age(&arguments.job_age).map_err(|problem| bad_value("job-age", problem))?;
     let hook_limit =
         parse_limit(&arguments.kill_hooks_after).map_err(|problem| bad_value("kill-hooks-after", problem))?;
     let start_degraded = arguments.start_degraded.as_deref().map(parse_limit).transpose();
     let start_degraded = start_degraded.map_err(|problem| bad_value("start-degraded", problem))?;
+    let rapi_ip = parse_address(&arguments.rapi_ip).map_err(|problem| bad_value("rapi-ip", problem))?;
     Ok(Request::Watch(watch::Options {
         node_group: arguments.node_group,
         job_age,
@@ -192,7 +209,7 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
         no_verify_disks: arguments.no_verify_disks,
         no_strict: arguments.no_strict,
         debug: arguments.debug > 0,
-        rapi_ip: arguments.rapi_ip,
+        rapi_ip,
         hook_limit,
         starts_per_node: arguments.starts_per_node,
         parallel_jobs: arguments.parallel_jobs,
@@ -203,161 +220,5 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
     }))
 }
 
-fn refusal(error: &clap::Error) -> Refusal {
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Refusal::Answer(error.to_string()),
-        _ => {
-            let text = error.to_string();
-            // What is wrong comes first, on one line or more, then an empty line; somewhere below is the usage.
-            let message: Vec<&str> =
-                text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-            let message = message.join(" ");
-            let message = message.strip_prefix("error: ").unwrap_or(&message);
-            let usage = text.lines().find(|line| line.starts_with("Usage: "));
-            let usage = usage.unwrap_or("Usage: ganeti-watcher [-d]");
-            Refusal::Usage(format!("{usage}\n\nganeti-watcher: error: {message}"))
-        }
-    }
-}
-
-/// At least one.
-fn parse_count(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(count) if count > 0 => Ok(count),
-        _ => Err("expected a number from 1".to_owned()),
-    }
-}
-
-fn parse_load(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(load) if load > 0.0 && f64::is_finite(load) => Ok(load),
-        _ => Err("expected a number of processors above 0, such as 3.5".to_owned()),
-    }
-}
-
-/// A time specification that leaves something time to do its work.
-fn parse_limit(text: &str) -> Result<Duration, String> {
-    let seconds = u64::try_from(parse_timespec(text)?).unwrap_or_default();
-    if seconds == 0 {
-        Err(format!("'{text}' leaves no time at all"))
-    } else {
-        Ok(Duration::from_secs(seconds))
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(arguments: &[&str]) -> Result<watch::Options, Refusal> {
-        match parse(["ganeti-watcher"].iter().chain(arguments).map(Into::into))? {
-            Request::Watch(options) => Ok(options),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn without_options_the_defaults_are_the_original_s() {
-        assert_eq!(
-            options(&[]).unwrap(),
-            watch::Options {
-                node_group: None,
-                job_age: 21_600,
-                ignore_pause: false,
-                wait_children: true,
-                no_verify_disks: false,
-                no_strict: false,
-                debug: false,
-                rapi_ip: "127.0.0.1".into(),
-                hook_limit: Duration::from_secs(600),
-                starts_per_node: 4,
-                parallel_jobs: 16,
-                load_limit: None,
-                start_degraded: None,
-                timer: false,
-                dry_run: false,
-            }
-        );
-    }
-
-    #[test]
-    fn options_may_be_shortened_joined_and_repeated_as_with_optparse() {
-        let given = options(&["-ddA1h", "--ign", "--job=2", "--no-v", "--no-s", "-g", "U"]).unwrap();
-        assert!(given.debug && given.ignore_pause && given.no_verify_disks && given.no_strict);
-        assert_eq!(given.job_age, 2);
-        assert_eq!(given.node_group.as_deref(), Some("U"));
-        assert_eq!(options(&["-A", "-5"]).unwrap().job_age, -5);
-        assert!(options(&["--d"]).unwrap().debug, "the original has no other option with a d");
-        assert!(options(&["--dry"]).unwrap().dry_run);
-    }
-
-    #[test]
-    fn the_last_word_about_waiting_counts() {
-        assert!(!options(&["--no-wait-children"]).unwrap().wait_children);
-        assert!(!options(&["--wait-children", "--no-wait-children"]).unwrap().wait_children);
-        assert!(options(&["--no-wait-children", "--wait-children"]).unwrap().wait_children);
-    }
-
-    #[test]
-    fn a_wrong_command_line_is_answered_as_optparse_does() {
-        for arguments in
-            [&["--no"][..], &["--nonsense"], &["argument"], &["--job-age"], &["-x"], &["--debug=1"]]
-        {
-            let Err(Refusal::Usage(text)) = options(arguments) else {
-                panic!("{arguments:?} was not refused");
-            };
-            assert!(text.starts_with("Usage: ganeti-watcher [-d]\n\nganeti-watcher: error: "), "{text}");
-            assert!(!text.ends_with(": "), "{text}");
-        }
-    }
-
-    #[test]
-    fn help_and_version_are_answers() {
-        let Err(Refusal::Answer(version)) = options(&["--version"]) else { panic!() };
-        assert!(version.starts_with("ganeti-watcher (ganeti) "), "{version}");
-        let Err(Refusal::Answer(help)) = options(&["-h"]) else { panic!() };
-        assert!(help.contains("Usage: ganeti-watcher [-d]") && help.contains("--no-strict"), "{help}");
-    }
-
-    #[test]
-    fn limits_are_numbers_from_one() {
-        let given =
-            options(&["--starts", "2", "--parallel-jobs=8", "--load=3.5", "--start-d", "1h"]).unwrap();
-        assert_eq!((given.starts_per_node, given.parallel_jobs, given.load_limit), (2, 8, Some(3.5)));
-        assert_eq!(given.start_degraded, Some(Duration::from_secs(3600)));
-        for wrong in ["--starts-per-node=0", "--parallel-jobs=-1", "--load-limit=0", "--load-limit=nan"] {
-            assert!(matches!(options(&[wrong]), Err(Refusal::Usage(_))), "{wrong}");
-        }
-        assert!(matches!(options(&["--start-degraded=0"]), Err(Refusal::BadValue(_))));
-    }
-
-    #[test]
-    fn retry_needs_names_or_all() {
-        let request = |arguments: &[&str]| parse(["ganeti-watcher"].iter().chain(arguments).map(Into::into));
-        assert_eq!(request(&["retry", "--all"]), Ok(Request::Retry(Whose::All)));
-        assert_eq!(
-            request(&["retry", "i1", "i2"]),
-            Ok(Request::Retry(Whose::Of(vec!["i1".into(), "i2".into()])))
-        );
-        for wrong in [&["retry"][..], &["retry", "--all", "i1"]] {
-            assert!(matches!(request(wrong), Err(Refusal::Usage(_))), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn time_specifications_are_ganeti_s() {
-        for (text, seconds) in
-            [("30", 30), ("30s", 30), ("5m", 300), ("6h", 21_600), ("1d", 86_400), ("2w", 1_209_600)]
-        {
-            assert_eq!(parse_timespec(text), Ok(seconds));
-        }
-        for text in ["", "h", "1.5h", "1h30m", "1y", "99999999999999999999", "9223372036854775807w"] {
-            assert!(parse_timespec(text).is_err(), "{text}");
-        }
-        assert!(matches!(options(&["-A", "soon"]), Err(Refusal::BadValue(_))));
-        assert_eq!(options(&["--kill-hooks-after=20m"]).unwrap().hook_limit, Duration::from_secs(1200));
-        for text in ["0", "-5", "soon"] {
-            assert!(matches!(options(&["--kill", text]), Err(Refusal::BadValue(_))), "{text}");
-        }
-    }
-}
+mod tests;

@@ -1,12 +1,20 @@
 //! What time it is. The only way for a run to learn it, so that tests and simulations bring their own.
 
+mod local;
+mod posix;
+
 use std::fmt;
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Zoned};
+use jiff::civil::DateTime;
+use local::LocalTime;
 
 use crate::cluster::Timestamp;
+
+/// This process's time zone; as with Python, a change of the machine's does not change it.
+static LOCAL_TIME: LazyLock<LocalTime> =
+    LazyLock::new(|| LocalTime::new(std::env::var_os("TZ").as_deref(), std::env::var_os("TZDIR").as_deref()));
 
 /// A source of wall-clock time. Waiting is tokio's, which a test can pause.
 pub trait Clock: fmt::Debug {
@@ -35,22 +43,25 @@ impl Clock for SystemClock {
     }
 }
 
-/// A time as part of a file's name: `YYYYMMDD-HHMMSS` in local time. Without the system's time zones it is UTC.
+/// A time as part of a file's name: `YYYYMMDD-HHMMSS` in local time.
 #[must_use]
 pub fn file_stamp(since_epoch: Duration) -> String {
-    local(since_epoch).strftime("%Y%m%d-%H%M%S").to_string()
+    file_stamp_of(LOCAL_TIME.at(since_epoch))
+}
+
+fn file_stamp_of(time: DateTime) -> String {
+    time.strftime("%Y%m%d-%H%M%S").to_string()
 }
 
 /// A time as Python's logging writes it: `YYYY-MM-DD HH:MM:SS,mmm` in local time (`utils/log.py: _GetLogFormatter`).
 #[must_use]
 pub fn log_stamp(since_epoch: Duration) -> String {
-    local(since_epoch).strftime("%Y-%m-%d %H:%M:%S,%3f").to_string()
+    log_stamp_of(LOCAL_TIME.at(since_epoch))
 }
 
-fn local(since_epoch: Duration) -> Zoned {
-    let timestamp = SignedDuration::try_from(since_epoch)
-        .ok()
-        .and_then(|duration| jiff::Timestamp::from_duration(duration).ok())
-        .unwrap_or_default();
-    timestamp.to_zoned(TimeZone::system())
+fn log_stamp_of(time: DateTime) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S,%3f").to_string()
 }
+
+#[cfg(test)]
+mod local_tests;

@@ -1,11 +1,195 @@
-//! Replacing files so that a kill at any moment leaves the old or the new content.
+//! The only place that opens files. Whatever stands under a name, opening it never waits, and only regular files are
+//! read or written: a FIFO would hold up every run for ever, and a device may do anything.
+//!
+//! A symbolic link is followed only where root alone can have put it: root owns the link, and root alone may write its
+//! directory. `/var/log/ganeti` and `/var/run/ganeti` can be written by the users of Ganeti's daemons
+//! (`tools/ensure_dirs.py`), and root must not be led from there to other files. Directories may be links to anywhere.
+//!
+//! Files are replaced so that a kill at any moment leaves the old or the new content.
 
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+use nix::unistd::geteuid;
 use tempfile::NamedTempFile;
+use thiserror::Error;
+use tracing::debug;
+
+/// As many as the kernel follows (`path_resolution(7)`).
+const MOST_LINKS: usize = 40;
+/// Whoever else may write a directory could have put anything there.
+const OTHERS_MAY_WRITE: u32 = 0o022;
+/// Ends the names of temporary files, as those of the original (`utils/io.py: WriteFile`).
+const TEMPORARY_SUFFIX: &str = ".new";
+/// How many random characters are between name and suffix: tempfile's six, Python's eight.
+const RANDOM_CHARACTERS: std::ops::RangeInclusive<usize> = 6..=8;
+
+/// What stands under a name and is not opened. It comes as the inner error of an [`io::Error`].
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Refused {
+    /// No regular file.
+    #[error("it is {0} and not a regular file")]
+    NotRegular(&'static str),
+    /// A link that leads somewhere else, and that others than root may have put there.
+    #[error("it is a symbolic link to '{}' that others than root may have made", .0.display())]
+    Link(PathBuf),
+}
+
+impl From<Refused> for io::Error {
+    fn from(refused: Refused) -> Self {
+        Self::new(io::ErrorKind::InvalidInput, refused)
+    }
+}
+
+/// Whether something else than a regular file is in the way.
+#[must_use]
+pub fn is_refused(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Refused>)
+}
+
+/// Opens a file to read it.
+///
+/// # Errors
+/// The kernel's; [`Refused`] inside.
+pub fn open(path: &Path) -> io::Result<File> {
+    open_with(path, OpenOptions::new().read(true), Missing::IsAnError)
+}
+
+/// Opens a file that exists, to read and to change it.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_to_change(path: &Path) -> io::Result<File> {
+    open_with(path, OpenOptions::new().read(true).write(true), Missing::IsAnError)
+}
+
+/// As [`open_to_change`]; a file that does not exist is made, with this mode less the umask.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_or_make(path: &Path, mode: u32) -> io::Result<File> {
+    open_with(path, OpenOptions::new().read(true).write(true).mode(mode), Missing::IsMade)
+}
+
+/// Opens a file to add to its end; one that does not exist is made, with mode 0666 less the umask, as by Python's `open`.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_to_append(path: &Path) -> io::Result<File> {
+    open_with(path, OpenOptions::new().append(true), Missing::IsMade)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Missing {
+    IsAnError,
+    IsMade,
+}
+
+fn open_with(path: &Path, options: &mut OpenOptions, missing: Missing) -> io::Result<File> {
+    options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        // Looked at before it is opened, because opening alone makes some devices do something.
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_symlink() => path = followed(&path, &found)?,
+            // Without O_CREAT: in a directory like /run/lock the kernel would refuse a file that another user made
+            // (`fs.protected_regular`).
+            Ok(found) => {
+                refuse_irregular(&found)?;
+                return open_regular(&path, options.create_new(false));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && missing == Missing::IsMade => {
+                match open_regular(&path, options.create_new(true)) {
+                    // Somebody else was quicker.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    made => return made,
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::from(nix::errno::Errno::ELOOP))
+}
+
+/// What is opened may not be what was looked at, so it is looked at again.
+fn open_regular(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    let file = options.open(path)?;
+    refuse_irregular(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Where a link leads, if it may be followed.
+fn followed(path: &Path, link: &Metadata) -> io::Result<PathBuf> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let target = fs::read_link(path)?;
+    let around = fs::metadata(directory)?;
+    if may_be_followed(link.uid(), around.uid(), around.mode(), geteuid().as_raw()) {
+        Ok(directory.join(target))
+    } else {
+        Err(Refused::Link(target).into())
+    }
+}
+
+/// Whether nobody but root, or this process's own user, can have made a link: by the owners of link and directory, and by
+/// the directory's mode.
+fn may_be_followed(link_owner: u32, directory_owner: u32, directory_mode: u32, own: u32) -> bool {
+    let is_trusted = |user: u32| user == 0 || user == own;
+    is_trusted(link_owner) && is_trusted(directory_owner) && directory_mode & OTHERS_MAY_WRITE == 0
+}
+
+fn refuse_irregular(found: &Metadata) -> io::Result<()> {
+    let kind = found.file_type();
+    let what = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_dir() => "a directory",
+        () if kind.is_fifo() => "a FIFO",
+        () if kind.is_socket() => "a socket",
+        () if kind.is_symlink() => "a symbolic link",
+        () => "a device",
+    };
+    Err(Refused::NotRegular(what).into())
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// As [`open`]; `InvalidData` when it is longer than `limit` bytes.
+pub fn read_bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    read_bytes_from(&open(path)?, limit)
+}
+
+/// Reads a whole file as text.
+///
+/// # Errors
+/// As [`read_bytes`]; `InvalidData` too when it is not UTF-8.
+pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    read_text_from(&open(path)?, limit)
+}
+
+/// As [`read_text`], from a file that is open already.
+///
+/// # Errors
+/// As [`read_text`].
+pub fn read_text_from(file: &File, limit: u64) -> io::Result<String> {
+    String::from_utf8(read_bytes_from(file, limit)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))
+}
+
+fn read_bytes_from(file: &File, limit: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut content)?;
+    if content.len() as u64 > limit {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {limit} bytes")));
+    }
+    Ok(content)
+}
 
 /// Writes `content` to a temporary file beside `path`, syncs it, and renames it to `path`. The mode is 0600, as with
 /// the original (`utils/io.py: WriteFile`). `before_rename` is called with the new file, to lock it for example.
@@ -18,22 +202,34 @@ pub fn replace(
     content: &[u8],
     before_rename: impl FnOnce(&File) -> io::Result<()>,
 ) -> Result<File> {
-    write_and_rename(path, content, before_rename)
-        .with_context(|| format!("cannot write '{}'", path.display()))
+    replace_by(path, |mut file| {
+        before_rename(file)?;
+        file.write_all(content)
+    })
 }
 
-fn write_and_rename(
-    path: &Path,
-    content: &[u8],
-    before_rename: impl FnOnce(&File) -> io::Result<()>,
-) -> io::Result<File> {
+/// As [`replace`], with all that is in an open file, read from its start.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_by_copy(path: &Path, mut from: &File) -> Result<File> {
+    replace_by(path, |mut file| {
+        io::Seek::rewind(&mut from)?;
+        io::copy(&mut from, &mut file).map(drop)
+    })
+}
+
+fn replace_by(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> Result<File> {
+    write_and_rename(path, fill).with_context(|| format!("cannot write '{}'", path.display()))
+}
+
+fn write_and_rename(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    let mut file: NamedTempFile =
-        tempfile::Builder::new().prefix(name).suffix(".new").tempfile_in(directory)?;
-    before_rename(file.as_file())?;
-    file.write_all(content)?;
+    let file: NamedTempFile =
+        tempfile::Builder::new().prefix(name).suffix(TEMPORARY_SUFFIX).tempfile_in(directory)?;
+    fill(file.as_file())?;
     file.as_file().sync_all()?;
     let file = file.persist(path)?;
     // The rename itself is safe on disk only after this; a file system that cannot sync directories is no reason to
@@ -44,63 +240,52 @@ fn write_and_rename(
     Ok(file)
 }
 
-/// Reads at most `limit` bytes of text.
-///
-/// # Errors
-/// The kernel's; `InvalidData` when it is longer than that or not UTF-8.
-pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
-    read_text_from(&fs::File::open(path)?, limit)
+/// Removes the temporary files that killed processes left beside `path` on their way to replacing it, when they have not
+/// been written for so long. With no time at all the caller must hold the lock that everybody holds who replaces `path`.
+/// A file that stays is no harm, and tried again by the next run.
+pub fn remove_left_over(path: &Path, older_than: Duration) {
+    if let Err(error) = try_to_remove_left_over(path, older_than) {
+        debug!("Cannot remove what killed runs left beside '{}': {error}", path.display());
+    }
 }
 
-/// As [`read_text`], from a file that is open already.
-///
-/// # Errors
-/// As [`read_text`].
-pub fn read_text_from(file: &File, limit: u64) -> io::Result<String> {
-    let mut content = Vec::new();
-    file.take(limit + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > limit {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {limit} bytes")));
+fn try_to_remove_left_over(path: &Path, older_than: Duration) -> io::Result<()> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if !is_temporary_name(&entry.file_name(), name) {
+            continue;
+        }
+        let metadata = entry.metadata()?;
+        let age = SystemTime::now().duration_since(metadata.modified()?).unwrap_or_default();
+        if metadata.is_file() && age >= older_than {
+            fs::remove_file(entry.path())?;
+            debug!("Removed '{}', which a killed run left", entry.path().display());
+        }
     }
-    String::from_utf8(content).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text"))
+    Ok(())
+}
+
+fn is_temporary_name(found: &OsStr, name: &OsStr) -> bool {
+    let random = found.as_bytes().strip_prefix(name.as_bytes());
+    let random = random.and_then(|rest| rest.strip_suffix(TEMPORARY_SUFFIX.as_bytes()));
+    random.is_some_and(|random| {
+        RANDOM_CHARACTERS.contains(&random.len())
+            && random.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+    })
+}
+
+/// So much of a file's text is shown in a message, in characters.
+const LONGEST_EXCERPT: usize = 60;
+
+/// The start of a text that comes from a file, in quotes and on one line, for a message: nobody shall be shown a whole file
+/// because it stands under a name of ours.
+#[must_use]
+pub fn excerpt(text: &str) -> String {
+    let start: String = text.chars().take(LONGEST_EXCERPT).collect();
+    let more = if start.len() < text.len() { "..." } else { "" };
+    format!("'{}{more}'", start.escape_debug())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    #[test]
-    fn a_file_is_replaced_whole_and_private() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state");
-        replace(&path, b"old", |_| Ok(())).unwrap();
-        replace(&path, b"new", |_| Ok(())).unwrap();
-        assert_eq!(read_text(&path, 10).unwrap(), "new");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_failure_leaves_the_old_content_and_nothing_else() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("state");
-        replace(&path, b"old", |_| Ok(())).unwrap();
-        let refuse = |_: &File| Err(io::Error::other("locked"));
-        assert!(replace(&path, b"new", refuse).is_err());
-        assert_eq!(read_text(&path, 10).unwrap(), "old");
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_text_that_is_too_long_or_none_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("file");
-        replace(&path, b"12345", |_| Ok(())).unwrap();
-        assert_eq!(read_text(&path, 4).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert_eq!(read_text(&path, 5).unwrap(), "12345");
-        replace(&path, b"\xff", |_| Ok(())).unwrap();
-        assert_eq!(read_text(&path, 4).unwrap_err().kind(), io::ErrorKind::InvalidData);
-    }
-}
+mod tests;

@@ -4,9 +4,12 @@
 //! below `GANETI_ROOTDIR`.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use thiserror::Error;
+
+use crate::files;
 
 /// Environment variable that moves Ganeti's files below another directory (`vcluster.py`).
 pub const ROOTDIR_VARIABLE: &str = "GANETI_ROOTDIR";
@@ -17,6 +20,9 @@ pub const HOSTNAME_VARIABLE: &str = "GANETI_HOSTNAME";
 /// see [`Layout::with_machine`]. So a virtual node can be tried out on a machine whose own daemons are none of its
 /// business.
 pub const MACHINE_VARIABLE: &str = "GANETI_WATCHER_MACHINE";
+
+/// A hundred times what Debian ships.
+const LONGEST_SERVICES: u64 = 2 << 20;
 
 /// `GANETI_ROOTDIR` and `GANETI_HOSTNAME` do not fit together.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -37,6 +43,14 @@ pub enum LayoutError {
         root: PathBuf,
         /// The host name as given.
         host: String,
+    },
+    /// The root directory cannot be used as one.
+    #[error("GANETI_ROOTDIR '{root}' is not the directory of a virtual node: {reason}")]
+    NoDirectory {
+        /// The root directory as given, normalised.
+        root: PathBuf,
+        /// What the kernel said.
+        reason: String,
     },
 }
 
@@ -59,15 +73,22 @@ struct Machine {
     cron: PathBuf,
     /// Instead of the directories of `PATH`.
     programs: Option<PathBuf>,
+    /// Instead of what the kernel and name servers say.
+    host_name: Option<String>,
 }
 
 impl Layout {
     /// The layout of this process's environment.
     ///
     /// # Errors
-    /// When the two variables of a virtual cluster contradict each other (`vcluster.py: _PreparePaths`).
+    /// When the two variables of a virtual cluster contradict each other (`vcluster.py: _PreparePaths`), and when there is
+    /// no such directory: the original fails then too, at the log.
     pub fn from_environment() -> Result<Self, LayoutError> {
         let layout = Self::new(std::env::var_os(ROOTDIR_VARIABLE), std::env::var_os(HOSTNAME_VARIABLE))?;
+        // With a slash at its end the name of a file is an error too.
+        if let Err(error) = layout.root.join("").metadata() {
+            return Err(LayoutError::NoDirectory { root: layout.root, reason: error.to_string() });
+        }
         match std::env::var_os(MACHINE_VARIABLE) {
             Some(machine) if layout.virtual_host.is_some() && !machine.is_empty() => {
                 Ok(layout.with_machine(Path::new(&machine)))
@@ -115,6 +136,7 @@ impl Layout {
                 proc: PathBuf::from("/proc"),
                 cron: PathBuf::from("/"),
                 programs: None,
+                host_name: None,
             },
         }
     }
@@ -136,8 +158,27 @@ impl Layout {
             proc: directory.join("proc"),
             cron: directory.to_owned(),
             programs: Some(directory.join("bin")),
+            host_name: self.machine.host_name,
         };
         Self { machine, ..self }
+    }
+
+    /// The same layout on a machine with this host name, which nothing resolves. For tests and rehearsals.
+    #[must_use]
+    pub fn with_unresolved_host(self, host_name: String) -> Self {
+        Self { machine: Machine { host_name: Some(host_name), ..self.machine }, ..self }
+    }
+
+    /// The host name of [`Layout::with_unresolved_host`]; `None` where the kernel and name servers are to be asked.
+    #[must_use]
+    pub fn unresolved_host(&self) -> Option<&str> {
+        self.machine.host_name.as_deref()
+    }
+
+    /// The same layout with another `/proc`, for rehearsals.
+    #[must_use]
+    pub fn with_proc(self, proc: PathBuf) -> Self {
+        Self { machine: Machine { proc, ..self.machine }, ..self }
     }
 
     /// The node's name in a virtual cluster; `None` on a real node.
@@ -156,6 +197,13 @@ impl Layout {
     #[must_use]
     pub fn watcher_lock(&self) -> PathBuf {
         self.below("var/lock/ganeti-watcher.lock")
+    }
+
+    /// `/var/lib/ganeti/watcher.kept-out`, how many runs in a row have found the watcher lock held. It is this watcher's
+    /// alone.
+    #[must_use]
+    pub fn kept_out(&self) -> PathBuf {
+        self.below("var/lib/ganeti/watcher.kept-out")
     }
 
     /// `/var/lib/ganeti/watcher.pause`, written by `gnt-cluster watcher pause`.
@@ -212,16 +260,23 @@ impl Layout {
         &self.machine.proc
     }
 
+    /// `/proc/sys/kernel/random/boot_id`, in which the kernel says which boot it is.
+    #[must_use]
+    pub fn boot_id(&self) -> PathBuf {
+        self.machine.proc.join("sys/kernel/random/boot_id")
+    }
+
     /// `/proc/drbd`, which exists when DRBD's module is loaded.
     #[must_use]
     pub fn proc_drbd(&self) -> PathBuf {
         self.machine.proc.join("drbd")
     }
 
-    /// The system's crontab, and root's own.
+    /// The system's crontab, and root's own where Debian and where Red Hat has it.
     #[must_use]
-    pub fn crontabs(&self) -> [PathBuf; 2] {
-        ["etc/crontab", "var/spool/cron/crontabs/root"].map(|path| self.machine.cron.join(path))
+    pub fn crontabs(&self) -> [PathBuf; 3] {
+        ["etc/crontab", "var/spool/cron/crontabs/root", "var/spool/cron/root"]
+            .map(|path| self.machine.cron.join(path))
     }
 
     /// The directory in which packages put their lines for cron.
@@ -245,11 +300,21 @@ impl Layout {
     }
 
     /// The port of a service: the one in `/etc/services`, else Ganeti's (`netutils.py: GetDaemonPort`).
-    #[must_use]
-    pub fn port(&self, service: Service) -> u16 {
-        let text = std::fs::read_to_string(&self.machine.services).unwrap_or_default();
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read, so that the site's own port is not known.
+    pub fn port(&self, service: Service) -> io::Result<u16> {
         let (name, protocol, default) = service.entry();
-        port_in(&text, name, protocol).unwrap_or(default)
+        let services = &self.machine.services;
+        match files::read_bytes(services, LONGEST_SERVICES) {
+            Ok(text) => Ok(port_in(&String::from_utf8_lossy(&text), name, protocol).unwrap_or(default)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(default),
+            Err(error) => {
+                let problem =
+                    format!("the port of {name} is not known: cannot read '{}': {error}", services.display());
+                Err(io::Error::new(error.kind(), problem))
+            }
+        }
     }
 
     /// `/var/lib/ganeti/watcher.daemons`, what was last told about daemons that do not run: a JSON object of texts by
@@ -391,7 +456,7 @@ mod tests {
         assert_eq!(port_in(text, "ganeti-rapi", "tcp"), Some(5090));
         assert_eq!(port_in("ganeti-rapi 99999/tcp\nganeti-rapix 1/tcp", "ganeti-rapi", "tcp"), None);
         let layout = Layout::new(None, None).unwrap().with_machine(Path::new("/nonexistent"));
-        assert_eq!((layout.port(Service::Confd), layout.port(Service::Rapi)), (1814, 5080));
+        assert_eq!((layout.port(Service::Confd).unwrap(), layout.port(Service::Rapi).unwrap()), (1814, 5080));
     }
 
     #[test]

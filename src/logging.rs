@@ -3,44 +3,52 @@
 //!
 //! Source: `utils/log.py: SetupLogging, _GetLogFormatter`.
 
+mod panics;
+mod sink;
+
 use std::fmt::{self, Write as _};
+use std::io;
 use std::path::Path;
-use std::{io, panic};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber, debug, error, info, warn};
-use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
-use tracing_subscriber::fmt::writer::{BoxMakeWriter, MakeWriterExt};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, fmt as subscriber_fmt};
 
+pub use panics::contain;
+use sink::Sink;
+pub use sink::Trouble;
+
 use crate::clock::{Clock, log_stamp};
+use crate::cluster::excerpt;
 use crate::decide::{LogLine, Severity};
 
 /// Name of the log file in Ganeti's log directory.
 pub const LOG_FILE: &str = "watcher.log";
 const PROGRAM: &str = "ganeti-watcher";
 
-/// Sends every event to the log file, and with `debug` to stderr too. `pid` is the process that the lines name.
+/// Sends every event to the log file, and with `debug` to stderr too. `pid` is the process that the lines name. Lines that
+/// cannot be written are noted as trouble.
 ///
-/// # Errors
-/// When the file cannot be opened. With `debug` the events then go to stderr alone, and the error is returned as
-/// `Ok(Some(error))` to be told there.
-pub fn start<C>(directory: &Path, debug: bool, clock: C, pid: u32) -> Result<Option<io::Error>, io::Error>
+/// Gives the reason when the file cannot be opened. The events then go to stderr alone, where that can be told.
+pub fn start<C>(directory: &Path, debug: bool, clock: C, pid: u32, trouble: &Trouble) -> Option<io::Error>
 where
     C: Clock + Send + Sync + 'static,
 {
-    let (writer, problem) = match open(directory) {
+    let path = directory.join(LOG_FILE);
+    let (writer, problem) = match sink::open(&path) {
         // One formatted line for both, so that the terminal shows what the file holds.
-        Ok(file) if debug => (BoxMakeWriter::new(file.and(io::stderr)), None),
-        Ok(file) => (BoxMakeWriter::new(file), None),
-        Err(error) if debug => (BoxMakeWriter::new(io::stderr), Some(error)),
-        Err(error) => return Err(error),
+        Ok(file) => (BoxMakeWriter::new(Sink::new(file, name(&path), debug, trouble.clone())), None),
+        Err(error) => {
+            let stderr = "the standard error".to_owned();
+            (BoxMakeWriter::new(Sink::new(io::stderr, stderr, false, trouble.clone())), Some(error))
+        }
     };
     let layer = subscriber_fmt::layer()
         .event_format(LineLayout { clock, pid, with_location: debug })
@@ -49,14 +57,14 @@ where
     let subscriber = tracing_subscriber::registry().with(layer);
     // Set once, by main; a second call in a test's process changes nothing.
     drop(tracing::subscriber::set_global_default(subscriber));
-    panic::set_hook(Box::new(|info| error!("internal error, please report it: {info}")));
-    Ok(problem)
+    problem
 }
 
 /// For a dry run: every event goes to stdout as a line of its own words, and no file is touched.
-pub fn start_on_stdout(debug: bool) {
+pub fn start_on_stdout(debug: bool, trouble: &Trouble) {
     let level = level(debug);
-    let to_stdout = subscriber_fmt::layer().event_format(PlainLayout).with_writer(io::stdout);
+    let stdout = Sink::new(io::stdout, "the standard output".to_owned(), false, trouble.clone());
+    let to_stdout = subscriber_fmt::layer().event_format(PlainLayout).with_writer(stdout);
     let subscriber = tracing_subscriber::registry().with(to_stdout.with_filter(level));
     drop(tracing::subscriber::set_global_default(subscriber));
 }
@@ -70,24 +78,21 @@ pub fn scoped<C>(directory: &Path, debug: bool, clock: C, pid: u32) -> Result<De
 where
     C: Clock + Send + Sync + 'static,
 {
+    let path = directory.join(LOG_FILE);
+    let file = Sink::new(sink::open(&path)?, name(&path), false, Trouble::default());
     let layer = subscriber_fmt::layer()
         .event_format(LineLayout { clock, pid, with_location: debug })
-        .with_writer(open(directory)?)
+        .with_writer(file)
         .with_filter(level(debug));
     Ok(tracing::subscriber::set_default(tracing_subscriber::registry().with(layer)))
 }
 
-fn level(debug: bool) -> LevelFilter {
-    if debug { LevelFilter::DEBUG } else { LevelFilter::INFO }
+fn name(path: &Path) -> String {
+    format!("the log file '{}'", path.display())
 }
 
-/// Opened for append, and written to without a thread in between: nothing is lost however the process ends.
-fn open(directory: &Path) -> io::Result<RollingFileAppender> {
-    RollingFileAppender::builder()
-        .rotation(Rotation::NEVER)
-        .filename_prefix(LOG_FILE)
-        .build(directory)
-        .map_err(io::Error::other)
+fn level(debug: bool) -> LevelFilter {
+    if debug { LevelFilter::DEBUG } else { LevelFilter::INFO }
 }
 
 /// Logs the line of a decision or an outcome.
@@ -127,9 +132,8 @@ where
                 metadata.module_path().and_then(|path| path.rsplit("::").next()).unwrap_or("unknown");
             write!(writer, "{module}:{} ", metadata.line().unwrap_or(0))?;
         }
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        writeln!(writer, "{} {}", python_level(metadata), OneLine(&message.0))
+        let message = message_of(event);
+        writeln!(writer, "{} {}", python_level(metadata), OneLine(&message))
     }
 }
 
@@ -147,12 +151,11 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut message = Message(String::new());
-        event.record(&mut message);
+        let message = message_of(event);
         if *event.metadata().level() != Level::INFO {
             write!(writer, "{}: ", python_level(event.metadata()))?;
         }
-        writeln!(writer, "{}", OneLine(&message.0))
+        writeln!(writer, "{}", OneLine(&message))
     }
 }
 
@@ -167,6 +170,15 @@ fn python_level(metadata: &Metadata<'_>) -> &'static str {
         Level::INFO => "INFO",
         _ => "DEBUG",
     }
+}
+
+/// A line of the log is no place for more, whoever wrote it; in bytes.
+const LONGEST_MESSAGE: usize = 16 << 10;
+
+fn message_of(event: &Event<'_>) -> String {
+    let mut message = Message(String::new());
+    event.record(&mut message);
+    excerpt(&message.0, LONGEST_MESSAGE)
 }
 
 struct Message(String);
@@ -229,9 +241,8 @@ pub(crate) mod testing {
             mut writer: Writer<'_>,
             event: &Event<'_>,
         ) -> fmt::Result {
-            let mut message = Message(String::new());
-            event.record(&mut message);
-            writeln!(writer, "{} {}", python_level(event.metadata()), OneLine(&message.0))
+            let message = message_of(event);
+            writeln!(writer, "{} {}", python_level(event.metadata()), OneLine(&message))
         }
     }
 
@@ -268,9 +279,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let layer = subscriber_fmt::layer()
             .event_format(LineLayout { clock: FixedClock, pid: 1, with_location })
-            .with_writer(open(directory.path()).unwrap());
+            .with_writer(sink::open(&directory.path().join(LOG_FILE)).unwrap());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), events);
-        let text = read_text(&directory.path().join(LOG_FILE), 10_000).unwrap();
+        let text = read_text(&directory.path().join(LOG_FILE), 1 << 20).unwrap();
         text.replace(&log_stamp(FixedClock.since_epoch()), "TIME")
     }
 
@@ -291,6 +302,12 @@ mod tests {
                 "TIME: ganeti-watcher pid=1 ERROR two\\nlines\\u{1b}[0m é\n",
             )
         );
+    }
+
+    #[test]
+    fn a_line_is_cut_whoever_made_it_so_long() {
+        let text = logged(false, || info!("begins {} ends", "x".repeat(1 << 20)));
+        assert!(text.len() < LONGEST_MESSAGE + 100 && text.ends_with("x ends\n"), "{}", text.len());
     }
 
     #[test]

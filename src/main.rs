@@ -1,20 +1,27 @@
 //! Parses, starts the runtime, makes one run, and turns how it ended into an exit code.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use ganeti_watcher::armed::Armed;
 use ganeti_watcher::cli::{self, Refusal, Request};
 use ganeti_watcher::clock::{Clock, SystemClock, file_stamp};
 use ganeti_watcher::layout::Layout;
-use ganeti_watcher::logging;
+use ganeti_watcher::logging::{self, Trouble};
 use ganeti_watcher::luxi::UnixSocket;
+use ganeti_watcher::node::Duties;
+use ganeti_watcher::node::cron::{self, Caller};
 use ganeti_watcher::node::mond::Mond;
-use ganeti_watcher::node::{Duties, cron};
 use ganeti_watcher::simulate;
 use ganeti_watcher::watch::retry::Whose;
 use ganeti_watcher::watch::{self, Context, Ended, Options};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// `constants.EXIT_SUCCESS`, `EXIT_FAILURE`, `EXIT_NOTMASTER`; 2 is optparse's.
 const SUCCESS: u8 = 0;
@@ -22,73 +29,77 @@ const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 const NOT_MASTER: u8 = 11;
 
+/// How many files a process may usually open.
+const USUAL_FILES: rlim_t = 1024;
+/// So many files are open while a daemon is started.
+const FEWEST_FILES: usize = 16;
+
 fn main() -> ExitCode {
-    let code = match cli::parse(std::env::args_os()) {
-        Ok(request) => match carry_out(&request) {
+    let trouble = Trouble::default();
+    match logging::contain(&trouble, || answer(&trouble)) {
+        Some(code) if !trouble.occurred() => ExitCode::from(code),
+        _ => ExitCode::from(FAILURE),
+    }
+}
+
+fn answer(trouble: &Trouble) -> u8 {
+    match cli::parse(std::env::args_os()) {
+        Ok(request) => match carry_out(&request, trouble) {
             Ok(Ended::Done) => SUCCESS,
             Ok(Ended::Failed) => FAILURE,
             Ok(Ended::NotMaster) => NOT_MASTER,
             Err(error) => {
-                say(&mut std::io::stderr(), &format!("ganeti-watcher: error: {error:#}"));
+                say(&format!("ganeti-watcher: error: {error:#}{}", advice(&error)));
                 FAILURE
             }
         },
         Err(Refusal::Answer(text)) => {
-            say(&mut std::io::stdout(), text.trim_end());
+            print(text.trim_end(), trouble);
             SUCCESS
         }
         Err(Refusal::Usage(text)) => {
-            say(&mut std::io::stderr(), &text);
+            say(&text);
             USAGE
         }
         Err(Refusal::BadValue(text)) => {
-            say(&mut std::io::stderr(), &text);
+            say(&text);
             FAILURE
         }
-    };
-    ExitCode::from(code)
-}
-
-fn carry_out(request: &Request) -> Result<Ended> {
-    match request {
-        Request::Watch(options) => run(options),
-        Request::Simulate(options) => simulate::tell(options).map(|()| Ended::Done),
-        Request::Retry(whose) => retry(whose),
     }
 }
 
-fn retry(whose: &Whose) -> Result<Ended> {
+fn carry_out(request: &Request, trouble: &Trouble) -> Result<Ended> {
+    make_room_for_files()?;
+    match request {
+        Request::Watch(options) => run(options, trouble),
+        Request::Simulate(options) => simulate::tell(options).map(|()| Ended::Done),
+        Request::Retry(whose) => retry(whose, trouble),
+    }
+}
+
+fn retry(whose: &Whose, trouble: &Trouble) -> Result<Ended> {
     let layout = Layout::from_environment()?;
-    logging::start_on_stdout(false);
+    let runtime = runtime()?;
+    logging::start_on_stdout(false, trouble);
     let armed = Armed::unless(false).context("resetting tries changes files")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stamp = file_stamp(SystemClock.since_epoch());
     let lines = runtime.block_on(watch::retry::retry(&armed, &layout, whose, &stamp))?;
-    lines.iter().for_each(|line| say(&mut std::io::stdout(), line));
+    lines.iter().for_each(|line| print(line, trouble));
     Ok(Ended::Done)
 }
 
-/// An error here came too early for the log, and belongs on stderr.
-fn run(options: &Options) -> Result<Ended> {
+/// An error here came too early for the log, or is of interest to who called, and belongs on stderr.
+fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
     let layout = Layout::from_environment()?;
-    let log_dir = layout.log_dir();
-    let problem = if options.dry_run {
-        logging::start_on_stdout(options.debug);
-        None
+    let runtime = runtime()?;
+    if options.dry_run {
+        logging::start_on_stdout(options.debug, trouble);
     } else {
-        logging::start(&log_dir, options.debug, SystemClock, std::process::id())
-            .with_context(|| format!("cannot open the log file in '{}'", log_dir.display()))?
-    };
-    if let Some(problem) = problem {
-        tracing::error!(
-            "Cannot open the log file in '{}', logging to stderr only: {problem}",
-            log_dir.display()
-        );
+        open_log(&layout, options.debug, trouble)?;
     }
     if options.timer {
         leave_it_to_cron(&layout)?;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let armed = Armed::unless(options.dry_run);
     let luxid = UnixSocket(layout.luxi_socket());
     let daemons = Duties {
@@ -96,6 +107,7 @@ fn run(options: &Options) -> Result<Ended> {
         clock: &SystemClock,
         rapi_ip: &options.rapi_ip,
         hook_limit: options.hook_limit,
+        supervision: tokio::sync::OnceCell::new(),
     };
     let context = Context {
         options,
@@ -109,12 +121,68 @@ fn run(options: &Options) -> Result<Ended> {
     Ok(runtime.block_on(watch::run(&context)))
 }
 
-/// Two callers would be one too many: cron's line came with Ganeti, so the timer is the one that gives way.
+fn runtime() -> Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
+    // A write to a file that has reached its largest size (RLIMIT_FSIZE) then fails and can be told, and does not kill.
+    // Handled, not ignored or blocked: that would stay so in the daemons that are started.
+    let guard = runtime.enter();
+    let too_large = SignalKind::from_raw(Signal::SIGXFSZ as i32);
+    drop(signal(too_large).context("cannot handle SIGXFSZ")?);
+    drop(guard);
+    Ok(runtime)
+}
+
+/// As many open files as are usual, if that is permitted. With next to none no daemon could be started, and tokio panics.
+fn make_room_for_files() -> Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot read RLIMIT_NOFILE")?;
+    // No more than usual: the daemons that are started inherit it.
+    let wanted = USUAL_FILES.min(hard);
+    if soft < wanted {
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).context("cannot raise RLIMIT_NOFILE")?;
+    }
+    // Counted by opening them: whoever called this may have left files open.
+    let stderr = io::stderr();
+    let room: Result<Vec<_>, _> = (0..FEWEST_FILES).map(|_| stderr.as_fd().try_clone_to_owned()).collect();
+    room.map(drop).with_context(|| {
+        format!(
+            "at least {FEWEST_FILES} more files have to be opened at once, and this process may not have so many \
+             (RLIMIT_NOFILE is {}): raise the limit of what calls it, with 'ulimit -n' or LimitNOFILE= of systemd",
+            soft.max(wanted)
+        )
+    })
+}
+
+/// A log that cannot be opened keeps nothing from being repaired.
+///
+/// # Errors
+/// For who is not root and may not write it: nothing else would succeed, and files would be made that root's runs need.
+fn open_log(layout: &Layout, debug: bool, trouble: &Trouble) -> Result<()> {
+    let log_dir = layout.log_dir();
+    let file = log_dir.join(logging::LOG_FILE);
+    let problem = logging::start(&log_dir, debug, SystemClock, std::process::id(), trouble);
+    let Some(problem) = problem else { return Ok(()) };
+    trouble.note();
+    if problem.kind() == io::ErrorKind::PermissionDenied && !geteuid().is_root() {
+        return Err(problem).with_context(|| format!("cannot open the log file '{}'", file.display()));
+    }
+    tracing::error!("Cannot open the log file '{}', logging to stderr only: {problem}", file.display());
+    Ok(())
+}
+
+/// Two callers would be one too many: cron's line came with Ganeti, so the timer is the one that gives way. Where nobody
+/// can tell it does not: two callers do no harm, and none would leave the cluster to itself.
 ///
 /// # Errors
 /// When cron calls the watcher. It is logged, and goes to systemd's journal as well.
 fn leave_it_to_cron(layout: &Layout) -> Result<()> {
-    let Some(file) = cron::caller(layout) else { return Ok(()) };
+    let file = match cron::caller(layout) {
+        Caller::Cron(file) => file,
+        Caller::Nobody => return Ok(()),
+        Caller::Unknown(why) => {
+            tracing::warn!("Whether cron calls the watcher as well as the timer is unknown, going on: {why}");
+            return Ok(());
+        }
+    };
     let conflict = format!(
         "'{}' has cron call the watcher, so the timer does nothing: comment out every line that does, or disable \
          ganeti-watcher.timer",
@@ -124,7 +192,25 @@ fn leave_it_to_cron(layout: &Layout) -> Result<()> {
     bail!(conflict)
 }
 
-fn say(stream: &mut dyn Write, text: &str) {
-    // A reader that closed its end has heard enough.
-    drop(writeln!(stream, "{text}"));
+/// What helps against an error.
+fn advice(error: &Error) -> &'static str {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let is_denied = causes.any(|cause| cause.kind() == io::ErrorKind::PermissionDenied);
+    if is_denied && !geteuid().is_root() { "; run it as root" } else { "" }
+}
+
+fn print(text: &str, trouble: &Trouble) {
+    match writeln!(io::stdout(), "{text}") {
+        // A reader that closed its end has heard enough.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            trouble.note();
+            say(&format!("ganeti-watcher: error: cannot write to the standard output: {error}"));
+        }
+        _ => {}
+    }
+}
+
+/// On stderr; when that is closed or full there is nobody to tell.
+fn say(text: &str) {
+    drop(writeln!(io::stderr(), "{text}"));
 }

@@ -2,7 +2,9 @@
 //!
 //! Source: `watcher/__init__.py: _GetGroupData, _CheckMaster, _StartGroupChildren`.
 
-use std::collections::BTreeMap;
+pub mod starts;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -13,8 +15,11 @@ use crate::cluster::{
     AdminState, EndedJob, GanetiError, GanetiVersion, Instance, InstanceStatus, JobId, LockMode, Node, OpEnd,
     PendingJob, Snapshot, SplitInstance,
 };
-use crate::luxi::messages::{Cell, Rows, UnreadableRow};
+use crate::luxi::messages::{Cell, EXPLAINED, Rows, UnreadableRow};
 use crate::luxi::{Client, LuxiError};
+
+/// So much of a strange value is shown, in characters.
+const LONGEST_EXCERPT: usize = 60;
 
 /// What the whole cluster says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,11 +42,18 @@ pub struct Group {
 /// Asks for the [`ClusterFacts`]: `QueryConfigValues`, which asks no node.
 ///
 /// # Errors
-/// As [`Client::query`].
+/// As [`Client::query`]; also when luxid names no master, or does not say whether the queue is drained.
 pub async fn cluster_facts(client: &mut Client<'_>) -> Result<ClusterFacts, LuxiError> {
-    let (master_node, queue_is_drained): (String, Option<bool>) =
+    let (master_node, queue_is_drained): (String, bool) =
         client.query_config_values(&["master_node", "drain_flag"]).await?;
-    Ok(ClusterFacts { master_node, queue_is_drained: queue_is_drained.unwrap_or(false) })
+    if master_node.is_empty() {
+        return Err(malformed("QueryConfigValues", "it names no master node"));
+    }
+    Ok(ClusterFacts { master_node, queue_is_drained })
+}
+
+fn malformed(method: &'static str, reason: impl Into<String>) -> LuxiError {
+    LuxiError::Malformed { method, reason: reason.into() }
 }
 
 /// How the cluster is set up.
@@ -57,34 +69,31 @@ pub struct ClusterSetup {
     pub tags: Vec<String>,
 }
 
-/// Asks for the [`ClusterSetup`], by `QueryClusterInfo`. What cannot be learnt is a warning: no instance stays down because
-/// of that.
-pub async fn cluster_setup(client: &mut Client<'_>) -> ClusterSetup {
+/// Asks for the [`ClusterSetup`], by `QueryClusterInfo`. A version of unknown form is a warning: no instance stays down
+/// because of that.
+///
+/// # Errors
+/// As [`Client::query`]; also when no tags come. One of them may say that nothing is to be started.
+pub async fn cluster_setup(client: &mut Client<'_>) -> Result<ClusterSetup, LuxiError> {
     #[derive(Deserialize)]
     struct ClusterInfo {
-        software_version: String,
+        #[serde(default)]
+        software_version: Value,
         #[serde(default)]
         max_running_jobs: Option<usize>,
         #[serde(default)]
         max_tracked_jobs: Option<usize>,
-        #[serde(default)]
         tags: Vec<String>,
     }
-    let unknown = |found: &str| warn!("Ganeti's version is unknown, using no optional features: {found}");
-    match client.query_cluster_info::<ClusterInfo>().await {
-        Ok(info) => {
-            let version = GanetiVersion::parse(&info.software_version);
-            if version.is_none() {
-                unknown(&info.software_version);
-            }
-            let ClusterInfo { max_running_jobs, max_tracked_jobs, tags, .. } = info;
-            ClusterSetup { version, max_running_jobs, max_tracked_jobs, tags }
-        }
-        Err(error) => {
-            unknown(&error.to_string());
-            ClusterSetup::default()
-        }
+    let info = client.query_cluster_info::<ClusterInfo>().await?;
+    let ClusterInfo { software_version, max_running_jobs, max_tracked_jobs, tags } = info;
+    let version = software_version.as_str().and_then(GanetiVersion::parse);
+    if version.is_none() {
+        let found = software_version.as_str().map_or_else(|| software_version.to_string(), str::to_owned);
+        let found: String = found.chars().take(LONGEST_EXCERPT).collect();
+        warn!("Ganeti's version is unknown, using no optional features: {}", found.escape_debug());
     }
+    Ok(ClusterSetup { version, max_running_jobs, max_tracked_jobs, tags })
 }
 
 /// All node groups, in natural order of names.
@@ -92,11 +101,16 @@ pub async fn cluster_setup(client: &mut Client<'_>) -> ClusterSetup {
 /// # Errors
 /// As [`Client::query`].
 pub async fn groups(client: &mut Client<'_>) -> Result<Vec<Group>, LuxiError> {
-    client.query_groups(&["name", "uuid"]).await
+    let mut groups: Vec<Group> = client.query_groups(&["name", "uuid"]).await?;
+    // Each is looked after once, however often it is told.
+    let mut known = BTreeSet::new();
+    groups.retain(|group| known.insert(group.uuid.clone()));
+    Ok(groups)
 }
 
 /// One node group with its instances and nodes, the locks and the jobs. An instance that luxid describes in a way that
-/// cannot be read is an entry of [`Snapshot::unreadable_instances`], and logged, as are other rows like that.
+/// cannot be read is an entry of [`Snapshot::unreadable_instances`], and logged; a node of
+/// [`Snapshot::unreadable_nodes`].
 ///
 /// # Errors
 /// As [`Client::query`], for the first of the four queries that fails.
@@ -105,32 +119,52 @@ pub async fn group(client: &mut Client<'_>, uuid: &str) -> Result<Snapshot, Luxi
     (snapshot.locked_instances, _) = locks(client, None).await?;
     snapshot.pending_jobs = pending_jobs(client).await?;
     let filter = json!(["==", "pnode.group.uuid", uuid]);
-    let Rows(rows) = client.query::<InstanceRow>("instance", &INSTANCE_FIELDS, Some(filter)).await?;
+    let rows = client.query::<InstanceRow>("instance", &INSTANCE_FIELDS, Some(filter)).await?;
+    let (rows, unreadable) = parted(rows);
+    snapshot.unreadable_instances = unreadable.into_iter().map(what_is_known).collect();
     for row in rows {
-        match row.map(membership) {
-            Ok(Ok(instance)) => snapshot.instances.push(instance),
-            Ok(Err(split)) => snapshot.split.push(split),
-            Err(unreadable) => {
-                log_unreadable(&unreadable);
-                snapshot.unreadable_instances.push(unreadable.name.unwrap_or(unreadable.problem));
-            }
+        match membership(row) {
+            Ok(instance) => snapshot.instances.push(instance),
+            Err(split) => snapshot.split.push(split),
         }
     }
     let filter = json!(["==", "group.uuid", uuid]);
-    let rows = client.query::<NodeRow>("node", &NODE_FIELDS, Some(filter)).await?;
-    snapshot.nodes = readable(rows).map(node).collect();
+    let (rows, unreadable) = parted(client.query::<NodeRow>("node", &NODE_FIELDS, Some(filter)).await?);
+    snapshot.unreadable_nodes = unreadable.into_iter().map(what_is_known).collect();
+    snapshot.nodes = rows.into_iter().map(node).collect();
+    leave_contradictions(&mut snapshot);
     Ok(snapshot)
+}
+
+/// An instance or a node that is told more than once is as good as one that cannot be read: nobody knows which row is true.
+fn leave_contradictions(snapshot: &mut Snapshot) {
+    let instances = repeated(snapshot.instances.iter().map(|instance| instance.name.as_str()));
+    let nodes = repeated(snapshot.nodes.iter().map(|node| node.name.as_str()));
+    for name in instances.iter().chain(&nodes).take(EXPLAINED) {
+        error!("Ignoring what luxid says that cannot be understood: more than one row about '{name}'");
+    }
+    snapshot.instances.retain(|instance| !instances.contains(&instance.name));
+    snapshot.nodes.retain(|node| !nodes.contains(&node.name));
+    snapshot.unreadable_instances.extend(instances);
+    snapshot.unreadable_nodes.extend(nodes);
+}
+
+/// The names that come more than once.
+fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> BTreeSet<String> {
+    let mut once = BTreeSet::new();
+    names.filter(|name| !once.insert(*name)).map(str::to_owned).collect()
 }
 
 /// The tags of a node group.
 ///
 /// # Errors
-/// As [`Client::query`].
+/// As [`Client::query`]; also when no tags come. One of them may say that nothing is to be started.
 pub async fn group_tags(client: &mut Client<'_>, uuid: &str) -> Result<Vec<String>, LuxiError> {
     type TagsRow = (Cell<Vec<String>>,);
     let filter = json!(["&", ["==", "uuid", uuid]]);
     let rows = client.query::<TagsRow>("group", &["tags"], Some(filter)).await?;
-    Ok(readable(rows).find_map(|(tags,)| tags.value()).unwrap_or_default())
+    let tags = readable(rows).find_map(|(tags,)| tags.value());
+    tags.ok_or_else(|| malformed("Query", format!("it tells no tags of node group '{uuid}'")))
 }
 
 /// The locks that somebody holds, of instances by name and of nodes by UUID.
@@ -142,19 +176,36 @@ pub type Locks = (BTreeMap<String, LockMode>, BTreeMap<String, LockMode>);
 /// # Errors
 /// As [`Client::query`].
 pub async fn locks(client: &mut Client<'_>, of: Option<&[&str]>) -> Result<Locks, LuxiError> {
-    type LockRow = (Cell<String>, Cell<String>);
+    type LockRow = (Cell<String>, Cell<Value>);
     let filter = of.map(|names| any_of("name", names));
     let (mut instances, mut nodes) = Locks::default();
+    let mut nameless = 0;
     for (name, mode) in readable(client.query::<LockRow>("lock", &["name", "mode"], filter).await?) {
-        let (Some(name), Some(mode)) = (name.value(), mode.value()) else { continue };
-        let mode = if mode == "shared" { LockMode::Shared } else { LockMode::Exclusive };
+        let Some(name) = name.value() else {
+            nameless += 1;
+            continue;
+        };
+        let Some(mode) = lock_mode(&mode) else { continue };
         if let Some(instance) = name.strip_prefix("instance/") {
             instances.insert(instance.to_owned(), mode);
         } else if let Some(node) = name.strip_prefix("node/") {
             nodes.insert(node.to_owned(), mode);
         }
     }
+    if nameless > 0 {
+        error!("Ignoring what luxid says that cannot be understood: {nameless} locks without a name");
+    }
     Ok((instances, nodes))
+}
+
+/// How a lock is held; `None` when nobody holds it, of which luxid says null with status 0 (`Query/Locks.hs: getMode`).
+fn lock_mode(Cell(status, mode): &Cell<Value>) -> Option<LockMode> {
+    match mode.as_ref().map(Value::as_str) {
+        None if *status == 0 => None,
+        Some(Some("shared")) => Some(LockMode::Shared),
+        Some(Some("exclusive")) => Some(LockMode::Exclusive),
+        None | Some(_) => Some(LockMode::Unknown),
+    }
 }
 
 /// What the configuration says of an instance.
@@ -169,25 +220,27 @@ pub struct Wanted {
 }
 
 /// What the configuration wants of these instances, and whether their disks are in use, by name; without those that
-/// are gone. Asks no node.
+/// are gone, and `None` of those that are described in a way that cannot be read, which is logged. Asks no node.
 ///
 /// # Errors
 /// As [`Client::query`].
 pub async fn wanted_states(
     client: &mut Client<'_>,
     instances: &[&str],
-) -> Result<BTreeMap<String, Wanted>, LuxiError> {
-    type WantedRow = (Required<String>, Required<AdminState>, Required<bool>, Cell<Vec<String>>);
+) -> Result<BTreeMap<String, Option<Wanted>>, LuxiError> {
+    type WantedRow = (Required<String>, Required<AdminState>, Required<bool>, Required<Vec<String>>);
     if instances.is_empty() {
         return Ok(BTreeMap::new());
     }
     let fields = ["name", "admin_state", "disks_active", "tags"];
     let rows = client.query::<WantedRow>("instance", &fields, Some(any_of("name", instances))).await?;
+    let (rows, unreadable) = parted(rows);
     let wanted = |(name, admin_state, disks_active, tags): WantedRow| {
-        let tags = tags.value().unwrap_or_default();
-        (name.1, Wanted { admin_state: admin_state.1, disks_active: disks_active.1, tags })
+        let wanted = Wanted { admin_state: admin_state.1, disks_active: disks_active.1, tags: tags.1 };
+        (name.1, Some(wanted))
     };
-    Ok(readable(rows).map(wanted).collect())
+    let unknown = unreadable.into_iter().filter_map(|row| Some((row.name?, None)));
+    Ok(rows.into_iter().map(wanted).chain(unknown).collect())
 }
 
 /// A filter for the objects whose field has one of these values. Without the "&" luxid takes names for ones that must
@@ -201,18 +254,21 @@ fn any_of(field: &str, values: &[&str]) -> Value {
 /// Every job that has not ended, with the summaries of its opcodes.
 ///
 /// # Errors
-/// As [`Client::query`].
+/// As [`Client::query`]; also when a job has no number.
 pub async fn pending_jobs(client: &mut Client<'_>) -> Result<Vec<PendingJob>, LuxiError> {
     let filter =
         json!(["|", ["==", "status", "running"], ["==", "status", "queued"], ["==", "status", "waiting"]]);
-    type JobRow = (Required<JobId>, Cell<Vec<String>>, Cell<String>);
-    let rows = client.query::<JobRow>("job", &["id", "summary", "status"], Some(filter)).await?;
-    let job = |(id, summary, status): JobRow| PendingJob {
-        id: id.1,
-        summaries: summary.value().unwrap_or_default(),
-        has_process: status.value().is_none_or(|status| status != "queued"),
+    type JobRow = (Required<JobId>, Cell<Value>, Cell<Value>);
+    let Rows(rows) = client.query::<JobRow>("job", &["id", "summary", "status"], Some(filter)).await?;
+    let job = |row: Result<JobRow, UnreadableRow>| match row {
+        Ok((id, summary, status)) => Ok(PendingJob {
+            id: id.1,
+            summaries: summary.value().and_then(|summary| serde_json::from_value(summary).ok()),
+            has_process: status.value().is_none_or(|status| status != "queued"),
+        }),
+        Err(unreadable) => Err(malformed("Query", unreadable.problem)),
     };
-    Ok(readable(rows).map(job).collect())
+    rows.into_iter().map(job).collect()
 }
 
 /// The opcodes that have ended of the jobs that failed, as far as Ganeti has not archived these; in the order of the jobs.
@@ -269,11 +325,13 @@ fn end_of(status: &str, result: &Value) -> Option<OpEnd> {
             Some(error) if error.message == "Preceding opcode failed" => Some(OpEnd::Refused),
             Some(_) | None => Some(OpEnd::Failed),
         },
-        _ => None,
+        // `jqueue: OpStatus`. A canceled one has not begun.
+        "queued" | "waiting" | "canceling" | "running" | "canceled" => None,
+        _ => Some(OpEnd::Unknown),
     }
 }
 
-type NodeRow = (Required<String>, Cell<String>, Cell<bool>, Cell<bool>, Cell<String>, Cell<String>);
+type NodeRow = (Required<String>, Cell<String>, Cell<bool>, Cell<bool>, Cell<String>, Required<String>);
 type InstanceRow = (
     Required<String>,
     Required<String>,
@@ -282,13 +340,14 @@ type InstanceRow = (
     Required<Vec<String>>,
     Cell<String>,
     Required<Vec<Option<String>>>,
-    Cell<String>,
-    Cell<String>,
-    Cell<Vec<String>>,
+    Required<String>,
+    Required<String>,
+    Required<Vec<String>>,
+    Cell<Value>,
 );
 
 const NODE_FIELDS: [&str; 6] = ["name", "bootid", "offline", "vm_capable", "pip", "uuid"];
-const INSTANCE_FIELDS: [&str; 10] = [
+const INSTANCE_FIELDS: [&str; 11] = [
     "name",
     "status",
     "admin_state",
@@ -299,28 +358,50 @@ const INSTANCE_FIELDS: [&str; 10] = [
     "disk_template",
     "pnode",
     "tags",
+    // Out of the configuration: asks no node.
+    "be/minmem",
 ];
 
 /// A cell that must have a value.
 #[derive(Debug, Deserialize)]
 struct Required<T>(IgnoredAny, T);
 
-fn readable<R>(Rows(rows): Rows<R>) -> impl Iterator<Item = R> {
-    rows.into_iter().filter_map(|row| row.inspect_err(log_unreadable).ok())
+fn readable<R>(rows: Rows<R>) -> impl Iterator<Item = R> {
+    parted(rows).0.into_iter()
 }
 
-fn log_unreadable(row: &UnreadableRow) {
-    error!("Ignoring what luxid says that cannot be understood: {}", row.problem);
+/// The rows that can be read, and the others, of which the first few are logged and the rest counted.
+fn parted<R>(Rows(rows): Rows<R>) -> (Vec<R>, Vec<UnreadableRow>) {
+    let (mut readable, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        match row {
+            Ok(row) => readable.push(row),
+            Err(row) => unreadable.push(row),
+        }
+    }
+    for row in unreadable.iter().take(EXPLAINED) {
+        error!("Ignoring what luxid says that cannot be understood: {}", row.problem);
+    }
+    let rest = unreadable.len().saturating_sub(EXPLAINED);
+    if rest > 0 {
+        error!("Ignoring what luxid says that cannot be understood: {rest} more rows of the same answer");
+    }
+    (readable, unreadable)
+}
+
+/// The name of an object that cannot be read, or what is wrong with it.
+fn what_is_known(row: UnreadableRow) -> String {
+    row.name.unwrap_or(row.problem)
 }
 
 fn node((name, boot_id, offline, vm_capable, address, uuid): NodeRow) -> Node {
     Node {
         name: name.1,
         boot_id: boot_id.value().filter(|boot_id| !boot_id.is_empty()),
-        offline: offline.value().unwrap_or(false),
-        vm_capable: vm_capable.value().unwrap_or(true),
+        offline: offline.value(),
+        vm_capable: vm_capable.value(),
         address: address.value().unwrap_or_default(),
-        uuid: uuid.value().unwrap_or_default(),
+        uuid: uuid.1,
     }
 }
 
@@ -337,6 +418,7 @@ fn membership(row: InstanceRow) -> Result<Instance, SplitInstance> {
         template,
         primary,
         tags,
+        memory,
     ) = row;
     let primary_group = primary_group.value();
     if !secondaries.1.is_empty() && secondary_groups.1.iter().any(|group| *group != primary_group) {
@@ -351,72 +433,13 @@ fn membership(row: InstanceRow) -> Result<Instance, SplitInstance> {
         status: InstanceStatus::from_word(&status.1),
         admin_state: admin_state.1,
         disks_active: disks_active.1,
-        primary: primary.value().unwrap_or_default(),
+        primary: primary.1,
         secondaries: secondaries.1,
-        disk_template: template.value().unwrap_or_default(),
-        tags: tags.value().unwrap_or_default(),
+        disk_template: template.1,
+        memory: memory.value().and_then(|memory| memory.as_u64()),
+        tags: tags.1,
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_row_of_an_instance_or_node_is_read_or_not() {
-        let seeds = [
-            r#"[[0,"i1"],[0,"ERROR_down"],[0,"up"],[0,true],[0,["n2"]],[0,"u"],[0,["u"]],[0,"drbd"],[0,"n1"],[0,["t"]]]"#,
-            r#"[[0,"i1"],[0,"running"],[0,"down"],[0,false],[0,[]],[0,"u"],[0,[null]],[2,null],[4,null],[1,null]]"#,
-            r#"[[0,"n1"],[0,"b"],[0,false],[0,true],[0,"192.0.2.1"],[0,"u"]]"#,
-        ];
-        crate::fuzz_tests::fuzz_text(&seeds, |text| {
-            drop(serde_json::from_str::<InstanceRow>(text).map(membership));
-            drop(serde_json::from_str::<NodeRow>(text).map(node));
-            if let Ok(result) = serde_json::from_str(text) {
-                let _end = end_of("error", &result);
-            }
-        });
-    }
-
-    fn row(text: &str) -> InstanceRow {
-        serde_json::from_str(text).unwrap()
-    }
-
-    #[test]
-    fn a_row_becomes_an_instance() {
-        let instance = membership(row(
-            r#"[[0,"i1"],[0,"ERROR_down"],[0,"up"],[0,true],[0,["n2"]],[0,"g"],[0,["g"]],[0,"drbd"],[0,"n1"],[0,["t"]]]"#,
-        ))
-        .unwrap();
-        assert_eq!(instance.status, InstanceStatus::ErrorDown);
-        assert_eq!(instance.admin_state, AdminState::Up);
-        assert_eq!((instance.primary.as_str(), instance.secondaries), ("n1", vec!["n2".to_owned()]));
-        assert_eq!(instance.tags, ["t"]);
-    }
-
-    #[test]
-    fn an_instance_with_nodes_in_two_groups_is_split() {
-        let split = membership(row(
-            r#"[[0,"i1"],[0,"running"],[0,"up"],[0,true],[0,["n2"]],[0,"g"],[0,["h"]],[0,"drbd"],[0,"n1"],[0,[]]]"#,
-        ));
-        assert_eq!(
-            split.unwrap_err(),
-            SplitInstance {
-                name: "i1".into(),
-                primary_group: "g".into(),
-                secondary_groups: vec!["h".into()]
-            }
-        );
-    }
-
-    #[test]
-    fn a_node_that_does_not_answer_or_is_offline_has_no_boot_id() {
-        let parse = |text: &str| node(serde_json::from_str(text).unwrap());
-        assert_eq!(parse(r#"[[0,"n1"],[2,null],[0,false],[0,true],[0,"192.0.2.1"],[0,"u"]]"#).boot_id, None);
-        assert!(parse(r#"[[0,"n1"],[4,null],[0,true],[0,true],[0,""],[0,"u"]]"#).offline);
-        assert_eq!(
-            parse(r#"[[0,"n1"],[0,"b"],[0,false],[1,null],[1,null],[1,null]]"#).boot_id.as_deref(),
-            Some("b")
-        );
-    }
-}
+mod tests;

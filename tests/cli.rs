@@ -118,6 +118,20 @@ fn a_node_that_is_not_part_of_a_cluster_is_left_quietly() {
 }
 
 #[test]
+fn a_directory_for_temporary_files_that_is_unusable_keeps_no_daemon_from_being_started() {
+    let node = Node::new();
+    put(&node.machine.join("file"), "");
+    for unusable in [Path::new("/nonexistent"), Path::new("/proc"), &node.machine.join("file")] {
+        let run = Run::of(node.watcher().env("TMPDIR", unusable), &node.root);
+        let calls = node.daemon_util_calls();
+        let started = calls.iter().filter(|call| call.starts_with("check-and-start ")).count();
+        assert_eq!(started, 4, "{}: {run:?}", unusable.display());
+        assert!(run.code == Some(0) && run.is_quiet(), "{}: {run:?}", unusable.display());
+        fs::remove_file(node.machine.join("calls")).unwrap();
+    }
+}
+
+#[test]
 fn a_node_that_is_not_the_master_is_left_quietly_but_not_with_a_group() {
     let node = Node::new();
     node.write("var/lib/ganeti/ssconf_master_node", "node2.example.com\n");
@@ -208,8 +222,8 @@ fn the_command_line_has_the_exit_codes_of_the_original() {
     for (arguments, code, stdout, stderr) in [
         (&["--version"][..], 0, "ganeti-watcher (ganeti) ", ""),
         (&["--help"], 0, "Ganeti cluster watcher", ""),
-        (&["--no"], 2, "", "Usage: ganeti-watcher [-d]\n\nganeti-watcher: error: "),
-        (&["positional"], 2, "", "Usage: ganeti-watcher [-d]\n\nganeti-watcher: error: "),
+        (&["--no"], 2, "", "Usage: ganeti-watcher [OPTIONS]\n       ganeti-watcher retry "),
+        (&["positional"], 2, "", "Usage: ganeti-watcher [OPTIONS]\n       ganeti-watcher retry "),
         (
             &["--job-age=soon"],
             1,
@@ -220,11 +234,20 @@ fn the_command_line_has_the_exit_codes_of_the_original() {
             &["retry"],
             2,
             "",
-            "Usage: ganeti-watcher retry <INSTANCE|--all>\n\n\
+            "Usage: ganeti-watcher retry <INSTANCE...|--all>\n\n\
              ganeti-watcher: error: the following required arguments were not provided: <INSTANCE|--all>",
         ),
         (&["retry", "x"], 1, "", "ganeti-watcher: error: this is no node of a cluster: cannot read '"),
-        (&["simulate", "--nodes=0"], 2, "", "Usage: ganeti-watcher"),
+        (&["simulate", "--nodes=0"], 2, "", "Usage: ganeti-watcher [OPTIONS]\n"),
+        (&["simulate", "--start=-5s"], 2, "", "Usage: ganeti-watcher [OPTIONS]\n"),
+        (&["--load-limit", "nan"], 2, "", "Usage: ganeti-watcher [OPTIONS]\n"),
+        (&["--start-degraded", "99999999999999w"], 1, "", "ganeti-watcher: error: option --start-degraded: "),
+        (
+            &["--rapi-ip", "10.0.0"],
+            1,
+            "",
+            "ganeti-watcher: error: option --rapi-ip: invalid value '10.0.0': ",
+        ),
     ] {
         let run = node.run(arguments);
         assert_eq!(run.code, Some(code), "{run:?}");
@@ -232,19 +255,6 @@ fn the_command_line_has_the_exit_codes_of_the_original() {
         assert!(run.stderr.starts_with(stderr) && run.stderr.is_empty() == stderr.is_empty(), "{run:?}");
         assert!(run.log.is_empty());
     }
-}
-
-#[test]
-fn a_log_that_cannot_be_opened_ends_the_run_except_with_debug() {
-    let node = Node::new();
-    fs::remove_dir(node.root.join("var/log/ganeti")).unwrap();
-    node.write("var/log/ganeti", "not a directory");
-    let run = node.run(&[]);
-    assert_eq!(run.code, Some(1));
-    assert!(run.stderr.starts_with("ganeti-watcher: error: cannot open the log file in '"), "{run:?}");
-    let run = node.run(&["--debug"]);
-    assert_eq!(run.code, Some(0));
-    assert!(run.stderr.contains("logging to stderr only"), "{run:?}");
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn result(method: &str, args: &Value) -> Value {
             let value = |name: Value| if name == "master_node" { json!(HOST) } else { json!(false) };
             names(&args[0]).into_iter().map(value).collect()
         }
-        "QueryClusterInfo" => json!({"software_version": "3.0.2"}),
+        "QueryClusterInfo" => json!({"software_version": "3.0.2", "tags": []}),
         "QueryGroups" => json!([["default", GROUP]]),
         "AutoArchiveJobs" => json!([0, 0]),
         "ArchiveJob" => json!(true),
@@ -147,8 +147,9 @@ fn result(method: &str, args: &Value) -> Value {
         "QueryJobs" => json!([["success", ["success"], [[{}, [], {}]], [null], [null]]]),
         "Query" if args[0] == "instance" => table(&names(&args[1]), &instance()),
         "Query" if args[0] == "node" => {
-            table(&names(&args[1]), &json!({"name": HOST, "bootid": "new", "offline": false}))
+            table(&names(&args[1]), &json!({"name": HOST, "bootid": "new", "offline": false, "uuid": "u"}))
         }
+        "Query" if args[0] == "group" => table(&names(&args[1]), &json!({"tags": []})),
         "Query" => json!({"fields": [], "data": []}),
         other => panic!("luxid was asked {other}"),
     }
@@ -158,6 +159,7 @@ fn instance() -> Value {
     json!({
         "name": "inst1.example.com", "status": "ERROR_down", "admin_state": "up", "disks_active": true,
         "snodes": [], "pnode.group.uuid": GROUP, "snodes.group.uuid": [], "disk_template": "plain",
+        "pnode": HOST, "tags": [],
     })
 }
 

@@ -30,14 +30,20 @@ const PURE: [&str; 9] = [
 const UPWARDS: (&str, &str) = ("cli", "simulate");
 
 /// Words for what comes from outside or changes it, each with the only files that may have it.
-const DOORS: [(&str, &[&str]); 7] = [
+const DOORS: [(&str, &[&str]); 13] = [
     ("Armed::unless(", &["main.rs", "sim/story.rs"]),
     ("\"SubmitJob\"", &["luxi/jobs.rs", "sim/luxid.rs"]),
     ("\"SubmitManyJobs\"", &["luxi/jobs.rs", "sim/luxid.rs"]),
     ("\"AutoArchiveJobs\"", &["luxi/jobs.rs", "sim/luxid.rs"]),
-    ("std::env::", &["layout.rs", "main.rs"]),
+    ("std::env::", &["clock.rs", "layout.rs", "main.rs"]),
     // A file that is only touched has the machine's time, whatever time a simulation makes it.
-    ("SystemTime::now(", &["clock.rs", "memory/state_file.rs", "memory/status.rs"]),
+    ("SystemTime::now(", &["clock.rs", "files.rs", "memory/state_file.rs", "memory/status.rs"]),
+    ("File::open(", &["files.rs"]),
+    ("OpenOptions", &["files.rs"]),
+    ("File::create", &[]),
+    ("fs::read(", &[]),
+    ("fs::read_to_string(", &[]),
+    ("fs::copy(", &[]),
     ("Command::new(", &["node/own_name.rs", "node/process.rs", "watch/detach.rs"]),
 ];
 
@@ -256,14 +262,38 @@ fn pure_rooms_know_nothing_of_the_outside() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
+/// Whether the word is there, and not as the end of a longer one.
+fn has_word(code: &str, word: &str) -> bool {
+    code.match_indices(word)
+        .any(|(start, _)| !code[..start].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+}
+
 #[test]
 fn the_outside_comes_in_by_its_doors() {
     let sources = sources();
     for (word, doors) in DOORS {
         let found: Vec<&str> =
-            sources.iter().filter(|(_, code)| code.contains(word)).map(|(file, _)| file.as_str()).collect();
+            sources.iter().filter(|(_, code)| has_word(code, word)).map(|(file, _)| file.as_str()).collect();
         assert_eq!(found, doors, "the files with {word}");
     }
+}
+
+/// Errors are told with their chain of causes, so the text of none may have that of its cause.
+#[test]
+fn an_error_does_not_say_its_cause_twice() {
+    let mut problems = Vec::new();
+    for (file, code) in sources() {
+        for part in code.split("#[error(").skip(1) {
+            let (text, fields) = part.split_once(")]").unwrap();
+            let fields = fields.split("\n}").next().unwrap();
+            let has_cause = ["#[source]", "#[from]", " source:"].iter().any(|mark| fields.contains(mark));
+            let says_it = text.contains("{source") || text.contains("{0");
+            if has_cause && says_it {
+                problems.push(format!("src/{file}: {text}"));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[test]

@@ -1,8 +1,10 @@
-//! What is packed with the program fits it: the shells' completions, and the version wherever it stands.
+//! What is packed with the program fits it: the shells' completions, the examples that its help names, and the version
+//! wherever it stands.
 //! `UPDATE_COMPLETIONS=1 cargo test --test package` writes the completions anew.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -60,4 +62,58 @@ fn bash_completes_the_options_of_a_subcommand() {
     let completion = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/completions/ganeti-watcher");
     let done = Command::new("bash").arg("-c").arg(script).arg(completion).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&done.stdout), "--all\n", "{done:?}");
+}
+
+/// What the package has besides what is built: where it is here by where it is installed.
+fn packed_files() -> BTreeMap<String, String> {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let assets = manifest["package"]["metadata"]["deb"]["assets"].as_array().unwrap();
+    let text = |asset: &toml::Value, index: usize| asset[index].as_str().unwrap().to_owned();
+    let of = |asset: &toml::Value| {
+        let (source, mut place) = (text(asset, 0), format!("/{}", text(asset, 1)));
+        if place.ends_with('/') {
+            place.push_str(source.rsplit('/').next().unwrap_or_default());
+        }
+        (place, source)
+    };
+    assets.iter().map(of).filter(|(_, source)| !source.starts_with("target/")).collect()
+}
+
+#[test]
+fn everything_that_is_packed_is_there() {
+    let packed = packed_files();
+    for (place, source) in &packed {
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(source).is_file(), "{place}: {source}");
+    }
+    let scenarios: Vec<&String> = packed.keys().filter(|place| place.ends_with(".toml")).collect();
+    assert!(scenarios.len() > 1, "{scenarios:?}");
+    assert!(scenarios.iter().all(|place| place.starts_with("/usr/share/doc/ganeti-watcher/examples/")));
+}
+
+#[test]
+fn every_example_of_the_help_of_simulate_works() {
+    let program = env!("CARGO_BIN_EXE_ganeti-watcher");
+    let help = Command::new(program).args(["simulate", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let (_, examples) = help.split_once("Examples:\n").unwrap();
+    let examples: Vec<&str> =
+        examples.lines().filter_map(|line| line.strip_prefix("  ganeti-watcher simulate")).collect();
+    assert!(examples.len() > 4 && examples.iter().any(|example| example.contains("--scenario ")), "{help}");
+    let packed = packed_files();
+    let directory = tempfile::tempdir().unwrap();
+    for example in examples {
+        let (words, _into_a_file) = example.split_once(" > ").unwrap_or((example, ""));
+        let words = words.split_whitespace().map(|word| match word {
+            // As installed. What the package does not have stays a path that is not here.
+            word if word.starts_with('/') => packed.get(word).map_or(word, String::as_str),
+            // The test has no time to watch.
+            "600" => "max",
+            word => word,
+        });
+        let mut command = Command::new(program);
+        command.arg("simulate").args(words).current_dir(env!("CARGO_MANIFEST_DIR"));
+        let done = command.env("TMPDIR", directory.path()).output().unwrap();
+        let told = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && told.contains(" instances run.\n"), "{example}: {done:?}");
+    }
 }

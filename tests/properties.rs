@@ -307,6 +307,11 @@ impl Watcher for KilledOnce {
     }
 }
 
+fn without_a_kernel(primary: usize) -> InstanceSketch {
+    let trouble = "fails-to-start = { message = \"Could not start instance 'i': Hypervisor error: cannot find the kernel\" }\n";
+    InstanceSketch { primary, secondary: None, template: "plain", condition: "", trouble, crashed: true }
+}
+
 fn config(cases: u32) -> ProptestConfig {
     // The same cases every time; a failure is printed as a cluster that can be made a scenario.
     ProptestConfig {
@@ -405,6 +410,51 @@ proptest! {
                 let readable = state.as_ref().is_none_or(|state| state.is_object() || state == "");
                 prop_assert!(readable, "the state of {} is {:?}", group, state);
             }
+        }
+    }
+
+    #[test]
+    fn no_kill_makes_a_try_forgotten_or_a_start_made_twice(
+        instances in 1..6_usize,
+        ends in proptest::collection::vec((any::<bool>(), 0..45_000_u64, 1..400_u64), 1..9),
+        seed in 0..1000_u64,
+    ) {
+        let sketch = ClusterSketch {
+            nodes: vec![NodeSketch { second_group: false, condition: "" }; 2],
+            instances: (0..instances).map(without_a_kernel).collect(),
+            user_shutdown: false,
+            version: "3.0.2",
+            max_running: 20,
+            seed,
+            steps: String::new(),
+        };
+        let killed = ends.iter().map(|(with_master, millis, wait)| match with_master {
+            true => format!(
+                "[[step]]\nrun = [\"--no-verify-disks\"]\nexit = 137\n[[step.during]]\nafter = \"{millis}ms\"\n\
+                 crash-master = true\n[[step]]\nwait = \"{wait}s\"\n"
+            ),
+            false => format!(
+                "[[step]]\nrun = [\"--no-verify-disks\"]\nkill-after = \"{millis}ms\"\n[[step]]\nwait = \"{wait}s\"\n"
+            ),
+        });
+        let last = "[[step]]\nwait = \"20m\"\n[[step]]\nrun = [\"--no-verify-disks\"]\n";
+        let record = told(&sketch.with(&killed.chain([last.to_owned()]).collect::<String>()), &InProcess);
+        check(&record);
+        let state = record.runs.last().unwrap().states[0].1.clone().unwrap();
+        prop_assert!(state["recovery"]["starting"].is_null(), "what has ended is settled: {}", state);
+        for index in 0..instances {
+            let name = format!("inst{index}.example.com");
+            let (starts, deaths) = record.stage.cluster.look(|engine| {
+                let starts: Vec<&Job> =
+                    engine.jobs().values().filter(|job| instance_of(job) == Some(&name)).collect();
+                let died = |job: &&&Job| job.ops[0].result.as_str().is_some_and(|text| text.starts_with("detected death"));
+                (starts.len() as u64, starts.iter().filter(died).count() as u64)
+            });
+            let tries = state["instance"][&name]["restart_count"].as_u64().unwrap_or(0);
+            // Deaths of the master in a row cost a try each, but for the first.
+            let counted = if starts == deaths { deaths.saturating_sub(1) } else { starts - deaths };
+            prop_assert!(tries >= counted, "{}: {} starts, {} deaths, {} tries", name, starts, deaths, tries);
+            prop_assert!(tries <= starts + u64::from(tries == 6), "{}: {} starts, {} tries", name, starts, tries);
         }
     }
 }

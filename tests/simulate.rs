@@ -50,6 +50,32 @@ fn every_outage_ends_with_every_sound_instance_running() {
 }
 
 #[test]
+fn three_guests_without_a_kernel_need_a_human_although_two_of_them_are_on_one_node() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = simulate(directory.path(), &[]);
+    let story = text(&output.stdout);
+    assert!(story.contains("\n59 of 62 instances run.\n"), "{story}");
+    assert_eq!(story.matches("needs a human: OpExecError: ").count(), 3, "{story}");
+}
+
+#[test]
+fn full_nodes_have_a_line_each_and_not_one_for_each_instance() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("full");
+    let arguments = ["--instances", "300", "--nodes", "4", "--directory", path.to_str().unwrap()];
+    let output = simulate(directory.path(), &arguments);
+    let story = text(&output.stdout);
+    assert!(story.contains("\n267 of 300 instances run.\n"), "{story}");
+    let log = log(&path);
+    let runs = story.matches(" of the watcher begins").count();
+    for line in [" ERROR Error while restarting", " WARNING "] {
+        let count = log.lines().filter(|text| text.contains(line) && text.contains("memory")).count();
+        // One for each node and run, and a few in the first run for what was asked for side by side.
+        assert!(count <= 4 * (runs + 1), "{count} lines in {runs} runs: {log}");
+    }
+}
+
+#[test]
 fn a_wrong_scenario_is_refused_with_file_line_and_key() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("wrong.toml");
@@ -72,14 +98,15 @@ fn wrong_options_are_refused_and_help_has_examples() {
         &["--speed", "fast"],
         &["--outage", "flood"],
         &["--scenario", "x", "--nodes", "3"],
+        &["--start", "yesterday"],
+        &["--start=-5s"],
+        &["--broken", "100"],
+        &["--instances", "5", "--broken=6"],
     ] {
         let output = simulate(directory.path(), arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(text(&output.stderr).contains("ganeti-watcher: error: "), "{}", text(&output.stderr));
     }
-    let output = simulate(directory.path(), &["--start", "yesterday"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("'yesterday' is no length of time"), "{}", text(&output.stderr));
     let help = simulate(directory.path(), &["--help"]);
     assert!(text(&help.stdout).contains("Examples:\n  ganeti-watcher simulate\n"), "{}", text(&help.stdout));
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing was begun");

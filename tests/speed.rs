@@ -7,8 +7,11 @@
     reason = "helpers of tests fail by panicking, and tell figures"
 )]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ganeti_watcher::armed::Armed;
+use ganeti_watcher::decide::{Action, ActionKind, intent};
+use ganeti_watcher::memory::state_file::StateFile;
 use ganeti_watcher::sim::jobs::{Job, Status};
 use ganeti_watcher::sim::opcodes::Work;
 use ganeti_watcher::sim::scenario::Scenario;
@@ -118,4 +121,41 @@ fn a_thousand_instances_are_back_as_fast_as_the_limits_allow() {
     );
     check_limits(&recovery);
     assert!(took <= bound * 1.1, "{took:.0} s are more than 10 % above {bound:.0} s");
+}
+
+/// Every submission of starts is preceded by a save of the whole state, so this bounds how much a big cluster's recovery
+/// is held up: with a submission in each 0.8 s, the time that luxid takes for the processes of two jobs.
+#[test]
+fn a_save_of_ten_thousand_records_holds_up_a_submission_by_little() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("watcher.u.data");
+    let armed = Armed::unless(false).unwrap();
+    let (mut file, mut state) = StateFile::open(&armed, &path, "1").unwrap();
+    for number in 0..10_000 {
+        state.record_restart_attempt(
+            &format!("inst{number}.example.com"),
+            1_795_343_883.5 + f64::from(number),
+        );
+    }
+    let saves = 20_u32;
+    let (mut texts, mut whole) = (Duration::ZERO, Duration::ZERO);
+    for number in 0..saves {
+        let start = |name: String| Action { instance: name, kind: ActionKind::Restart { attempt: 1 } };
+        intent::record(&mut state, &[start(format!("inst{number}.example.com"))], 5, Some("b1"));
+        let began = Instant::now();
+        let length = state.to_text().len();
+        texts += began.elapsed();
+        assert!(length > 500_000);
+        let began = Instant::now();
+        file.save_change(&state).unwrap();
+        whole += began.elapsed();
+    }
+    let millis = |all: Duration| (all / saves).as_secs_f64() * 1000.0;
+    println!(
+        "10,000 records: a save takes {:.1} ms, of which the text takes {:.1} ms",
+        millis(whole),
+        millis(texts)
+    );
+    // Far from what is measured, but a machine may be busy, and the build without optimization.
+    assert!(whole / saves < Duration::from_millis(800), "{whole:?}");
 }

@@ -46,7 +46,7 @@ complete -c ganeti-watcher -n "__fish_ganeti_watcher_needs_command" -f -a "simul
 complete -c ganeti-watcher -n "__fish_ganeti_watcher_needs_command" -f -a "retry" -d 'Give instances all their tries back, and let none of them wait any more'
 complete -c ganeti-watcher -n "__fish_ganeti_watcher_using_subcommand simulate" -l nodes -d 'Number of nodes' -r
 complete -c ganeti-watcher -n "__fish_ganeti_watcher_using_subcommand simulate" -l instances -d 'Number of instances, with DRBD disks where there are two nodes' -r
-complete -c ganeti-watcher -n "__fish_ganeti_watcher_using_subcommand simulate" -l broken -d 'Number of instances that cannot boot' -r
+complete -c ganeti-watcher -n "__fish_ganeti_watcher_using_subcommand simulate" -l broken -d 'Number of instances that cannot boot (default 3, or all where there are fewer)' -r
 complete -c ganeti-watcher -n "__fish_ganeti_watcher_using_subcommand simulate" -l outage -d 'What fails' -r -f -a "all\t'All nodes lose their power'
 node\t'The last node loses its power, and comes back after the first run'
 rack\t'Half of the nodes lose their power, and come back after the first run'

@@ -18,12 +18,13 @@ use crate::armed::Armed;
 use crate::clock::Clock;
 use crate::cluster::{GanetiVersion, JobId, PendingJob, Timestamp};
 use crate::decide::agenda::Agenda;
+use crate::decide::budget::{Blamed, Detail};
 use crate::decide::governor::{Governor, Load};
 use crate::decide::second_look::{self, Changed};
-use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome, budget};
+use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome, budget, full};
 use crate::luxi::LuxiError;
 use crate::luxi::client::LocalFuture;
-use crate::luxi::jobs::{self, Finished, JobResult, PollPace, SubmitError};
+use crate::luxi::jobs::{self, End, Finished, Follower, JobResult, PollPace, SubmitError};
 use crate::luxi::opcodes::OpCode;
 use crate::node::mond::Monitor;
 use submissions::{Answered, Submissions};
@@ -65,8 +66,8 @@ pub enum Stopped {
 pub trait Witness {
     /// A note's turn has come.
     fn noted(&mut self, note: &Note, now: Timestamp);
-    /// An action's job is about to be submitted.
-    fn begins(&mut self, action: &Action);
+    /// The jobs of these actions are about to be submitted, with `epoch_ns` as the time of their reasons.
+    fn begin(&mut self, actions: &[Action], epoch_ns: u64);
     /// An action has ended. `now` is the time of that.
     fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp);
     /// What was heard until now should outlive a kill.
@@ -109,6 +110,7 @@ struct Progress<'a> {
     agenda: Agenda,
     submissions: Submissions<'a>,
     in_flight: BTreeMap<JobId, Action>,
+    follower: Follower,
     pace: PollPace,
     stopped: Result<(), Stopped>,
     /// Since when there is nothing to do but to wait for somebody's turn.
@@ -128,6 +130,7 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
             agenda,
             submissions: Submissions::new(self.armed, self.version),
             in_flight: BTreeMap::new(),
+            follower: Follower::default(),
             pace: PollPace::new(),
             stopped: Ok(()),
             idle_since: None,
@@ -240,8 +243,9 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         (submitted..count).for_each(|_| self.share.release());
         let wanted = wanted?;
         if !wanted.is_empty() {
-            wanted.iter().for_each(|action| witness.begins(action));
-            progress.submissions.add(wanted, &self.view.client, self.clock.now_ns());
+            let epoch_ns = self.clock.now_ns();
+            witness.begin(&wanted, epoch_ns);
+            progress.submissions.add(wanted, &self.view.client, epoch_ns);
             progress.pace.quicken();
         }
         Ok(true)
@@ -336,7 +340,8 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
     /// Tells the witness of the jobs that have ended. When luxid does not tell, nothing more is submitted.
     async fn collect(&mut self, progress: &mut Progress<'a>, witness: &mut dyn Witness) {
         let ids: Vec<JobId> = progress.in_flight.keys().copied().collect();
-        let finished = match progress.submissions.during(self.finished(&ids)).await {
+        let looked = self.finished(&mut progress.follower, &ids);
+        let finished = match progress.submissions.during(looked).await {
             Ok(finished) => finished,
             Err(error) => {
                 let now = self.clock.now();
@@ -348,21 +353,22 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
                 return;
             }
         };
-        if finished.iter().any(|job| job.result.is_err())
+        if finished.iter().any(|job| matches!(job.end, End::Known(Err(_), _)))
             && let Err(error) = progress.submissions.during(self.view.renew_if_older(FOR_BLAME)).await
         {
             debug!("{error}: whose fault a failure is will be judged by what was seen earlier");
         }
         let now = self.clock.now();
-        for Finished { job, result, worked } in finished {
+        for Finished { job, end } in finished {
             let Some(action) = progress.in_flight.remove(&job) else { continue };
             self.share.release();
-            let outcome = match result {
-                Ok(_) => Outcome::Succeeded,
-                Err(failure) => {
+            let (outcome, worked) = match end {
+                End::Known(Ok(_), worked) => (Outcome::Succeeded, worked),
+                End::Known(Err(failure), worked) => {
                     let blamed = budget::blame(&failure, &action, &self.view.snapshot);
-                    Outcome::Failed { job, failure, blamed }
+                    (Outcome::Failed { job, failure, blamed }, worked)
                 }
+                End::Unknown(problem) => (Outcome::Unknown(format!("job {job}: {problem}")), None),
             };
             let is_up = outcome == Outcome::Succeeded && action.kind.is_start();
             progress.agenda.ended(&action.instance, is_up);
@@ -371,17 +377,42 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
                 change.iter().for_each(|change| debug!("{change}"));
             }
             witness.ended(&action, &outcome, now);
+            if let Outcome::Failed { blamed, .. } = &outcome {
+                self.leave_what_has_no_room(progress, &action, blamed, witness, now);
+            }
             progress.pace.quicken();
         }
         witness.checkpoint();
     }
 
+    /// After a start that failed for want of memory: what would fail in the same way has no turn in this run.
+    fn leave_what_has_no_room(
+        &self,
+        progress: &mut Progress<'a>,
+        failed: &Action,
+        blamed: &Blamed,
+        witness: &mut dyn Witness,
+        now: Timestamp,
+    ) {
+        let snapshot = &self.view.snapshot;
+        let (Detail::Memory(shortage), Some(instance)) =
+            (&blamed.detail, snapshot.instance(&failed.instance))
+        else {
+            return;
+        };
+        for action in progress.agenda.is_full(&instance.primary, *shortage) {
+            let Some(hold) = full::held(blamed, snapshot.instance(&action.instance)) else { continue };
+            let note = Note { instance: action.instance, kind: NoteKind::LeftForLater(hold) };
+            witness.noted(&note, now);
+        }
+    }
+
     /// The jobs that have ended. An error of luxid's, such as one while it loads its configuration, may pass.
-    async fn finished(&mut self, ids: &[JobId]) -> Result<Vec<Finished>, LuxiError> {
+    async fn finished(&mut self, follower: &mut Follower, ids: &[JobId]) -> Result<Vec<Finished>, LuxiError> {
         let deadline = Instant::now() + POLL_PATIENCE;
         let pace = PollPace::new();
         loop {
-            match jobs::finished(&mut self.view.client, ids).await {
+            match follower.look(&mut self.view.client, ids).await {
                 Err(error) if Instant::now() < deadline => debug!("{error}, asking again"),
                 finished => return finished,
             }
@@ -392,13 +423,19 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
     /// Waits for one job, however long it takes.
     ///
     /// # Errors
-    /// When luxid cannot be asked any more; the job goes on in that case.
+    /// When luxid cannot be asked any more, or says for a minute what cannot be understood; the job may go on then.
     pub async fn wait(&mut self, job: JobId) -> Result<JobResult, LuxiError> {
         let pace = PollPace::unhurried();
+        let mut follower = Follower::default();
         loop {
             pace.pause(1).await;
-            if let Some(Finished { result, .. }) = self.finished(&[job]).await?.pop() {
-                return Ok(result);
+            match self.finished(&mut follower, &[job]).await?.pop() {
+                Some(Finished { end: End::Known(result, _), .. }) => return Ok(result),
+                Some(Finished { end: End::Unknown(problem), .. }) => {
+                    let reason = format!("job {job}: {problem}");
+                    return Err(LuxiError::Malformed { method: "QueryJobs", reason });
+                }
+                None => {}
             }
         }
     }

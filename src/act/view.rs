@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cluster::{LockMode, Snapshot};
+use crate::cluster::Snapshot;
 use crate::luxi::{Client, LuxiError};
 use crate::observe::{self, Wanted};
 
@@ -87,20 +87,25 @@ impl<'c> View<'c> {
         let locks = lock_names(snapshot, instances);
         let locks: Vec<&str> = locks.iter().map(String::as_str).collect();
         let (locked_instances, locked_nodes) = observe::locks(client, Some(&locks)).await?;
-        let alone = locked_nodes.into_iter().filter(|(_, mode)| *mode == LockMode::Exclusive);
+        let alone = locked_nodes.into_iter().filter(|(_, mode)| mode.may_be_exclusive());
         snapshot.locked_nodes = alone.map(|(node, _)| node).collect();
         snapshot.locked_instances = locked_instances;
         // Last, so that what began meanwhile is seen here at the latest.
         snapshot.pending_jobs = observe::pending_jobs(client).await?;
+        let unreadable = &mut snapshot.unreadable_instances;
         snapshot.instances.retain_mut(|instance| {
             if !instances.contains(&instance.name.as_str()) {
                 return true;
             }
             match wanted.remove(&instance.name) {
-                Some(Wanted { admin_state, disks_active, tags }) => {
+                Some(Some(Wanted { admin_state, disks_active, tags })) => {
                     (instance.admin_state, instance.disks_active) = (admin_state, disks_active);
                     instance.tags = tags;
                     true
+                }
+                Some(None) => {
+                    unreadable.push(instance.name.clone());
+                    false
                 }
                 None => false,
             }

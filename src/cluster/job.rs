@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::excerpt::{LONGEST_NAME, LONGEST_TEXT, excerpt, few};
+
 /// Number of a job; luxid counts from 1 and never gives one twice. A plain number on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -21,24 +23,25 @@ impl fmt::Display for JobId {
 pub struct PendingJob {
     /// Its number.
     pub id: JobId,
-    /// What its opcodes do, one entry each, such as `INSTANCE_STARTUP(name)` (`opcodes.py: OpCode.Summary`). Empty when
-    /// luxid did not say.
-    pub summaries: Vec<String>,
+    /// What its opcodes do, one entry each, such as `INSTANCE_STARTUP(name)` (`opcodes.py: OpCode.Summary`); `None` when
+    /// luxid did not say. It may then do anything.
+    pub summaries: Option<Vec<String>>,
     /// Whether it has a process, and so takes one of the cluster's `max_running_jobs`.
     pub has_process: bool,
 }
 
 impl PendingJob {
-    /// Whether one of its opcodes has this summary.
+    /// Whether one of its opcodes has this summary, or may have it.
     #[must_use]
     pub fn does(&self, summary: &str) -> bool {
-        self.summaries.iter().any(|own| own == summary)
+        self.summaries.as_ref().is_none_or(|summaries| summaries.iter().any(|own| own == summary))
     }
 
-    /// Whether one of its opcodes is about this instance, which may be named without its domain.
+    /// Whether one of its opcodes is about this instance, which may be named without its domain, or may be.
     #[must_use]
     pub fn touches(&self, instance: &str) -> bool {
-        let mut objects = self.summaries.iter().filter_map(|summary| object(summary, ""));
+        let Some(summaries) = &self.summaries else { return true };
+        let mut objects = summaries.iter().filter_map(|summary| object(summary, ""));
         objects.any(|object| {
             instance.strip_prefix(object).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         })
@@ -46,7 +49,8 @@ impl PendingJob {
 
     /// Names of the instances that it starts, as the summaries have them.
     pub fn started_instances(&self) -> impl Iterator<Item = &str> {
-        self.summaries.iter().filter_map(|summary| object(summary, "INSTANCE_STARTUP"))
+        let known = self.summaries.iter().flatten();
+        known.filter_map(|summary| object(summary, "INSTANCE_STARTUP"))
     }
 }
 
@@ -58,7 +62,12 @@ fn object<'s>(summary: &'s str, name: &str) -> Option<&'s str> {
 
 impl fmt::Display for PendingJob {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "job {} ({})", self.id, self.summaries.join(", "))
+        match &self.summaries {
+            Some(summaries) => {
+                write!(formatter, "job {} ({})", self.id, few(summaries.iter().map(String::as_str)))
+            }
+            None => write!(formatter, "job {} (luxid does not say what it does)", self.id),
+        }
     }
 }
 
@@ -82,6 +91,8 @@ pub enum OpEnd {
     Refused,
     /// It failed under way.
     Failed,
+    /// luxid gives it a status that is none.
+    Unknown,
 }
 
 /// Why a job did not succeed (`cli.py: GenericPollJob`).
@@ -97,6 +108,19 @@ pub enum JobFailure {
     Text(String),
 }
 
+impl JobFailure {
+    /// Of a result that may be an encoded error; any other is told as it is, cut to what a log line bears.
+    #[must_use]
+    pub fn of_result(result: &Value) -> Self {
+        let cut = |text: &str| Self::Text(excerpt(text, LONGEST_TEXT));
+        match (GanetiError::decode(result), result) {
+            (Some(error), _) => Self::Error(error),
+            (None, Value::String(text)) => cut(text),
+            (None, other) => cut(&other.to_string()),
+        }
+    }
+}
+
 impl fmt::Display for JobFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -108,7 +132,8 @@ impl fmt::Display for JobFailure {
     }
 }
 
-/// An exception of Ganeti's as it crosses the wire: `["Class", [argument, …]]` (`errors.py: GetEncodedError`).
+/// An exception of Ganeti's as it crosses the wire: `["Class", [argument, …]]` (`errors.py: GetEncodedError`). Its texts are
+/// cut to what a log line bears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GanetiError {
     /// Name of the class in `errors.py`.
@@ -127,15 +152,20 @@ impl GanetiError {
             return None;
         };
         let message = match arguments.first() {
-            Some(Value::String(text)) => text.clone(),
-            Some(_) => Value::Array(arguments.clone()).to_string(),
+            Some(Value::String(text)) => excerpt(text, LONGEST_TEXT),
+            // Lists and texts can always be written.
+            Some(_) => {
+                let all = serde_json::to_string(arguments).unwrap_or_default();
+                excerpt(&all, LONGEST_TEXT)
+            }
             None => String::new(),
         };
+        let word = |text: &str| excerpt(text, LONGEST_NAME);
         let code = match (class.as_str(), arguments.get(1)) {
-            ("OpPrereqError", Some(Value::String(code))) => Some(code.clone()),
+            ("OpPrereqError", Some(Value::String(code))) => Some(word(code)),
             _ => None,
         };
-        Some(Self { class: class.clone(), message, code })
+        Some(Self { class: word(class), message, code })
     }
 }
 
@@ -157,18 +187,38 @@ mod tests {
     use super::*;
 
     #[test]
+    fn texts_of_megabytes_are_cut_where_they_come_in() {
+        let long = "x".repeat(1 << 20);
+        let error = serde_json::json!([long, [long, long]]);
+        let nested = serde_json::json!(["HooksAbort", [[long, [long]]]]);
+        for result in
+            [&error, &nested, &Value::String(long.clone()), &Value::Array(vec![long.clone().into()])]
+        {
+            let told = JobFailure::of_result(result).to_string();
+            assert!(told.len() <= 4096, "{}", told.len());
+        }
+        let refused = serde_json::json!(["OpPrereqError", ["no", long]]);
+        assert!(JobFailure::of_result(&refused).to_string().len() <= 4096);
+        let job = PendingJob { id: JobId(7), summaries: Some(vec![long; 10]), has_process: true };
+        assert!(job.to_string().len() <= 4096);
+    }
+
+    #[test]
     fn a_job_touches_the_instances_that_its_opcodes_name() {
         let job = PendingJob {
             id: JobId(7),
-            summaries: ["CLUSTER_VERIFY", "INSTANCE_MIGRATE(i1)", "GROUP_VERIFY_DISKS(u)"]
-                .map(Into::into)
-                .into(),
+            summaries: Some(
+                ["CLUSTER_VERIFY", "INSTANCE_MIGRATE(i1)", "GROUP_VERIFY_DISKS(u)"].map(Into::into).into(),
+            ),
             has_process: true,
         };
         assert!(job.touches("i1") && job.touches("i1.example.com") && job.does("GROUP_VERIFY_DISKS(u)"));
         for other in ["i", "i11", "", "INSTANCE_MIGRATE(i1)"] {
             assert!(!job.touches(other), "{other}");
         }
+        let unknown = PendingJob { summaries: None, ..job.clone() };
+        assert!(unknown.touches("i2") && unknown.does("GROUP_VERIFY_DISKS(v)"), "it may do anything");
+        assert_eq!(unknown.started_instances().count(), 0);
         assert_eq!(job.to_string(), "job 7 (CLUSTER_VERIFY, INSTANCE_MIGRATE(i1), GROUP_VERIFY_DISKS(u))");
     }
 }

@@ -2,16 +2,18 @@
 //!
 //! Source: `watcher/__init__.py: _GetGroupData`. Names are full ones, with their domain.
 
+mod excerpt;
 mod job;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;
 mod version;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 
+pub use excerpt::{LONGEST_NAME, LONGEST_TEXT, excerpt, few};
 pub use job::{EndedJob, GanetiError, JobFailure, JobId, OpEnd, PendingJob};
 pub use status::InstanceStatus;
 pub use version::GanetiVersion;
@@ -39,6 +41,8 @@ pub struct Snapshot {
     /// Names of the instances that luxid described in a way that cannot be read. Nothing is done to them, and nothing
     /// about them is forgotten.
     pub unreadable_instances: Vec<String>,
+    /// Names of the nodes that luxid described in a way that cannot be read. Whether they answer is unknown.
+    pub unreadable_nodes: Vec<String>,
     /// Tags of the node group.
     pub tags: Vec<String>,
 }
@@ -50,6 +54,16 @@ pub enum LockMode {
     Shared,
     /// Nobody else holds it.
     Exclusive,
+    /// luxid did not say, or in a word that is not known.
+    Unknown,
+}
+
+impl LockMode {
+    /// Whether a job that wants the lock may have to wait for it, even if it wants it shared.
+    #[must_use]
+    pub fn may_be_exclusive(self) -> bool {
+        self != Self::Shared
+    }
 }
 
 /// An instance, with the fields that decisions need.
@@ -67,8 +81,10 @@ pub struct Instance {
     pub primary: String,
     /// Names of its secondary nodes; at most one with DRBD.
     pub secondaries: Vec<String>,
-    /// `drbd`, `plain`, `ext`, `diskless`, `mixed` and so on (`constants.DT_*`); empty when luxid did not say.
+    /// `drbd`, `plain`, `ext`, `diskless`, `mixed` and so on (`constants.DT_*`).
     pub disk_template: String,
+    /// The memory without which Ganeti does not start it (`be/minmem`), in MiB; `None` when luxid did not say.
+    pub memory: Option<u64>,
     /// Its tags.
     pub tags: Vec<String>,
 }
@@ -103,10 +119,10 @@ pub struct Node {
     pub name: String,
     /// The kernel's boot id, a UUID that every boot makes anew; `None` when the node did not answer or is marked offline.
     pub boot_id: Option<String>,
-    /// Whether an administrator marked it offline.
-    pub offline: bool,
-    /// Whether instances may run on it.
-    pub vm_capable: bool,
+    /// Whether an administrator marked it offline; `None` when luxid did not say.
+    pub offline: Option<bool>,
+    /// Whether instances may run on it; `None` when luxid did not say.
+    pub vm_capable: Option<bool>,
     /// Its primary IP address, of either family.
     pub address: String,
     /// Its UUID.
@@ -114,10 +130,28 @@ pub struct Node {
 }
 
 impl Node {
-    /// Whether it should answer, and does not.
+    /// Whether it is known that an administrator marked it offline.
+    #[must_use]
+    pub fn is_offline(&self) -> bool {
+        self.offline == Some(true)
+    }
+
+    /// Whether it is known that it should answer, and does not.
     #[must_use]
     pub fn is_silent(&self) -> bool {
-        !self.offline && self.boot_id.is_none()
+        self.offline == Some(false) && self.boot_id.is_none()
+    }
+
+    /// Whether it does not answer, and is not known to be marked offline.
+    #[must_use]
+    pub fn may_be_silent(&self) -> bool {
+        !self.is_offline() && self.boot_id.is_none()
+    }
+
+    /// Whether instances may run on it, as far as is known.
+    #[must_use]
+    pub fn may_run_instances(&self) -> bool {
+        self.vm_capable != Some(false)
     }
 }
 
@@ -128,18 +162,43 @@ impl Snapshot {
         self.instances.iter().find(|instance| instance.name == name)
     }
 
+    /// All of [`Snapshot::instances`] by name, for whoever looks for many.
+    #[must_use]
+    pub fn instances_by_name(&self) -> HashMap<&str, &Instance> {
+        self.instances.iter().map(|instance| (instance.name.as_str(), instance)).collect()
+    }
+
+    /// All of [`Snapshot::unreadable_instances`], for whoever looks for many.
+    #[must_use]
+    pub fn unreadable_names(&self) -> HashSet<&str> {
+        self.unreadable_instances.iter().map(String::as_str).collect()
+    }
+
     /// The node of that name, if it is in the group.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.iter().find(|node| node.name == name)
     }
 
-    /// The first of the instance's secondary nodes that should answer and does not. Without force the instance cannot
-    /// be started then.
+    /// Name of the first of the instance's secondary nodes that should answer and does not, or of which luxid did not say
+    /// so much. Without force the instance cannot be started then.
     #[must_use]
-    pub fn silent_secondary(&self, instance: &Instance) -> Option<&Node> {
-        let mut secondaries = instance.secondaries.iter().filter_map(|name| self.node(name));
-        secondaries.find(|node| node.is_silent())
+    pub fn silent_secondary<'i>(&self, instance: &'i Instance) -> Option<&'i str> {
+        let may_be_silent = |name: &&String| match self.node(name) {
+            Some(node) => node.may_be_silent(),
+            None => self.unreadable_nodes.contains(name),
+        };
+        instance.secondaries.iter().find(may_be_silent).map(String::as_str)
+    }
+
+    /// Whether each of the instance's secondary nodes either answers or is known to be silent or marked offline.
+    #[must_use]
+    pub fn knows_secondaries(&self, instance: &Instance) -> bool {
+        let is_known = |name: &String| match self.node(name) {
+            Some(node) => node.offline.is_some() || node.boot_id.is_some(),
+            None => !self.unreadable_nodes.contains(name),
+        };
+        instance.secondaries.iter().all(is_known)
     }
 
     /// A job that is about this instance and has not ended; the first when there are several.
@@ -163,7 +222,7 @@ impl Snapshot {
     /// Whether one of the instance's secondary nodes is marked offline (`watcher/__init__.py: _CheckForOfflineNodes`).
     #[must_use]
     pub fn has_offline_secondary(&self, instance: &Instance) -> bool {
-        self.nodes.iter().any(|node| node.offline && instance.secondaries.contains(&node.name))
+        self.nodes.iter().any(|node| node.is_offline() && instance.secondaries.contains(&node.name))
     }
 }
 

@@ -65,10 +65,16 @@ impl InstanceStatus {
         matches!(self, Self::NodeDown | Self::NodeOffline)
     }
 
+    /// Whether it is one that this program knows. Of another it cannot be told whether the instance runs.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        !matches!(self, Self::Other(_))
+    }
+
     /// Whether the instance does not run although it should, as far as can be seen.
     #[must_use]
     pub fn may_be_down(&self) -> bool {
-        *self == Self::ErrorDown || self.is_helpless()
+        *self == Self::ErrorDown || self.is_helpless() || !self.is_known()
     }
 }
 

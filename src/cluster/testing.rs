@@ -11,6 +11,7 @@ pub(crate) fn instance(name: &str, status: &str) -> Instance {
         primary: "n1".into(),
         secondaries: Vec::new(),
         disk_template: "plain".into(),
+        memory: Some(1024),
         tags: Vec::new(),
     }
 }
@@ -23,8 +24,8 @@ pub(crate) fn node(name: &str, boot_id: Option<&str>) -> Node {
     Node {
         name: name.into(),
         boot_id: boot_id.map(Into::into),
-        offline: false,
-        vm_capable: true,
+        offline: Some(false),
+        vm_capable: Some(true),
         address: "192.0.2.1".into(),
         uuid: format!("uuid of {name}"),
     }
@@ -38,5 +39,5 @@ pub(crate) fn snapshot<const I: usize, const N: usize>(
 }
 
 pub(crate) fn pending_job(id: u64, summary: &str) -> PendingJob {
-    PendingJob { id: JobId(id), summaries: vec![summary.into()], has_process: true }
+    PendingJob { id: JobId(id), summaries: Some(vec![summary.into()]), has_process: true }
 }

@@ -4,11 +4,13 @@
 //! (`cmdlib/instance_operation.py: LUInstanceStartup`). An activation holds the locks of its nodes alone, so a second one
 //! on one of them would only occupy a slot (`cmdlib/instance_storage.py: LUInstanceActivateDisks`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::budget::Blamed;
 use super::schedule::{Schedule, Turn};
-use super::{Action, ActionKind};
+use super::{Action, ActionKind, full};
 use crate::cluster::{Snapshot, Timestamp};
+use crate::memory::recovery::Shortage;
 
 /// What an action occupies while its job is in flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,11 @@ struct Entry {
     action: Action,
     claim: Claim,
     turn: Turn,
+    /// What its instance needs, in MiB.
+    memory: Option<u64>,
+    /// Whether it is a start that may take the master down. It is made alone, so that no other one is lost with it and
+    /// comes under the same suspicion.
+    is_suspect: bool,
 }
 
 /// Why an action is not begun now.
@@ -62,6 +69,13 @@ pub enum Hold {
     },
     /// Its node, or the whole cluster, has as much to do as it may.
     Busy,
+    /// Its node has said that it has not enough memory.
+    Memory {
+        /// Name of the node.
+        node: String,
+        /// What this is to be remembered as.
+        blamed: Blamed,
+    },
 }
 
 /// Actions in order, those that wait and those that are in flight.
@@ -69,21 +83,45 @@ pub enum Hold {
 pub struct Agenda {
     waiting: Vec<Entry>,
     in_flight: BTreeMap<String, Claim>,
+    /// The one in flight that is made alone.
+    suspect: Option<String>,
     schedule: Schedule,
+    /// Nodes that bear one start at a time until one has succeeded there.
+    careful: BTreeSet<String>,
 }
 
 impl Agenda {
-    /// An agenda of these actions, lower tiers first and otherwise in the order given.
+    /// An agenda of these actions, lower tiers first and starts under suspicion last, otherwise in the order given.
     #[must_use]
     pub fn new(actions: Vec<Action>, snapshot: &Snapshot, schedule: Schedule) -> Self {
         let entry = |action: Action| Entry {
             claim: Claim::of(&action, snapshot),
             turn: schedule.turn(&action.instance),
+            memory: snapshot.instance(&action.instance).and_then(|instance| instance.memory),
+            is_suspect: action.kind.is_start() && schedule.suspicion(&action.instance) > 0,
             action,
         };
-        let mut waiting: Vec<Entry> = actions.into_iter().map(entry).collect();
-        waiting.sort_by_key(|entry| entry.turn.tier);
-        Self { waiting, in_flight: BTreeMap::new(), schedule }
+        let waiting = actions.into_iter().map(entry).collect();
+        let mut agenda = Self { waiting, schedule, ..Self::default() };
+        agenda.put_in_order(&BTreeSet::new());
+        agenda
+    }
+
+    /// Starts on nodes that had not enough memory are begun one at a time until one has succeeded there: one answer is
+    /// enough to know that it is so still. The instances for which that was found come last in their tiers, so that one
+    /// which never gets its memory keeps no other down.
+    pub fn go_carefully(&mut self, record: full::Record) {
+        self.put_in_order(&record.found_by);
+        self.careful = record.nodes;
+    }
+
+    /// By tier; in a tier those come last that may take the master down, and before them those that come `late`.
+    fn put_in_order(&mut self, late: &BTreeSet<String>) {
+        let schedule = &self.schedule;
+        self.waiting.sort_by_key(|Entry { action, turn, is_suspect, .. }| {
+            let suspicion = if *is_suspect { schedule.suspicion(&action.instance) } else { 0 };
+            (turn.tier, suspicion, action.kind.is_start() && late.contains(&action.instance))
+        });
     }
 
     /// Takes out the next actions that may be begun now: at most `room` altogether, and so many starts at once on a node
@@ -96,7 +134,10 @@ impl Agenda {
                 at += 1;
                 continue;
             }
-            let Entry { action, claim, .. } = self.waiting.remove(at);
+            let Entry { action, claim, is_suspect, .. } = self.waiting.remove(at);
+            if is_suspect {
+                self.suspect = Some(action.instance.clone());
+            }
             self.in_flight.insert(action.instance.clone(), claim);
             taken.push(action);
         }
@@ -105,10 +146,26 @@ impl Agenda {
 
     /// An action has ended; `is_up` says whether its instance is known to run now.
     pub fn ended(&mut self, instance: &str, is_up: bool) {
-        self.in_flight.remove(instance);
+        let claim = self.in_flight.remove(instance);
+        self.suspect.take_if(|suspect| suspect == instance);
         if is_up {
+            if let Some(Claim::Start { on }) = &claim {
+                self.careful.remove(on);
+            }
             self.schedule.is_up(instance);
         }
+    }
+
+    /// A start on this node has failed for want of memory. Takes out the starts there that would fail in the same way.
+    pub fn is_full(&mut self, node: &str, shortage: Shortage) -> Vec<Action> {
+        let is_in_vain = |entry: &Entry| {
+            let is_there = matches!(&entry.claim, Claim::Start { on } if on == node);
+            is_there && entry.action.kind.is_start() && !full::may_fit(shortage, entry.memory)
+        };
+        let (in_vain, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(is_in_vain);
+        self.waiting = waiting;
+        let in_vain: Vec<Entry> = in_vain;
+        in_vain.into_iter().map(|entry| entry.action).collect()
     }
 
     /// Whether something could be begun now if there were room.
@@ -142,7 +199,7 @@ impl Agenda {
     pub fn next_moment(&self, now: Timestamp, width: &dyn Fn(&str) -> usize) -> Option<Timestamp> {
         let moments = self.waiting.iter().map(|entry| match self.hold(entry, now, width) {
             Some(Hold::Tier { until, .. } | Hold::Delay { until }) => Some(until),
-            Some(Hold::Busy) | None => None,
+            Some(Hold::Busy | Hold::Memory { .. }) | None => None,
         });
         moments.collect::<Option<Vec<_>>>()?.into_iter().reduce(f64::min)
     }
@@ -167,6 +224,9 @@ impl Agenda {
                 return Some(Hold::Delay { until: entry.turn.not_before });
             }
         }
+        if self.suspect.is_some() || (entry.is_suspect && !self.in_flight.is_empty()) {
+            return Some(Hold::Busy);
+        }
         // A clean-up and an activation of the same instance, for example: the second look comes after the first's end.
         if self.in_flight.contains_key(&entry.action.instance) {
             return Some(Hold::Busy);
@@ -174,8 +234,9 @@ impl Agenda {
         let mut others = self.in_flight.values();
         let is_busy = match &entry.claim {
             Claim::Start { on } => {
-                others.filter(|other| matches!(other, Claim::Start { on: node } if node == on)).count()
-                    >= width(on)
+                let begun = others.filter(|other| matches!(other, Claim::Start { on: node } if node == on));
+                let width = if self.careful.contains(on) { width(on).min(1) } else { width(on) };
+                begun.count() >= width
             }
             Claim::Nodes(nodes) => others.any(|other| match other {
                 Claim::Nodes(locked) => locked.iter().any(|node| nodes.contains(node)),

@@ -1,11 +1,14 @@
 //! Whose fault a failed job is. Only what the instance itself has to answer for uses up one of its tries: an outage, a
 //! full node or a locked configuration must not make the watcher give an instance up.
 //!
-//! Error classes and codes tell most of it, from Ganeti 2.15 to 3.2. Where only words do, the shortest fragment that
-//! has not changed in these versions is looked for, with the file that makes it. The job logs of disks that cannot be
-//! assembled are not read: the error says "Disk consistency error" whatever the reason.
+//! Error classes and codes tell most of it, from Ganeti 2.15 to 3.2. What only words tell is in `causes.rs`. The job logs of
+//! disks that cannot be assembled are not read: the error says "Disk consistency error" whatever the reason.
+
+mod causes;
 
 use std::fmt;
+
+pub use causes::Cause;
 
 use crate::cluster::{GanetiError, JobFailure};
 
@@ -147,8 +150,12 @@ fn of_execution(message: &str, silent_secondary: bool) -> Blame {
 }
 
 /// What the primary, or the connection to it, said to `instance_start` or `instance_shutdown`
-/// (`instance_operation.py: LUInstanceStartup.Exec`, `rpc/node.py: RpcResult.Raise`).
+/// (`instance_operation.py: LUInstanceStartup.Exec`, `rpc/node.py: RpcResult.Raise`). Some versions leave
+/// the instance's name out.
 fn node_s_answer(message: &str) -> Option<&str> {
+    if let Some(answer) = message.strip_prefix("Could not start instance: ") {
+        return Some(answer);
+    }
     let told = ["Could not start instance '", "Could not shutdown instance '"];
     let rest = told.iter().find_map(|start| message.strip_prefix(start))?;
     rest.split_once("': ").map(|(_, answer)| answer)
@@ -156,15 +163,42 @@ fn node_s_answer(message: &str) -> Option<&str> {
 
 fn of_answer(answer: &str, disks: Blame) -> Blame {
     if is_no_answer(answer) {
-        Blame::Node
-    } else if let Some(error) = answer.strip_prefix("Hypervisor error: ") {
-        let about_node = NODE_TROUBLE.iter().any(|words| error.contains(words));
-        if about_node { Blame::Node } else { Blame::Instance }
-    } else if answer.starts_with("Block device error: ") {
-        disks
-    } else {
+        return Blame::Node;
+    }
+    if answer.starts_with("Block device error: ") {
+        return disks;
+    }
+    match Cause::of_text(answer) {
+        Cause::Memory | Cause::Hypervisor | Cause::Network | Cause::Ganeti => Blame::Node,
         // The node daemon is well, and it is this instance that it cannot start or stop.
-        Blame::Instance
+        Cause::Storage | Cause::Configuration | Cause::Unknown => Blame::Instance,
+    }
+}
+
+impl Cause {
+    /// What the failure of a start is about. Only an error of Ganeti's tells.
+    #[must_use]
+    pub fn of(failure: &JobFailure) -> Self {
+        let JobFailure::Error(GanetiError { class, message, code }) = failure else { return Self::Unknown };
+        match (class.as_str(), code.as_deref()) {
+            ("OpPrereqError", Some("insufficient_resources" | "temp_insufficient_resources")) => Self::Memory,
+            ("OpPrereqError", Some("environment_error")) => match Self::of_text(message) {
+                Self::Network => Self::Network,
+                _ => Self::Ganeti,
+            },
+            // What is wrong with the instance itself, in the master's eyes or in those of the site.
+            ("OpPrereqError" | "HypervisorError" | "HooksAbort", _) => Self::Configuration,
+            ("OpExecError", _) => match node_s_answer(message) {
+                Some(answer) if is_no_answer(answer) => Self::Ganeti,
+                Some(answer) if answer.starts_with("Block device error: ") => Self::Storage,
+                Some(answer) => Self::of_text(answer),
+                None if message.starts_with("[Errno ") => Self::Ganeti,
+                None if message == "Cannot activate block devices" => Self::Storage,
+                None if message.starts_with("DRBD handshake") => Self::Network,
+                None => Self::of_text(message),
+            },
+            _ => Self::Unknown,
+        }
     }
 }
 
@@ -184,33 +218,6 @@ fn is_no_answer(answer: &str) -> bool {
         // The page that stands for an HTTP error (`http/server.py: DEFAULT_ERROR_MESSAGE`).
         || answer.starts_with("<html>")
 }
-
-/// Fragments of hypervisor errors that are about the node and not about the instance.
-const NODE_TROUBLE: [&str; 15] = [
-    // libc's words for ENOMEM and ENOSPC, mostly from qemu: starts side by side are not checked against each other.
-    "Cannot allocate memory",
-    "No space left on device",
-    // xl create, when the memory of the hypervisor is not enough.
-    "failed to free memory for the domain",
-    // qemu, when /dev/kvm is missing or not accessible.
-    "Could not access KVM kernel module",
-    // `hv_base.py: ConfigureNIC`: an Open vSwitch bridge, for example, which no prerequisite checks.
-    "Failed to configure interface",
-    // `hv_kvm/netdev.py: OpenTap`.
-    "/dev/net/tun",
-    "Failed to allocate a new TAP device",
-    "/dev/vhost-net",
-    // `hv_kvm/__init__.py: _GetNetworkDeviceFeatures, _ParseKVMVersion, _GetKVMOutput, _StartKvmd`.
-    "is configured but it is not available",
-    "Unable to get KVM ",
-    "Failed to start KVM daemon",
-    // `hv_xen.py: _GetAllInstanceList, _ParseInstanceList`.
-    "listing instances failed",
-    "Can't parse instance list",
-    // `hv_lxc.py: _MountCgroupSubsystem, _GetCgroupEnabledKernelSubsystems`.
-    "Failed to mount cgroup",
-    "Failed to read cgroup",
-];
 
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,10 @@
 //! boots slowly leaves instances down for eight hours.
 
 use super::blame::Blame;
-use super::{Action, backoff};
+use super::shared::{self, Likeness};
+use super::{Action, backoff, full};
 use crate::cluster::{Instance, InstanceStatus, JobFailure, Node, Snapshot, Timestamp};
-use crate::memory::recovery::{Blocked, Failures};
+use crate::memory::recovery::{Blocked, Failures, Shortage};
 use crate::memory::state::State;
 
 /// Whose fault a failure is, and what that looked like.
@@ -18,6 +19,20 @@ pub struct Blamed {
     /// A mark of its present condition, only to be compared: another one means that it has changed. Empty for what has no
     /// condition that can be seen.
     pub cause: String,
+    /// What else matters about it.
+    pub detail: Detail,
+}
+
+/// What matters about a failure beside whose fault it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Detail {
+    /// Nothing.
+    #[default]
+    None,
+    /// Others of the same node and storage may fail alike, and then the node is to blame.
+    Alike(Likeness),
+    /// Its node had not enough memory.
+    Memory(Shortage),
 }
 
 /// Why a start has to wait.
@@ -35,20 +50,31 @@ pub struct Wait {
 #[must_use]
 pub fn blame(failure: &JobFailure, action: &Action, snapshot: &Snapshot) -> Blamed {
     let Some(instance) = snapshot.instance(&action.instance) else {
-        return Blamed { what: Blame::Unknown, cause: String::new() };
+        return Blamed { what: Blame::Unknown, cause: String::new(), detail: Detail::None };
     };
-    let primary_answers = snapshot.node(&instance.primary).is_none_or(|node| node.boot_id.is_some());
+    let primary_answers = match snapshot.node(&instance.primary) {
+        Some(node) => node.boot_id.is_some(),
+        None => !snapshot.unreadable_nodes.contains(&instance.primary),
+    };
     // Also of a start with force: when its own disks will not do, the ones on the other side are what is missing.
     let misses_secondary = snapshot.silent_secondary(instance).is_some();
     let what = Blame::of(failure, primary_answers, misses_secondary);
-    Blamed { what, cause: cause(what, instance, snapshot) }
+    let detail = if what.uses_up_a_try() {
+        let mark = cause(Blame::Node, instance, snapshot);
+        Likeness::of(failure, instance, &mark, snapshot).map_or(Detail::None, Detail::Alike)
+    } else if what == Blame::Node && primary_answers {
+        full::shortage(failure, instance).map_or(Detail::None, Detail::Memory)
+    } else {
+        Detail::None
+    };
+    Blamed { what, cause: cause(what, instance, snapshot), detail }
 }
 
 /// What the nodes that may be to blame look like: a new boot id, an answer after silence, or a mark as offline all change
 /// it.
 fn cause(what: Blame, instance: &Instance, snapshot: &Snapshot) -> String {
     let look = |name: &String| match snapshot.node(name) {
-        Some(Node { offline: true, .. }) => format!("{name} offline"),
+        Some(Node { offline: Some(true), .. }) => format!("{name} offline"),
         Some(Node { boot_id: Some(boot_id), .. }) => format!("{name} {boot_id}"),
         Some(_) | None => format!("{name} silent"),
     };
@@ -69,7 +95,12 @@ pub fn remember_failure(state: &mut State, instance: &str, blamed: &Blamed, now:
     let by = blamed.what.to_string();
     let before = state.recovery.blocked.get(instance).filter(|blocked| blocked.by == by);
     let failures = before.map_or_else(Failures::default, |blocked| blocked.failures).and_one_at(now);
-    let blocked = Blocked { by, failures, cause: blamed.cause.clone() };
+    let (alike, memory) = match &blamed.detail {
+        Detail::Alike(likeness) => (Some(likeness.on_record()), None),
+        Detail::Memory(shortage) => (None, Some(*shortage)),
+        Detail::None => (None, None),
+    };
+    let blocked = Blocked { by, failures, cause: blamed.cause.clone(), alike, memory };
     state.recovery.blocked.insert(instance.to_owned(), blocked);
 }
 
@@ -77,9 +108,10 @@ pub fn remember_failure(state: &mut State, instance: &str, blamed: &Blamed, now:
 /// not wait any more.
 pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
     let mut forgiven = Vec::new();
+    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
     state.recovery.blocked.retain(|name, blocked| {
-        let Some(instance) = snapshot.instance(name) else {
-            return snapshot.unreadable_instances.contains(name);
+        let Some(instance) = instances.get(name.as_str()) else {
+            return unreadable.contains(name.as_str());
         };
         let blame = Blame::ALL.into_iter().find(|blame| blame.to_string() == blocked.by);
         if instance.status.is_helpless() {
@@ -92,7 +124,9 @@ pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
         if instance.status != InstanceStatus::ErrorDown {
             return false;
         }
-        let same = blame.is_some_and(|blame| cause(blame, instance, snapshot) == blocked.cause);
+        // Storage that has come back carries somebody already.
+        let is_back = blocked.alike.is_some() && shared::works(instance, snapshot);
+        let same = !is_back && blame.is_some_and(|blame| cause(blame, instance, snapshot) == blocked.cause);
         if !same {
             forgiven.push(name.clone());
         }

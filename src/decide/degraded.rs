@@ -70,11 +70,12 @@ pub struct Mirrors {
 /// did: their next start is an ordinary one.
 pub fn review(state: &mut State, snapshot: &Snapshot) -> Mirrors {
     let mut mirrors = Mirrors::default();
+    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
     state.recovery.degraded.retain(|name, since| {
-        let Some(instance) = snapshot.instance(name) else {
-            return snapshot.unreadable_instances.contains(name);
+        let Some(instance) = instances.get(name.as_str()) else {
+            return unreadable.contains(name.as_str());
         };
-        if instance.status.is_helpless() {
+        if instance.status.is_helpless() || !instance.status.is_known() {
             return true;
         }
         if instance.status != InstanceStatus::Running {

@@ -51,7 +51,7 @@ pub fn plan(snapshot: &Snapshot, state: &State, starts: &Starts, now: Timestamp)
     let mut planned = BTreeSet::new();
     for node in &snapshot.nodes {
         let Some(boot_id) = &node.boot_id else {
-            if !node.offline {
+            if !node.is_offline() {
                 plan.without_boot_id.push(node.name.clone());
             }
             continue;
@@ -143,7 +143,10 @@ fn step(
         note(NoteKind::StartedInThisRun)
     } else if !instance.disks_active && !although_inactive {
         note(NoteKind::DisksNotActive)
-    } else if instance.status.is_helpless() || snapshot.silent_secondary(instance).is_some() {
+    } else if instance.status.is_helpless()
+        || !instance.status.is_known()
+        || snapshot.silent_secondary(instance).is_some()
+    {
         note(NoteKind::ActivationHelpless)
     } else if let Some(job) = snapshot.job_at(name) {
         note(NoteKind::Busy(job.clone()))
@@ -183,9 +186,12 @@ pub fn remember_activation(state: &mut State, action: &Action, outcome: &Outcome
 
 /// Forgets the failed activations of instances that do not run any more: their next start assembles the disks.
 pub fn forget_stopped(state: &mut State, snapshot: &Snapshot) {
-    state.recovery.activations.retain(|name, _| match snapshot.instance(name) {
-        Some(instance) => instance.status == InstanceStatus::Running || instance.status.is_helpless(),
-        None => snapshot.unreadable_instances.contains(name),
+    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
+    state.recovery.activations.retain(|name, _| match instances.get(name.as_str()) {
+        Some(Instance { status, .. }) => {
+            *status == InstanceStatus::Running || status.is_helpless() || !status.is_known()
+        }
+        None => unreadable.contains(name.as_str()),
     });
 }
 
@@ -245,7 +251,8 @@ mod tests {
     }
 
     fn failed() -> Outcome {
-        let blamed = Blamed { what: Blame::Queue, cause: String::new() };
+        let blamed =
+            Blamed { what: Blame::Queue, cause: String::new(), detail: crate::decide::budget::Detail::None };
         Outcome::Failed { job: JobId(1), failure: JobFailure::Canceled, blamed }
     }
 
@@ -430,7 +437,7 @@ mod tests {
     fn an_offline_node_has_no_boot_id_and_is_not_mentioned() {
         let mut cluster = two_nodes();
         cluster.nodes[0].boot_id = None;
-        cluster.nodes[0].offline = true;
+        cluster.nodes[0].offline = Some(true);
         assert_eq!(plan(&cluster, &all_stored(), &Starts::default(), NOW), DiskPlan::default());
     }
 }

@@ -33,18 +33,19 @@ pub fn telling_summaries(instance: &str) -> impl Iterator<Item = String> {
 /// the instance, what ended of the [`telling_summaries`]. Ganeti archives jobs after a few hours; the doubt stays.
 pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<String, Vec<EndedJob>>) {
     let moves = &mut state.recovery.failed_moves;
-    moves.retain(|name, _| match snapshot.instance(name) {
+    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
+    moves.retain(|name, _| match instances.get(name.as_str()) {
         Some(instance) => instance.status.may_be_down(),
-        None => snapshot.unreadable_instances.contains(name),
+        None => unreadable.contains(name.as_str()),
     });
     for (name, jobs) in jobs {
         let telling = jobs.iter().filter(|job| match job.end {
             OpEnd::Success => true,
             OpEnd::Refused => false,
-            OpEnd::Failed => moved_instance(&job.summary).is_some(),
+            OpEnd::Failed | OpEnd::Unknown => moved_instance(&job.summary).is_some(),
         });
         match telling.max_by_key(|job| job.id) {
-            Some(EndedJob { end: OpEnd::Failed, id, summary }) => {
+            Some(EndedJob { end: OpEnd::Failed | OpEnd::Unknown, id, summary }) => {
                 let failed = FailedMove { job: *id, summary: summary.clone() };
                 moves.insert(name.clone(), failed);
             }
@@ -63,8 +64,8 @@ pub fn may_run_on(instance: &Instance, snapshot: &Snapshot) -> Vec<String> {
     if !SHARED_TEMPLATES.contains(&instance.disk_template.as_str()) {
         return Vec::new();
     }
-    let silent = snapshot.nodes.iter().filter(|node| node.vm_capable && node.is_silent());
-    silent.map(|node| node.name.clone()).collect()
+    let silent = snapshot.nodes.iter().filter(|node| node.may_run_instances() && node.may_be_silent());
+    silent.map(|node| &node.name).chain(&snapshot.unreadable_nodes).cloned().collect()
 }
 
 #[cfg(test)]
@@ -116,8 +117,8 @@ mod tests {
     #[test]
     fn only_shared_storage_without_a_fence_needs_every_nodes_answer() {
         let mut nodes = [node("n1", Some("b")), node("n2", None), node("n3", None), node("n4", None)];
-        nodes[2].offline = true;
-        nodes[3].vm_capable = false;
+        nodes[2].offline = Some(true);
+        nodes[3].vm_capable = Some(false);
         for (template, expected) in
             [("rbd", &["n2"][..]), ("ext", &["n2"]), ("sharedfile", &["n2"]), ("drbd", &[]), ("plain", &[])]
         {

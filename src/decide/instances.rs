@@ -4,11 +4,12 @@
 
 use std::collections::HashSet;
 
+use super::agenda::Hold;
 use super::blame::Blame;
 use super::budget::Blamed;
 use super::policy::Policies;
 use super::tags::Consent;
-use super::{Action, ActionKind, Note, NoteKind, Outcome, Step, budget, elsewhere};
+use super::{Action, ActionKind, Note, NoteKind, Outcome, Step, budget, elsewhere, intent};
 use crate::cluster::{Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::state::State;
 
@@ -22,16 +23,8 @@ pub const RETRY_EXPIRATION: f64 = 8.0 * 3600.0;
 pub fn drop_stale_records(snapshot: &Snapshot, state: &mut State, now: Timestamp) -> Vec<String> {
     let names: HashSet<&str> = snapshot.instances.iter().map(|instance| instance.name.as_str()).collect();
     let exists = |name: &str| !snapshot.unreadable_instances.is_empty() || names.contains(name);
-    let stale: Vec<String> = state
-        .instances()
-        // One that far in the future was written by a clock that was wrong, and would stay for as long.
-        .filter(|(name, started)| !exists(name) || (started - now).abs() > RETRY_EXPIRATION)
-        .map(|(name, _)| name.to_owned())
-        .collect();
-    for instance in &stale {
-        state.forget_instance(instance);
-    }
-    stale
+    // One that far in the future was written by a clock that was wrong, and would stay for as long.
+    state.retain_instances(|name, started| exists(name) && (started - now).abs() <= RETRY_EXPIRATION)
 }
 
 /// Everything that the pass decides from.
@@ -74,6 +67,8 @@ fn step(outlook: &Outlook<'_>, instance: &Instance) -> Option<Step> {
             None => act(ActionKind::Restart { attempt: attempts + 1 }),
         },
         (_, 0) => None,
+        // Whether it came back is not known.
+        (InstanceStatus::Other(_), _) => None,
         (status, _) if status.is_helpless() => note(NoteKind::Helpless),
         _ => note(NoteKind::Recovered),
     }
@@ -105,7 +100,7 @@ fn obstacle(outlook: &Outlook<'_>, instance: &Instance, attempts: u64) -> Option
         return Some(NoteKind::MayRunOn(elsewhere));
     }
     if let Some(node) = snapshot.silent_secondary(instance) {
-        return Some(NoteKind::SecondarySilent { node: node.name.clone() });
+        return Some(NoteKind::SecondarySilent { node: node.to_owned() });
     }
     let wait = budget::wait(state, name, *now)?;
     Some(NoteKind::Blocked { by: wait.by, failures: wait.failures, wait: wait.seconds })
@@ -113,7 +108,11 @@ fn obstacle(outlook: &Outlook<'_>, instance: &Instance, attempts: u64) -> Option
 
 /// Remembers what a note of the pass means for later runs.
 pub fn remember_note(state: &mut State, note: &Note, now: Timestamp) {
-    match note.kind {
+    match &note.kind {
+        // It would have failed as the other one of its node did.
+        NoteKind::LeftForLater(Hold::Memory { blamed, .. }) => {
+            budget::remember_failure(state, &note.instance, blamed, now);
+        }
         // The attempt that marks it as given up, and from which the eight hours count.
         NoteKind::GivenUp => state.record_restart_attempt(&note.instance, now),
         NoteKind::Recovered | NoteKind::Helpless => state.forget_instance(&note.instance),
@@ -126,6 +125,7 @@ pub fn remember_note(state: &mut State, note: &Note, now: Timestamp) {
 pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
     let name = &action.instance;
     let is_degraded = action.kind == ActionKind::StartDegraded;
+    intent::forget(&mut state.recovery, action, outcome);
     match (&action.kind, outcome) {
         (kind, Outcome::Succeeded | Outcome::Unknown(_)) if kind.is_start() => {
             if *outcome == Outcome::Succeeded {
@@ -133,7 +133,8 @@ pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, n
                 state.record_restart_attempt(name, now);
             } else {
                 // luxid was lost; that says nothing about the instance.
-                let blamed = Blamed { what: Blame::Master, cause: String::new() };
+                let blamed =
+                    Blamed { what: Blame::Master, cause: String::new(), detail: budget::Detail::None };
                 budget::remember_failure(state, name, &blamed, now);
             }
             if is_degraded {
@@ -182,7 +183,7 @@ mod tests {
     }
 
     fn failed() -> Outcome {
-        let blamed = Blamed { what: Blame::Instance, cause: String::new() };
+        let blamed = Blamed { what: Blame::Instance, cause: String::new(), detail: budget::Detail::None };
         Outcome::Failed { job: JobId(7), failure: JobFailure::Text("no reason".into()), blamed }
     }
 
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn an_instance_that_is_not_down_any_more_is_forgotten() {
-        for status in ["running", "ADMIN_down", "ADMIN_offline", "ERROR_up", "ERROR_wrongnode", "ERROR_new"] {
+        for status in ["running", "ADMIN_down", "ADMIN_offline", "ERROR_up", "ERROR_wrongnode"] {
             assert_eq!(decided(status, 0), None);
             assert_eq!(decided(status, 3), note(NoteKind::Recovered));
         }

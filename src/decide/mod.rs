@@ -10,12 +10,15 @@ pub mod budget;
 pub mod degraded;
 pub mod disks;
 pub mod elsewhere;
+pub mod full;
 pub mod governor;
 pub mod instances;
+pub mod intent;
 pub mod policy;
 pub mod report;
 pub mod schedule;
 pub mod second_look;
+pub mod shared;
 pub mod tags;
 pub mod verify;
 
@@ -187,3 +190,8 @@ pub enum Outcome {
     /// It was left alone, because meanwhile it had changed.
     LeftAlone(second_look::Changed),
 }
+
+#[cfg(test)]
+mod extreme_tests;
+#[cfg(test)]
+mod unknown_tests;

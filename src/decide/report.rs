@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::agenda::Hold;
-use super::instances::MAX_TRIES;
+use super::blame::Blame;
+use super::instances::{MAX_TRIES, RETRY_EXPIRATION};
 use super::{Action, ActionKind, Note, NoteKind, Outcome, Step};
 use crate::memory::recovery::FailedMove;
 
@@ -44,7 +45,7 @@ impl LogLine {
 }
 
 /// A length of time in words, in whole minutes and never less than one.
-fn minutes(seconds: f64) -> String {
+pub(super) fn minutes(seconds: f64) -> String {
     format!("{:.0} min", (seconds / 60.0).ceil().max(1.0))
 }
 
@@ -75,6 +76,7 @@ impl fmt::Display for Hold {
             Self::Tier { behind, .. } => write!(formatter, "its tier waits for instance '{behind}'"),
             Self::Delay { .. } => formatter.write_str("its delay is not over"),
             Self::Busy => formatter.write_str("its node has too much to do"),
+            Self::Memory { node, .. } => write!(formatter, "node '{node}' has not enough memory"),
         }
     }
 }
@@ -90,9 +92,14 @@ impl Note {
             NoteKind::RestartRetriesExhausted => {
                 (Warning, format!("Not restarting instance '{name}', retries exhausted"))
             }
-            NoteKind::GivenUp => {
-                (Error, format!("Could not restart instance '{name}' after {MAX_TRIES} attempts, giving up"))
-            }
+            NoteKind::GivenUp => (
+                Error,
+                format!(
+                    "Could not restart instance '{name}' after {MAX_TRIES} attempts, giving up: the next try is in {:.0} \
+                     hours, or in the next run after 'ganeti-watcher retry {name}'",
+                    RETRY_EXPIRATION / 3600.0
+                ),
+            ),
             NoteKind::Recovered => (Info, format!("Restart of instance '{name}' succeeded")),
             NoteKind::Helpless => return None,
             NoteKind::CleanUpLocked => {
@@ -146,14 +153,15 @@ impl Note {
                 Debug,
                 format!("Not starting instance '{name}': its secondary node '{node}' does not answer"),
             ),
-            NoteKind::Blocked { by, failures, wait } => (
-                Warning,
-                format!(
-                    "Not starting instance '{name}' for another {}: its last starts failed because of {by} ({failures} in a row), \
-                     which costs no try; 'ganeti-watcher retry {name}' does not wait",
-                    minutes(*wait)
-                ),
-            ),
+            // One line for all instances of the node, see `full::blocked_by_nodes`.
+            NoteKind::Blocked { by, .. } if *by == Blame::Node.to_string() => {
+                (Debug, format!("Not starting instance '{name}' now: its last starts failed because of {by}"))
+            }
+            NoteKind::Blocked { .. } => return self.blocked_line(),
+            // One line for all of them, see `full::FullNodes`.
+            NoteKind::LeftForLater(hold @ Hold::Memory { .. }) => {
+                (Debug, format!("Leaving instance '{name}' to a later run: {hold}"))
+            }
             NoteKind::LeftForLater(hold) => {
                 (Info, format!("Leaving instance '{name}' to a later run: {hold}"))
             }
@@ -179,6 +187,19 @@ impl Note {
             ),
         };
         Some(LogLine::new(severity, text))
+    }
+
+    /// The line for an instance that waits, whoever is to blame.
+    pub(super) fn blocked_line(&self) -> Option<LogLine> {
+        let Self { instance: name, kind: NoteKind::Blocked { by, failures, wait } } = self else {
+            return None;
+        };
+        let text = format!(
+            "Not starting instance '{name}' for another {}: its last starts failed because of {by} ({failures} in a row), which \
+             costs no try; 'ganeti-watcher retry {name}' does not wait",
+            minutes(*wait)
+        );
+        Some(LogLine::new(Severity::Warning, text))
     }
 }
 

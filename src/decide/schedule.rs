@@ -27,6 +27,8 @@ pub struct Schedule {
     default: Turn,
     /// By tier, the instances that are not up, and until when that is minded.
     not_up: BTreeMap<u32, BTreeMap<String, Timestamp>>,
+    /// How often in a row the master did not outlive a start of an instance, where that was more than once.
+    suspects: BTreeMap<String, u64>,
 }
 
 /// Whether the instance is down although it should run. One on a node that is marked offline, or that must not be
@@ -43,7 +45,8 @@ pub fn remember_down(state: &mut State, snapshot: &Snapshot, policies: &Policies
     let before = std::mem::take(&mut state.recovery.down);
     let since = |instance: &Instance| before.get(&instance.name).copied().unwrap_or(now).min(now);
     state.recovery.down = missing.map(|instance| (instance.name.clone(), since(instance))).collect();
-    for name in &snapshot.unreadable_instances {
+    let unclear = snapshot.instances.iter().filter(|instance| !instance.status.is_known());
+    for name in unclear.map(|instance| &instance.name).chain(&snapshot.unreadable_instances) {
         if let Some(since) = before.get(name) {
             state.recovery.down.insert(name.clone(), *since);
         }
@@ -55,7 +58,9 @@ impl Schedule {
     #[must_use]
     pub fn of(snapshot: &Snapshot, state: &State, policies: &Policies, now: Timestamp) -> Self {
         let default = Turn { tier: policies.default_tier(), not_before: 0.0 };
-        let mut schedule = Self { default, ..Self::default() };
+        let lost = state.recovery.lost_starts.iter().filter(|(_, lost)| lost.failures > 1);
+        let suspects = lost.map(|(name, lost)| (name.clone(), lost.failures)).collect();
+        let mut schedule = Self { default, suspects, ..Self::default() };
         if !policies.order_matters() {
             return schedule;
         }
@@ -74,6 +79,11 @@ impl Schedule {
 
     pub(super) fn turn(&self, instance: &str) -> Turn {
         self.turns.get(instance).copied().unwrap_or(self.default)
+    }
+
+    /// Above 0 for an instance whose start may be what takes the master down; the higher, the more likely.
+    pub(super) fn suspicion(&self, instance: &str) -> u64 {
+        self.suspects.get(instance).copied().unwrap_or(0)
     }
 
     /// An instance of a lower tier that is still waited for, and until when.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Action, ActionKind, elsewhere};
-use crate::cluster::{AdminState, Instance, InstanceStatus, LockMode, PendingJob, Snapshot};
+use crate::cluster::{AdminState, Instance, InstanceStatus, PendingJob, Snapshot};
 
 /// Why an action is not wanted any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,7 +82,9 @@ pub fn change(action: &Action, now: &Snapshot) -> Option<Changed> {
     let status = || Changed::Status(instance.status.clone());
     match &action.kind {
         // A shared lock is one of verify-disks, which would hold up every start of the group.
-        _ if now.locked_instances.get(&instance.name) == Some(&LockMode::Exclusive) => Some(Changed::Locked),
+        _ if now.locked_instances.get(&instance.name).is_some_and(|mode| mode.may_be_exclusive()) => {
+            Some(Changed::Locked)
+        }
         ActionKind::Restart { .. } | ActionKind::StartDegraded
             if instance.status != InstanceStatus::ErrorDown =>
         {
@@ -91,6 +93,8 @@ pub fn change(action: &Action, now: &Snapshot) -> Option<Changed> {
         ActionKind::Restart { .. } => is_unwanted(instance)
             .or_else(|| secondary_silent(instance, now))
             .or_else(|| may_run_elsewhere(instance, now)),
+        // Of a silent secondary one has to be sure.
+        ActionKind::StartDegraded if !now.knows_secondaries(instance) => secondary_silent(instance, now),
         // A secondary that answers again is no reason to do without it.
         ActionKind::StartDegraded if now.silent_secondary(instance).is_none() => {
             Some(Changed::SecondaryAnswers)
@@ -119,7 +123,7 @@ fn locked_node(instance: &Instance, now: &Snapshot) -> Option<Changed> {
 }
 
 fn secondary_silent(instance: &Instance, now: &Snapshot) -> Option<Changed> {
-    now.silent_secondary(instance).map(|node| Changed::SecondarySilent(node.name.clone()))
+    now.silent_secondary(instance).map(|node| Changed::SecondarySilent(node.to_owned()))
 }
 
 fn may_run_elsewhere(instance: &Instance, now: &Snapshot) -> Option<Changed> {
@@ -134,6 +138,7 @@ fn is_unwanted(instance: &Instance) -> Option<Changed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::LockMode;
     use crate::cluster::testing::{drbd_instance, instance, node, pending_job, snapshot};
 
     fn action(kind: ActionKind) -> Action {
@@ -183,7 +188,8 @@ mod tests {
         let mut cluster = snapshot([instance("i", "USER_down")], []);
         let clean_up = action(ActionKind::CleanUp);
         let restart = action(ActionKind::Restart { attempt: 1 });
-        for (mode, restarted) in [(LockMode::Shared, true), (LockMode::Exclusive, false)] {
+        let modes = [(LockMode::Shared, true), (LockMode::Exclusive, false), (LockMode::Unknown, false)];
+        for (mode, restarted) in modes {
             cluster.locked_instances.insert("i".into(), mode);
             cluster.instances[0].status = InstanceStatus::UserDown;
             assert_eq!(change(&clean_up, &cluster), Some(Changed::Locked));

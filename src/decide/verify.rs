@@ -92,7 +92,11 @@ pub fn plan(snapshot: &Snapshot, findings: &Findings) -> Vec<Step> {
         let note = |kind| Step::Note(Note { instance: name.clone(), kind });
         match snapshot.instance(name) {
             None => note(NoteKind::Unknown),
-            Some(instance) if instance.status.is_helpless() || snapshot.has_offline_secondary(instance) => {
+            Some(instance)
+                if instance.status.is_helpless()
+                    || !instance.status.is_known()
+                    || snapshot.has_offline_secondary(instance) =>
+            {
                 note(NoteKind::VerifyHelpless)
             }
             // It would fail, and make Ganeti mark the disks of what may well be running as not active.
@@ -131,7 +135,7 @@ mod tests {
         cluster.pending_jobs.push(pending_job(6, "GROUP_VERIFY_DISKS(other)"));
         assert_eq!(decide(&cluster, SUMMARY), Verification::Wanted);
         let mut job = pending_job(7, "CLUSTER_VERIFY");
-        job.summaries.push(SUMMARY.into());
+        job.summaries.get_or_insert_default().push(SUMMARY.into());
         cluster.pending_jobs.push(job.clone());
         assert_eq!(decide(&cluster, SUMMARY), Verification::Pending(job));
     }
@@ -152,7 +156,7 @@ mod tests {
     #[test]
     fn findings_are_acted_on_unless_nothing_can_be_done() {
         let mut offline = node("n3", None);
-        offline.offline = true;
+        offline.offline = Some(true);
         let mut cluster = snapshot(
             [
                 drbd_instance("busy", "running", "n1"),

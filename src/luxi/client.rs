@@ -113,9 +113,19 @@ impl<'a> Client<'a> {
         method: &'static str,
         args: &impl Serialize,
     ) -> Result<T, LuxiError> {
+        self.call_and(method, args, |frame| parse_answer(method, frame)).await
+    }
+
+    /// As [`Client::call`]; `parse` makes the result of an answer.
+    async fn call_and<T>(
+        &mut self,
+        method: &'static str,
+        args: &impl Serialize,
+        parse: impl Fn(&[u8]) -> Result<T, LuxiError>,
+    ) -> Result<T, LuxiError> {
         let deadline = Instant::now() + AWAY_TIMEOUT;
         loop {
-            match self.call_once(method, args).await {
+            match self.call_once_and(method, args, &parse).await {
                 Err(error) if error.is_connection_loss() && Instant::now() < deadline => {
                     debug!("{error}, trying again");
                     sleep(CONNECT_INTERVAL).await;
@@ -131,12 +141,21 @@ impl<'a> Client<'a> {
         method: &'static str,
         args: &impl Serialize,
     ) -> Result<T, LuxiError> {
+        self.call_once_and(method, args, |frame| parse_answer(method, frame)).await
+    }
+
+    async fn call_once_and<T>(
+        &mut self,
+        method: &'static str,
+        args: &impl Serialize,
+        parse: impl Fn(&[u8]) -> Result<T, LuxiError>,
+    ) -> Result<T, LuxiError> {
         self.ensure_connected().await?;
         let request = encode(&Request { method, args })
             .map_err(|error| LuxiError::Malformed { method, reason: format!("request: {error}") })?;
         let started = Instant::now();
         let answer = match timeout(CALL_TIMEOUT, self.exchange(method, &request)).await {
-            Ok(Ok(frame)) => parse_answer(method, &frame),
+            Ok(Ok(frame)) => parse(&frame),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(LuxiError::Timeout { method, seconds: CALL_TIMEOUT.as_secs() }),
         };
@@ -226,8 +245,10 @@ impl<'a> Client<'a> {
         fields: &[&str],
         filter: Option<Value>,
     ) -> Result<Rows<R>, LuxiError> {
-        let rows: RawRows = self.call("Query", &(what, fields, filter)).await?;
-        Ok(rows.typed(what, fields))
+        // Each row is given its type while the answer is still there as it came: no copy of it is made in between.
+        let typed =
+            |frame: &[u8]| parse_answer::<RawRows<'_>>("Query", frame).map(|rows| rows.typed(what, fields));
+        self.call_and("Query", &(what, fields, filter), typed).await
     }
 }
 

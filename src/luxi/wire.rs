@@ -11,6 +11,11 @@ pub const END_OF_MESSAGE: u8 = 0x03;
 /// Longest answer that is accepted, in bytes. 10,000 instances need about 3 MB.
 pub const FRAME_LIMIT: usize = 64 << 20;
 
+/// Most values in an answer that is parsed: texts, numbers, lists and objects, at any depth. A value of two bytes costs up to
+/// a hundred in memory, so bytes alone are no bound. An instance of a query has about 40; this is enough for 50,000 in
+/// one node group, where Ganeti itself has long become too slow to use.
+pub const VALUES_LIMIT: usize = 2_000_000;
+
 /// An answer grew past the limit before its end byte came.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("the answer is longer than {limit} bytes")]
@@ -62,6 +67,33 @@ impl FrameDecoder {
     }
 }
 
+/// Whether the JSON text has more than `limit` values; what comes after the first that is too many is not looked at. For a text
+/// that is not JSON the answer means nothing.
+#[must_use]
+pub fn has_more_values(text: &[u8], limit: usize) -> bool {
+    let mut values = 1_usize;
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b',' | b'[' | b'{' => {
+                values += 1;
+                if values > limit {
+                    return true;
+                }
+            }
+            b'"' => {
+                while bytes
+                    .next()
+                    .is_some_and(|byte| *byte != b'"' && (*byte != b'\\' || bytes.next().is_some()))
+                {
+                }
+            }
+            _ => {}
+        }
+    }
+    values > limit
+}
+
 /// One message, end byte included.
 ///
 /// # Errors
@@ -108,6 +140,21 @@ mod tests {
         decoder.push(b"1234\x03");
         assert_eq!(frames(&mut decoder), [b"1234".to_vec()]);
         assert!(decoder.buffer.is_empty());
+    }
+
+    #[test]
+    fn values_are_counted_outside_of_texts() {
+        for (text, values) in [
+            ("7", 1),
+            (r#""a,[b\\",c""#, 1),
+            ("[]", 2),
+            ("[1,2]", 3),
+            (r#"{"a":[1,"x,y[{"],"b\"{":{}}"#, 5),
+            (r#"["unended, [[["#, 2),
+        ] {
+            assert!(has_more_values(text.as_bytes(), values - 1), "{text}");
+            assert!(!has_more_values(text.as_bytes(), values + 1), "{text}");
+        }
     }
 
     #[test]

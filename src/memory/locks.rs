@@ -2,14 +2,15 @@
 //!
 //! Source: `watcher/__init__.py: Main`, `cli.py: RunWhileDaemonsStopped`, `utils/filelock.py`.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use thiserror::Error;
 
 use crate::armed::Armed;
+use crate::files;
 
 /// Why a lock was not taken.
 #[derive(Debug, Error)]
@@ -20,15 +21,9 @@ pub enum LockError {
         /// The locked file.
         path: String,
     },
-    /// The lock file cannot be used.
-    #[error("{path}: {source}")]
-    Io {
-        /// The lock file.
-        path: String,
-        /// What the kernel said.
-        #[source]
-        source: io::Error,
-    },
+    /// The lock file cannot be used: what the kernel said.
+    #[error(transparent)]
+    Io(#[from] io::Error),
 }
 
 /// Takes the watcher lock, shared and without waiting. It is held until the returned file, and every copy of it that
@@ -37,10 +32,7 @@ pub enum LockError {
 /// # Errors
 /// When somebody holds it exclusively, or the file cannot be opened.
 pub fn share(_armed: &Armed, path: &Path) -> Result<File, LockError> {
-    let io = |source| LockError::Io { path: path.display().to_string(), source };
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o664);
-    share_file(options.open(path).map_err(io)?, path)
+    share_file(files::open_or_make(path, 0o664)?, path)
 }
 
 /// As [`share`], for a dry run: a lock file that does not exist is not made, and nobody can hold it.
@@ -48,10 +40,10 @@ pub fn share(_armed: &Armed, path: &Path) -> Result<File, LockError> {
 /// # Errors
 /// As [`share`].
 pub fn share_existing(path: &Path) -> Result<Option<File>, LockError> {
-    match File::open(path) {
+    match files::open(path) {
         Ok(file) => share_file(file, path).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(LockError::Io { path: path.display().to_string(), source }),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -59,7 +51,7 @@ fn share_file(file: File, path: &Path) -> Result<File, LockError> {
     match file.try_lock_shared() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LockError::Busy { path: path.display().to_string() }),
-        Err(TryLockError::Error(source)) => Err(LockError::Io { path: path.display().to_string(), source }),
+        Err(TryLockError::Error(error)) => Err(error.into()),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! [`state`], [`recovery`] and [`python_json`] are pure; the others touch files.
 
+pub mod kept_out;
 pub mod locks;
 pub mod pause;
 pub mod python_json;

@@ -15,7 +15,7 @@ pub fn to_line(value: &impl Serialize) -> Result<String, serde_json::Error> {
     let mut line = Vec::new();
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut line, PythonFormatter))?;
     line.push(b'\n');
-    Ok(String::from_utf8_lossy(&line).into_owned())
+    Ok(String::from_utf8(line).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
 }
 
 struct PythonFormatter;
@@ -38,6 +38,9 @@ impl Formatter for PythonFormatter {
     }
 
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return writer.write_all(fragment.as_bytes());
+        }
         for character in fragment.chars() {
             if matches!(character, ' '..='~') {
                 write!(writer, "{character}")?;

@@ -26,6 +26,17 @@ impl Failures {
     }
 }
 
+/// What a node without enough memory said about a start, in MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortage {
+    /// What the instance needs; `None` when that is not known.
+    pub needed: Option<u64>,
+    /// What was free; `None` when nobody said.
+    pub available: Option<u64>,
+    /// Whether it was this instance that was asked for, and not another one that was to be started there.
+    pub asked: bool,
+}
+
 /// A start that failed for a reason that is not the instance's fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Blocked {
@@ -37,6 +48,12 @@ pub struct Blocked {
     /// What the blamed node looked like then (see [`crate::decide::budget::Blamed`]); when it looks otherwise, the wait is
     /// over.
     pub cause: String,
+    /// What instances of one node and storage failed of alike (see [`crate::decide::shared::Likeness`]); only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alike: Option<String>,
+    /// The memory that was missing; only when that was it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Shortage>,
 }
 
 /// A migration or failover that failed, so that the instance may be running on either node.
@@ -46,6 +63,23 @@ pub struct FailedMove {
     pub job: JobId,
     /// Its summary, such as `INSTANCE_MIGRATE(name)`.
     pub summary: String,
+}
+
+/// A start whose job was about to be submitted, and how that ended is not known yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The time in the job's reason, in nanoseconds since the epoch; with the reason's text it tells the job from all others.
+    pub reason_ns: u64,
+    /// The master's boot id then, if that was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master_boot_id: Option<String>,
+    /// Whether it is a start without the secondary node, with force.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub degraded: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What is remembered, by names of instances and nodes. Keys that this program does not know are kept.
@@ -73,6 +107,12 @@ pub struct Recovery {
     /// Activations that verify-disks called for and that failed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub activations: BTreeMap<String, Failures>,
+    /// Starts whose outcome is not known yet; none after a run that saw them all end.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub starting: BTreeMap<String, Intent>,
+    /// Starts that the master did not outlive, or whose end nobody knows: how many in a row, by instance.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub lost_starts: BTreeMap<String, Failures>,
     /// What a later version remembers.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -89,6 +129,9 @@ impl Recovery {
             self.down.clear();
             self.silent.clear();
         }
+        // A time that does not exist, or is to come, is no time since when something could be so.
+        self.down.retain(|_, since| (0.0..=now).contains(since));
+        self.silent.retain(|_, since| (0.0..=now).contains(since));
         self.seen = Some(now);
     }
 

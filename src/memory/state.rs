@@ -13,6 +13,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::python_json;
@@ -36,6 +38,10 @@ const LAST: &str = "last";
 fn read_failures(entry: &Value) -> Failures {
     let failures = entry.get(FAILURES).and_then(Value::as_u64).unwrap_or(0);
     Failures { failures, last: entry.get(LAST).and_then(Value::as_f64).unwrap_or(0.0) }
+}
+
+fn last_start(record: &Value) -> Timestamp {
+    record.get(RESTART_WHEN).and_then(Value::as_f64).unwrap_or(0.0)
 }
 
 /// Counters of instances and boot ids of nodes, and what only this program remembers.
@@ -125,12 +131,7 @@ impl State {
     #[must_use]
     pub fn to_text(&self) -> String {
         // A map with text keys and values out of a JSON text can always be written.
-        if self.recovery.is_empty() {
-            return python_json::to_line(&self.document).unwrap_or_default();
-        }
-        let mut document = self.document.clone();
-        document.insert(RECOVERY.to_owned(), self.recovery.write());
-        python_json::to_line(&document).unwrap_or_default()
+        python_json::to_line(&Whole(self)).unwrap_or_default()
     }
 
     /// How many starts of the instance are on record; 0 without a record.
@@ -150,6 +151,25 @@ impl State {
         self.record_attempt(instance, RESTART_WHEN, RESTART_COUNT, now);
     }
 
+    /// Takes back that a start of the instance was counted.
+    pub fn give_back_restart_attempt(&mut self, instance: &str) {
+        match self.restart_attempts(instance) {
+            0 => {}
+            1 => {
+                let record = self.record_mut(INSTANCE, instance);
+                record.shift_remove(RESTART_COUNT);
+                record.shift_remove(RESTART_WHEN);
+                if record.is_empty() {
+                    self.forget_instance(instance);
+                }
+            }
+            attempts => {
+                let record = self.record_mut(INSTANCE, instance);
+                record.insert(RESTART_COUNT.to_owned(), json!(attempts - 1));
+            }
+        }
+    }
+
     /// Counts a failed clean-up of the instance.
     pub fn record_clean_up_attempt(&mut self, instance: &str, now: Timestamp) {
         self.record_attempt(instance, CLEANUP_WHEN, CLEANUP_COUNT, now);
@@ -161,6 +181,7 @@ impl State {
         let mut found = self.section_mut(INSTANCE).shift_remove(instance).is_some();
         found |= self.recovery.blocked.remove(instance).is_some();
         found |= self.recovery.failed_moves.remove(instance).is_some();
+        found |= self.recovery.lost_starts.remove(instance).is_some();
         let failed = self.recovery.activations.get_mut(instance);
         found |= failed
             .map(|failures| *failures = Failures { failures: failures.failures.min(1), last: 0.0 })
@@ -181,7 +202,7 @@ impl State {
     pub fn instances_with_budget(&self) -> BTreeSet<String> {
         let counted = self.section(INSTANCE).into_iter().flatten().map(|(name, _)| name.clone());
         let blocked = self.recovery.blocked.keys().chain(self.recovery.failed_moves.keys()).cloned();
-        let failed = self.recovery.activations.keys().cloned();
+        let failed = self.recovery.activations.keys().chain(self.recovery.lost_starts.keys()).cloned();
         let nodes = self.section(NODE).into_iter().flat_map(Map::values);
         let pending = nodes.filter_map(|node| node.get(PENDING_ACTIVATIONS)?.as_object()).flatten();
         let pending = pending.filter(|(_, entry)| read_failures(entry).failures > 0);
@@ -193,13 +214,25 @@ impl State {
         self.section_mut(INSTANCE).shift_remove(instance);
     }
 
+    /// Drops the counters of the instances for which `keep`, asked with the name and the time of the last start, says no;
+    /// gives their names, in their order.
+    pub fn retain_instances(&mut self, keep: impl Fn(&str, Timestamp) -> bool) -> Vec<String> {
+        let mut dropped = Vec::new();
+        // All at once: taking one out of an ordered map moves all behind it.
+        self.section_mut(INSTANCE).retain(|name, record| {
+            let keeps = keep(name, last_start(record));
+            if !keeps {
+                dropped.push(name.clone());
+            }
+            keeps
+        });
+        dropped
+    }
+
     /// Every instance that has counters, with the time of its last start; without one that is 0, as it is for the original.
     pub fn instances(&self) -> impl Iterator<Item = (&str, Timestamp)> {
-        let started = |record: &Value| record.get(RESTART_WHEN).and_then(Value::as_f64).unwrap_or(0.0);
-        self.section(INSTANCE)
-            .into_iter()
-            .flatten()
-            .map(move |(name, record)| (name.as_str(), started(record)))
+        let records = self.section(INSTANCE).into_iter().flatten();
+        records.map(|(name, record)| (name.as_str(), last_start(record)))
     }
 
     /// The boot id for which all activations were done; `None` for a node that has none yet.
@@ -268,6 +301,22 @@ impl State {
         let record = self.record_mut(INSTANCE, instance);
         record.insert(when.to_owned(), json!(now));
         record.insert(count.to_owned(), json!(attempts));
+    }
+}
+
+/// The whole document, not copied: it is written before every submission of starts.
+struct Whole<'a>(&'a State);
+
+impl Serialize for Whole<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let State { document, recovery } = self.0;
+        let recovery = (!recovery.is_empty()).then(|| recovery.write());
+        let mut map = serializer.serialize_map(Some(document.len() + usize::from(recovery.is_some())))?;
+        document.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+        if let Some(recovery) = recovery {
+            map.serialize_entry(RECOVERY, &recovery)?;
+        }
+        map.end()
     }
 }
 
@@ -352,6 +401,24 @@ mod tests {
         state.record_restart_attempt("started", 5.5);
         state.record_clean_up_attempt("cleaned", 5.5);
         assert_eq!(state.instances().collect::<Vec<_>>(), [("started", 5.5), ("cleaned", 0.0)]);
+    }
+
+    #[test]
+    fn a_try_that_is_given_back_leaves_what_was_before() {
+        let mut state = State::default();
+        state.give_back_restart_attempt("i");
+        assert_eq!(state, State::default());
+        state.record_restart_attempt("i", 5.5);
+        state.record_restart_attempt("i", 6.5);
+        state.give_back_restart_attempt("i");
+        assert_eq!(state.restart_attempts("i"), 1);
+        state.record_clean_up_attempt("i", 7.5);
+        state.give_back_restart_attempt("i");
+        assert_eq!((state.restart_attempts("i"), state.clean_up_attempts("i")), (0, 1));
+        let mut state = State::default();
+        state.record_restart_attempt("i", 5.5);
+        state.give_back_restart_attempt("i");
+        assert_eq!(state, State::default());
     }
 
     #[test]

@@ -4,9 +4,8 @@
 //! Source: `watcher/__init__.py: _WriteInstanceStatus, _ReadInstanceStatus, _MergeInstanceStatus`.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +16,7 @@ use tracing::{debug, error, info};
 use super::locks;
 use crate::armed::Armed;
 use crate::cluster::Instance;
-use crate::files::{read_text_from, replace};
+use crate::files::{self, read_text_from, replace};
 
 /// How long the lock of the cluster's file is waited for.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,7 +34,7 @@ pub enum Written {
 }
 
 /// Writes the file of one group: `NAME SPACE STATUS` lines, sorted, without a final line feed. A file that says all that
-/// already is only touched.
+/// already is only touched. The caller holds the lock of the group's state.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -46,7 +45,9 @@ pub fn write_group(_armed: &Armed, path: &Path, instances: &[Instance]) -> Resul
     )
 }
 
+/// The caller holds the lock that everybody holds who writes the file.
 fn write(path: &Path, mut entries: Vec<(&str, &str)>) -> Result<Written> {
+    files::remove_left_over(path, Duration::ZERO);
     debug!("Updating instance status file '{}' with {} instances", path.display(), entries.len());
     entries.sort_unstable();
     let lines: Vec<String> = entries.iter().map(|(name, status)| format!("{name} {status}")).collect();
@@ -60,7 +61,7 @@ fn write(path: &Path, mut entries: Vec<(&str, &str)>) -> Result<Written> {
 
 /// Gives a file with that content the present time; when it was written before that.
 fn touch_if_same(path: &Path, content: &str) -> Option<SystemTime> {
-    let file = OpenOptions::new().read(true).write(true).open(path).ok()?;
+    let file = files::open_to_change(path).ok()?;
     let metadata = file.metadata().ok()?;
     let is_same = metadata.len() == content.len() as u64
         && read_text_from(&file, LONGEST_FILE).is_ok_and(|text| text == content);
@@ -112,7 +113,7 @@ pub async fn merge(_armed: &Armed, cluster_file: &Path, group_files: &[PathBuf],
 /// `written` is when this group's file was written, before it was touched just now.
 fn touch_if_newer(cluster_file: &Path, written: SystemTime, group_files: &[PathBuf]) -> bool {
     let touch = || {
-        let file = OpenOptions::new().write(true).open(cluster_file)?;
+        let file = files::open_to_change(cluster_file)?;
         let metadata = file.metadata()?;
         // An empty one was made by somebody who wanted its lock.
         let merged = metadata.modified()?;
@@ -139,7 +140,7 @@ fn split_line(line: &str) -> Option<(&str, &str)> {
 fn read_group(path: &Path) -> Option<(SystemTime, String)> {
     debug!("Reading per-group instance status from '{}'", path.display());
     let read = || {
-        let file = File::open(path)?;
+        let file = files::open(path)?;
         Ok((file.metadata()?.modified()?, read_text_from(&file, LONGEST_FILE)?))
     };
     match read() {
@@ -162,9 +163,8 @@ async fn lock(path: &Path) -> Result<Option<File>> {
     let deadline = Instant::now() + LOCK_TIMEOUT;
     let mut delay = LOCK_FIRST_DELAY;
     loop {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(path).with_context(|| format!("cannot open '{}'", path.display()))?;
+        let file = files::open_or_make(path, 0o600)
+            .with_context(|| format!("cannot open the instance status file '{}'", path.display()))?;
         if file.try_lock().is_ok() && locks::is_still_named(&file, path) {
             return Ok(Some(file));
         }

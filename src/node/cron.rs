@@ -2,27 +2,64 @@
 //!
 //! Source of the format: `crontab(5)`, and `cron(8)` for which files of `/etc/cron.d` count.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
+use crate::files;
 use crate::layout::Layout;
 
-/// The first file of cron with a line that calls `ganeti-watcher`: `/etc/crontab`, those of `/etc/cron.d`, or root's own
-/// crontab. `None` too when they cannot be read.
+const LONGEST_FILE: u64 = 1 << 20;
+
+/// Whether cron calls the watcher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// It does, by this file.
+    Cron(PathBuf),
+    /// It does not.
+    Nobody,
+    /// It does not by what can be read; and why that is not all.
+    Unknown(String),
+}
+
+/// Looks for a line that calls `ganeti-watcher` in `/etc/crontab`, root's own crontab, and the files of `/etc/cron.d`.
 #[must_use]
-pub fn caller(layout: &Layout) -> Option<PathBuf> {
+pub fn caller(layout: &Layout) -> Caller {
+    let mut unread = None;
     let mut files = layout.crontabs().to_vec();
-    let entries = std::fs::read_dir(layout.cron_directory()).into_iter().flatten().flatten();
-    let mut jobs: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_minded(path)).collect();
+    let directory = layout.cron_directory();
+    match jobs(&directory) {
+        Ok(mut jobs) => files.append(&mut jobs),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => unread = Some(format!("cannot list '{}': {error}", directory.display())),
+    }
+    for file in files {
+        // cron passes over what is no file.
+        if std::fs::metadata(&file).is_ok_and(|found| !found.is_file()) {
+            continue;
+        }
+        match files::read_bytes(&file, LONGEST_FILE) {
+            Ok(text) if String::from_utf8_lossy(&text).lines().any(calls_watcher) => {
+                return Caller::Cron(file);
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => unread = unread.or(Some(format!("cannot read '{}': {error}", file.display()))),
+        }
+    }
+    unread.map_or(Caller::Nobody, Caller::Unknown)
+}
+
+/// The files of a directory that cron minds, in the order of their names.
+fn jobs(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
+    let mut jobs: Vec<PathBuf> =
+        entries.iter().map(std::fs::DirEntry::path).filter(|path| is_minded(path)).collect();
     jobs.sort();
-    files.append(&mut jobs);
-    files.into_iter().find(|file| {
-        let text = std::fs::read(file).unwrap_or_default();
-        String::from_utf8_lossy(&text).lines().any(calls_watcher)
-    })
+    Ok(jobs)
 }
 
 /// cron passes over files with a dot in their name, such as those that dpkg and editors leave behind.
-fn is_minded(path: &std::path::Path) -> bool {
+fn is_minded(path: &Path) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.chars().all(is_plain))
 }
@@ -41,7 +78,33 @@ fn calls_watcher(line: &str) -> bool {
     let (before, _) = line.split_once('=').unwrap_or_default();
     let is_variable = before.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '"')
         && !before.trim_end().contains(char::is_whitespace);
+    let line = with_looked_up_programs(line);
     !is_comment && !is_variable && line.split([';', '&', '|', '(', ')', '`']).any(is_run)
+}
+
+/// The line with `ganeti-watcher` in the place of what a shell puts its path for: `$(command -v ganeti-watcher)` and the
+/// like. Where that is run is then seen as if the name stood there.
+fn with_looked_up_programs(line: &str) -> String {
+    let mut line = line.to_owned();
+    for (start, end) in [("$(", ')'), ("`", '`')] {
+        let mut rest = 0;
+        while let Some(begin) = line[rest..].find(start).map(|found| rest + found) {
+            let inner = begin + start.len();
+            let Some(length) = line[inner..].find(end) else { break };
+            let words: Vec<&str> = line[inner..inner + length].split_whitespace().collect();
+            let is_look_up = matches!(words.as_slice(), ["command", "-v", program] | ["which", program]
+                if is_watcher(program.trim_matches(['"', '\''])));
+            if is_look_up {
+                line.replace_range(begin..=inner + length, "ganeti-watcher");
+            }
+            rest = inner;
+        }
+    }
+    line
+}
+
+fn is_watcher(word: &str) -> bool {
+    matches!(word.rsplit('/').next(), Some("ganeti-watcher" | "ganeti-watcher.distrib"))
 }
 
 /// Whether one command of a line is a run of the watcher.
@@ -50,9 +113,7 @@ fn is_run(command: &str) -> bool {
         .split(|c: char| c.is_whitespace() || c == '\'' || c == '"')
         .filter(|word| !word.is_empty())
         .collect();
-    let is_watcher =
-        |word: &&str| matches!(word.rsplit('/').next(), Some("ganeti-watcher" | "ganeti-watcher.distrib"));
-    words.iter().position(is_watcher).is_some_and(|place| {
+    words.iter().position(|word| is_watcher(word)).is_some_and(|place| {
         let (before, after) = words.split_at(place);
         !before.iter().any(|word| LOOKERS.contains(word)) && !after.iter().any(|word| NO_RUN.contains(word))
     })
@@ -80,6 +141,11 @@ mod tests {
             "  @hourly root ganeti-watcher",
             "0 * * * * root X=1 sh -c 'nice -n 5 /usr/local/sbin/ganeti-watcher'",
             "*/5 * * * * root /usr/sbin/ganeti-watcher.distrib",
+            "*/5 * * * * root $(command -v ganeti-watcher)",
+            "*/5 * * * * \"$(command -v ganeti-watcher)\" --no-strict",
+            "*/5 * * * * nice $( which 'ganeti-watcher' ) >/dev/null 2>&1",
+            "*/5 * * * * root `command -v ganeti-watcher`",
+            "*/5 * * * * root [ -x \"$(command -v ganeti-watcher)\" ] && \"$(command -v ganeti-watcher)\"",
         ] {
             assert!(calls_watcher(line), "{line}");
         }
@@ -93,6 +159,12 @@ mod tests {
             "0 * * * * root pgrep -x ganeti-watcher || echo none",
             "0 6 * * * root ganeti-watcher --dry-run | mail admin",
             "0 6 * * * root /usr/sbin/ganeti-watcher retry --all",
+            "0 6 * * * root [ -x \"$(command -v ganeti-watcher)\" ] || echo 'it is away'",
+            "0 6 * * * root ls -l $(command -v ganeti-watcher)",
+            "0 6 * * * root $(command -v ganeti-watcher) --dry-run | mail admin",
+            "0 6 * * * root echo $(command -v ganeti-watcher | wc -l) `which ganeti-watcher",
+            "0 6 * * * root $(command -v ganeti-cleaner) node",
+            "0 6 * * * root $(command -v ganeti-watcher",
         ] {
             assert!(!calls_watcher(line), "{line}");
         }
@@ -102,7 +174,7 @@ mod tests {
     fn the_file_that_cron_minds_is_named() {
         let machine = tempfile::tempdir().unwrap();
         let layout = Layout::new(None, None).unwrap().with_machine(machine.path());
-        assert_eq!(caller(&layout), None);
+        assert_eq!(caller(&layout), Caller::Nobody);
         std::fs::create_dir_all(machine.path().join("etc/cron.d")).unwrap();
         let line = "*/5 * * * * root /usr/sbin/ganeti-watcher\n";
         let put = |name: &str| {
@@ -111,10 +183,47 @@ mod tests {
             path
         };
         put("cron.d/ganeti.dpkg-old");
-        assert_eq!(caller(&layout), None);
+        assert_eq!(caller(&layout), Caller::Nobody);
         let job = put("cron.d/ganeti");
-        assert_eq!(caller(&layout), Some(job));
+        assert_eq!(caller(&layout), Caller::Cron(job));
         let crontab = put("crontab");
-        assert_eq!(caller(&layout), Some(crontab));
+        assert_eq!(caller(&layout), Caller::Cron(crontab));
+    }
+
+    #[test]
+    fn r29_root_s_own_crontab_is_found_where_debian_and_where_red_hat_have_it() {
+        for place in ["var/spool/cron/crontabs/root", "var/spool/cron/root"] {
+            let machine = tempfile::tempdir().unwrap();
+            let layout = Layout::new(None, None).unwrap().with_machine(machine.path());
+            let path = machine.path().join(place);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let line = b"*/5 * * * * $(command -v ganeti-watcher)\n";
+            files::replace(&path, line, |_| Ok(())).map(drop).unwrap();
+            assert_eq!(caller(&layout), Caller::Cron(path));
+        }
+    }
+
+    #[test]
+    fn r29_a_crontab_that_cannot_be_read_is_no_no() {
+        let machine = tempfile::tempdir().unwrap();
+        let layout = Layout::new(None, None).unwrap().with_machine(machine.path());
+        let put = |name: &str, text: &[u8]| {
+            let path = machine.path().join("etc").join(name);
+            files::replace(&path, text, |_| Ok(())).map(drop).unwrap();
+            path
+        };
+        std::fs::create_dir_all(machine.path().join("etc/cron.d/directory")).unwrap();
+        assert_eq!(caller(&layout), Caller::Nobody, "a directory is no crontab");
+        let round = machine.path().join("etc/cron.d/round");
+        std::os::unix::fs::symlink(&round, &round).unwrap();
+        let Caller::Unknown(why) = caller(&layout) else { panic!() };
+        assert!(why.contains("cron.d/round'"), "{why}");
+        // What is read tells, whatever else is not; and text of another encoding is text.
+        let job = put("cron.d/ganeti", b"# \xfcberall\n*/5 * * * * root ganeti-watcher\n");
+        assert_eq!(caller(&layout), Caller::Cron(job));
+        std::fs::remove_dir_all(machine.path().join("etc/cron.d")).unwrap();
+        put("cron.d", b"");
+        let Caller::Unknown(why) = caller(&layout) else { panic!() };
+        assert!(why.contains("cannot list"), "{why}");
     }
 }

@@ -1,20 +1,21 @@
 //! Ganeti's daemons on this node: started when they do not run, restarted when they do not answer.
 //!
 //! Source: `utils/__init__.py: EnsureDaemon, StopDaemon`, `watcher/__init__.py: StartNodeDaemons`. Where systemd looks
-//! after the daemons, systemd is asked and told, and `daemon-util` is not used: see [`super::systemd`].
+//! after the daemons, systemd is asked and told, and `daemon-util` is not used: see [`super::systemd`]. Where it cannot be
+//! told who does, no daemon is touched.
+
+mod scripts;
+mod units;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use tracing::{debug, error, info, warn};
+use anyhow::{Context, Result, anyhow, bail};
+use tracing::{debug, error};
 
-use super::pid_file;
-use super::process::{Finished, Program};
-use super::systemd::{self, Verdict};
+use super::process::Finished;
+use super::systemd::{self, Supervision};
 use crate::armed::Armed;
 use crate::files::{read_text, replace};
 use crate::layout::Layout;
@@ -27,11 +28,14 @@ pub const RAPI: &str = "ganeti-rapi";
 /// The configuration daemon.
 pub const WCONFD: &str = "ganeti-wconfd";
 const MOND: &str = "ganeti-mond";
+const KVMD: &str = "ganeti-kvmd";
 /// In this order.
-const ON_EVERY_NODE: [&str; 4] = ["ganeti-noded", "ganeti-confd", MOND, "ganeti-kvmd"];
+const ON_EVERY_NODE: [&str; 4] = ["ganeti-noded", "ganeti-confd", MOND, KVMD];
 
 /// `daemon-util` waits up to 60 s for a daemon that it stops, systemd 90 s, and starting one takes seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(180);
+/// A daemon has its pid file before daemon-util ends, as a rule; and so long it is waited before a second try.
+const START_LIMIT: Duration = Duration::from_secs(5);
 const LONGEST_FILE: u64 = 64 << 10;
 
 /// How this node's daemons are reached. The simulator brings its own.
@@ -60,7 +64,9 @@ pub trait Daemons: fmt::Debug {
 pub struct NodeDaemons<'a> {
     layout: &'a Layout,
     armed: Option<&'a Armed>,
-    under_systemd: bool,
+    supervision: Supervision,
+    /// So long a daemon that was started may take until it runs.
+    start_limit: Duration,
     /// By daemon: the last state that was told, for those that do not run and are left alone.
     told: BTreeMap<String, String>,
 }
@@ -77,12 +83,17 @@ pub enum Restarted {
 impl<'a> NodeDaemons<'a> {
     /// Finds out who looks after the daemons.
     pub async fn new(layout: &'a Layout, armed: Option<&'a Armed>) -> Self {
-        let under_systemd = systemd::supervises(layout).await;
+        Self::under(layout, armed, systemd::supervision(layout).await)
+    }
+
+    /// When it was found out already.
+    #[must_use]
+    pub fn under(layout: &'a Layout, armed: Option<&'a Armed>, supervision: Supervision) -> Self {
         let told = read_text(&layout.daemon_states(), LONGEST_FILE)
             .ok()
             .and_then(|text| serde_json::from_str(&text).ok())
             .unwrap_or_default();
-        Self { layout, armed, under_systemd, told }
+        Self { layout, armed, supervision, start_limit: START_LIMIT, told }
     }
 
     /// Whether nothing is started or stopped.
@@ -94,20 +105,25 @@ impl<'a> NodeDaemons<'a> {
     /// Starts what should run on every node and does not. What goes wrong is logged.
     pub async fn ensure_on_every_node(&mut self) {
         for daemon in ON_EVERY_NODE {
-            if daemon == MOND && !self.under_systemd && !self.is_built(daemon).await {
-                debug!("Ganeti was built without {daemon}");
-                continue;
-            }
             self.ensure(daemon).await;
         }
     }
 
-    /// Starts a daemon unless it runs; whether it now does, as far as can be seen. What goes wrong is logged.
+    /// Starts a daemon unless it runs; whether it now surely does. What goes wrong is logged.
     pub async fn ensure(&mut self, daemon: &str) -> bool {
-        let result = match (self.under_systemd, self.armed) {
-            (true, _) => self.ensure_unit(daemon).await,
-            (false, Some(armed)) => self.check_and_start(armed, daemon).await.map(|()| true),
-            (false, None) => self.tell_if_down(daemon).await,
+        let result = match (&self.supervision, self.armed) {
+            (Supervision::Unknown(_), _) => return false,
+            (Supervision::Systemd, _) => self.ensure_unit(daemon).await,
+            (_, armed) => {
+                if daemon == MOND && !self.is_built(daemon).await {
+                    debug!("Ganeti was built without {daemon}");
+                    return false;
+                }
+                match armed {
+                    Some(armed) => self.check_and_start(armed, daemon).await.map(|()| true),
+                    None => self.tell_if_down(daemon).await,
+                }
+            }
         };
         result.unwrap_or_else(|error| {
             error!("Can't start daemon '{daemon}', {error:#}");
@@ -120,134 +136,16 @@ impl<'a> NodeDaemons<'a> {
         let Some(armed) = self.armed else {
             return Restarted::No("this is a dry run, which would have restarted it".to_owned());
         };
-        let result = if self.under_systemd {
-            self.restart_unit(armed, daemon).await
-        } else {
-            self.stop_and_start(armed, daemon).await
+        let result = match &self.supervision {
+            Supervision::Unknown(why) => Err(anyhow!("cannot tell whether systemd looks after it: {why}")),
+            Supervision::Systemd => self.restart_unit(armed, daemon).await,
+            Supervision::DaemonUtilBesideSystemd => self.end_and_start(armed, daemon).await,
+            Supervision::DaemonUtil => self.stop_and_start(armed, daemon).await,
         };
         match result {
             Ok(()) => Restarted::Yes,
             Err(error) => Restarted::No(format!("{error:#}")),
         }
-    }
-
-    async fn daemon_util(&self, action: &str, daemon: &str) -> Result<Finished> {
-        self.daemon_util_program(action, daemon).run().await
-    }
-
-    fn daemon_util_program(&self, action: &str, daemon: &str) -> Program {
-        Program::new(self.layout.daemon_util(), TIME_LIMIT).leaves_daemons().args([action, daemon])
-    }
-
-    async fn is_built(&self, daemon: &str) -> bool {
-        let known = self.daemon_util_program("is-daemon-name", daemon).run_quietly().await;
-        // When in doubt it is, and the attempt to start it will say what is wrong.
-        known.is_ok_and(|finished| finished.succeeded() || !finished.stderr.contains("Unknown daemon"))
-    }
-
-    /// With a second try when the first one fails because of a pid file that a killed daemon left behind: Debian's
-    /// `start-stop-daemon` does not start a daemon over such a file of another user than root, and so a daemon that was
-    /// killed once would never come back.
-    async fn check_and_start(&self, armed: &Armed, daemon: &str) -> Result<()> {
-        let first = failure(&self.daemon_util("check-and-start", daemon).await?);
-        let path = self.layout.pid_file(daemon);
-        match (&first, pid_file::stale_pid(self.layout, daemon)) {
-            (Err(_), Some(pid)) => {
-                info!(
-                    "Removing '{}', because process {pid} is not {daemon}, and trying again",
-                    path.display()
-                );
-                pid_file::remove(armed, &path)?;
-                failure(&self.daemon_util("check-and-start", daemon).await?)
-            }
-            _ => first,
-        }
-    }
-
-    async fn tell_if_down(&self, daemon: &str) -> Result<bool> {
-        let runs = self.daemon_util_program("check", daemon).run_quietly().await?.succeeded();
-        if !runs {
-            info!("Would start daemon '{daemon}': it does not run");
-        }
-        Ok(runs)
-    }
-
-    async fn stop_and_start(&self, armed: &Armed, daemon: &str) -> Result<()> {
-        let asked = self.daemon_util_program("daemon-executable", daemon).run_quietly().await?;
-        let executable = Path::new(asked.stdout.trim_end());
-        let is_there = executable.metadata().is_ok_and(|file| file.permissions().mode() & 0o111 != 0);
-        if !is_there {
-            bail!("it could not be started again: there is no program '{}'", executable.display());
-        }
-        if let Err(error) = failure(&self.daemon_util("stop", daemon).await?) {
-            error!("Can't stop daemon '{daemon}', {error:#}");
-        }
-        self.check_and_start(armed, daemon).await.inspect_err(|error| {
-            error!("Can't start daemon '{daemon}', {error:#}");
-        })
-    }
-
-    async fn ensure_unit(&mut self, daemon: &str) -> Result<bool> {
-        let unit = systemd::unit(self.layout, daemon).await?;
-        match (unit.verdict(), self.armed) {
-            (Verdict::Runs, _) => {
-                if self.told.contains_key(daemon) {
-                    info!("Daemon '{daemon}' runs again");
-                    self.remember(daemon, None);
-                }
-                Ok(true)
-            }
-            (Verdict::Start, Some(armed)) => {
-                let failed = self.systemctl(armed, "start", daemon).await;
-                let Err(error) = failed else { return Ok(true) };
-                let state = format!("failed, {}", unit.result());
-                if self.told.get(daemon) == Some(&state) {
-                    debug!("Still can't start daemon '{daemon}', {error:#}");
-                } else {
-                    error!("Can't start daemon '{daemon}', {error:#}");
-                    self.remember(daemon, Some(state));
-                }
-                Ok(false)
-            }
-            (Verdict::Start, None) => {
-                info!("Would start daemon '{daemon}': its unit failed ({})", unit.result());
-                Ok(false)
-            }
-            (Verdict::Leave { state, unwanted }, _) => {
-                self.tell_left_alone(daemon, state, unwanted);
-                Ok(false)
-            }
-        }
-    }
-
-    fn tell_left_alone(&mut self, daemon: &str, state: String, unwanted: bool) {
-        if self.told.get(daemon) == Some(&state) {
-            debug!("Daemon '{daemon}' is still not running ({state})");
-            return;
-        }
-        let words = "supervised by systemd but not running, will not restart";
-        if unwanted {
-            info!("Daemon '{daemon}' {words}: its unit is not wanted ({state})");
-        } else {
-            let unit = systemd::service(daemon);
-            warn!("Daemon '{daemon}' {words} ({state}). To start it: systemctl start {unit}");
-        }
-        self.remember(daemon, Some(state));
-    }
-
-    async fn restart_unit(&self, armed: &Armed, daemon: &str) -> Result<()> {
-        let unit = systemd::unit(self.layout, daemon).await?;
-        match unit.verdict() {
-            Verdict::Runs if unit.can_be_restarted() => self.systemctl(armed, "restart", daemon).await,
-            Verdict::Runs => bail!("systemd would stop its unit, and could not start it again"),
-            Verdict::Start => self.systemctl(armed, "start", daemon).await,
-            Verdict::Leave { state, .. } => bail!("its unit is left alone ({state})"),
-        }
-    }
-
-    async fn systemctl(&self, _armed: &Armed, verb: &str, daemon: &str) -> Result<()> {
-        let program = systemd::systemctl(self.layout, verb, TIME_LIMIT).args([systemd::service(daemon)]);
-        failure(&program.run().await?)
     }
 
     /// Remembers what was told about a daemon, for the next run; without permission only for this one.
@@ -278,5 +176,4 @@ fn failure(finished: &Finished) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "daemons_tests.rs"]
 mod tests;

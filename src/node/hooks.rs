@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 use tracing::{debug, info, warn};
 
@@ -30,9 +31,16 @@ pub async fn run(armed: Option<&Armed>, directory: &Path, time_limit: Duration) 
     for name in names {
         let path = directory.join(&name);
         let shown = name.to_string_lossy();
-        if !is_hook(&name, &path) {
-            debug!("Watcher hook {shown}: skipped");
-            continue;
+        match is_hook(&name, &path) {
+            Ok(true) => {}
+            Ok(false) => {
+                debug!("Watcher hook {shown}: skipped");
+                continue;
+            }
+            Err(error) => {
+                warn!("Watcher hook {shown}: error (cannot look at '{}': {error})", path.display());
+                continue;
+            }
         }
         match armed {
             Some(armed) => run_one(armed, &shown, &path, time_limit).await,
@@ -63,10 +71,27 @@ fn visible(directory: &Path) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// A good name (`constants.EXT_PLUGIN_MASK`) of a file that may be executed.
-fn is_hook(name: &OsStr, path: &Path) -> bool {
+/// Whether it is a good name (`constants.EXT_PLUGIN_MASK`) of a file that may be executed. Links are followed: hooks are
+/// often kept elsewhere.
+///
+/// # Errors
+/// When that cannot be told, for example because the link leads to a file server that does not answer.
+fn is_hook(name: &OsStr, path: &Path) -> io::Result<bool> {
     let is_good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    name.as_bytes().iter().all(is_good) && path.is_file() && access(path, AccessFlags::X_OK).is_ok()
+    if !name.as_bytes().iter().all(is_good) {
+        return Ok(false);
+    }
+    match path.metadata() {
+        Ok(found) if !found.is_file() => return Ok(false),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    match access(path, AccessFlags::X_OK) {
+        Ok(()) => Ok(true),
+        Err(Errno::EACCES) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]
@@ -119,6 +144,20 @@ mod tests {
         for (line, expected) in lines.iter().zip(expected) {
             assert!(line.starts_with(expected), "{line}\n{expected}");
         }
+    }
+
+    #[test]
+    fn links_are_followed_and_one_that_cannot_be_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let (site, linked) = (directory.path().join("site"), directory.path().join("watcher"));
+        fs::create_dir(&site).unwrap();
+        symlink(&site, &linked).unwrap();
+        script(&directory.path().join("elsewhere"), "echo ran");
+        symlink(directory.path().join("elsewhere"), site.join("10-link")).unwrap();
+        symlink("20-loop", site.join("20-loop")).unwrap();
+        let log = log_of(&linked, LONG, Some(&Armed::for_test()));
+        assert!(log.contains("DEBUG Watcher hook 10-link: success (output: ran)"), "{log}");
+        assert!(log.contains("WARNING Watcher hook 20-loop: error (cannot look at '"), "{log}");
     }
 
     #[test]

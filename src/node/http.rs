@@ -15,6 +15,16 @@ pub(super) struct Response {
     pub(super) body: String,
 }
 
+/// Where an answer comes from, for messages and the `Host` header: `HOST:PORT`, in which an IPv6 address is in brackets and
+/// without the scope that only this end knows.
+pub(super) fn authority(host: &str, port: u16) -> String {
+    match host.split_once('%') {
+        Some((address, _)) => format!("[{address}]:{port}"),
+        None if host.contains(':') => format!("[{host}]:{port}"),
+        None => format!("{host}:{port}"),
+    }
+}
+
 /// Asks for a path and reads until the other end closes or the body is whole. HTTP/1.0, so that the body comes in one
 /// piece.
 ///
@@ -79,6 +89,14 @@ fn parse(answer: &[u8]) -> Result<Response> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn r23_an_ipv6_address_is_in_brackets() {
+        assert_eq!(authority("fd00::1", 5080), "[fd00::1]:5080");
+        assert_eq!(authority("fe80::1%br0", 5080), "[fe80::1]:5080");
+        assert_eq!(authority("192.0.2.1", 1815), "192.0.2.1:1815");
+        assert_eq!(authority("node1.example.com", 1815), "node1.example.com:1815");
+    }
 
     #[test]
     fn any_bytes_are_an_answer_or_an_error() {

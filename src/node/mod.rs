@@ -5,10 +5,12 @@
 //! - [`maintenance`]: a node that the master candidates call offline ([`confd`]) runs nothing any more.
 //! - [`probes`]: on the master, RAPI and WConfD answer. [`mond`]: how busy other nodes are.
 //! - [`cron`]: whether cron calls this program, which a run by systemd's timer asks.
-//! - [`process`]: how programs are run. [`own_name`], [`ssconf`]: who and where this node is.
+//! - [`process`]: how programs are run. [`own_name`], [`ssconf`], [`boot_id`]: who and where this
+//!   node is, and since when.
 //!
 //! Nothing here ends a run: what goes wrong is logged, and the run goes on.
 
+pub mod boot_id;
 pub mod confd;
 pub mod cron;
 pub mod daemons;
@@ -19,6 +21,7 @@ pub mod mond;
 pub mod own_name;
 mod pid_file;
 pub mod probes;
+mod proc;
 pub mod process;
 pub mod ssconf;
 pub mod systemd;
@@ -26,6 +29,7 @@ pub mod systemd;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use tokio::sync::OnceCell;
 
 use crate::armed::Armed;
 use crate::clock::Clock;
@@ -33,9 +37,13 @@ use crate::layout::Layout;
 use crate::luxi::client::LocalFuture;
 use daemons::{Daemons, NodeDaemons};
 use probes::Pace;
+use systemd::Supervision;
+
+/// Of what is read below `/proc`: a command line may be a quarter as long as a stack, which is usually 2 MiB.
+const LONGEST_PROC_FILE: u64 = 8 << 20;
 
 /// The duties on the machine that this program runs on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Duties<'d> {
     /// Where things are.
     pub layout: &'d Layout,
@@ -45,12 +53,24 @@ pub struct Duties<'d> {
     pub rapi_ip: &'d str,
     /// A watcher hook that runs longer is killed.
     pub hook_limit: Duration,
+    /// Who looks after the daemons: asked once in a run, so that one run has one answer.
+    pub supervision: OnceCell<Supervision>,
+}
+
+impl<'d> Duties<'d> {
+    async fn daemons(&'d self, armed: Option<&'d Armed>) -> NodeDaemons<'d> {
+        let supervision = self.supervision.get_or_init(|| systemd::supervision(self.layout)).await;
+        NodeDaemons::under(self.layout, armed, supervision.clone())
+    }
 }
 
 impl Daemons for Duties<'_> {
     fn check_and_start<'a>(&'a self, armed: &'a Armed, daemon: &'a str) -> LocalFuture<'a, Result<()>> {
         Box::pin(async move {
-            if !NodeDaemons::new(self.layout, Some(armed)).await.ensure(daemon).await {
+            if !self.daemons(Some(armed)).await.ensure(daemon).await {
+                if let Some(Supervision::Unknown(why)) = self.supervision.get() {
+                    bail!("'{daemon}' was left alone: cannot tell whether systemd looks after it: {why}");
+                }
                 bail!("'{daemon}' does not run");
             }
             Ok(())
@@ -59,7 +79,7 @@ impl Daemons for Duties<'_> {
 
     fn on_every_node<'a>(&'a self, armed: Option<&'a Armed>) -> LocalFuture<'a, ()> {
         Box::pin(async move {
-            NodeDaemons::new(self.layout, armed).await.ensure_on_every_node().await;
+            self.daemons(armed).await.ensure_on_every_node().await;
             hooks::run(armed, &self.layout.watcher_hooks(), self.hook_limit).await;
             maintenance::run(armed, self.layout, self.clock).await;
         })
@@ -67,7 +87,7 @@ impl Daemons for Duties<'_> {
 
     fn on_master<'a>(&'a self, armed: Option<&'a Armed>) -> LocalFuture<'a, ()> {
         Box::pin(async move {
-            let mut daemons = NodeDaemons::new(self.layout, armed).await;
+            let mut daemons = self.daemons(armed).await;
             probes::ensure(&mut daemons, self.layout, self.clock, self.rapi_ip, Pace::default()).await;
         })
     }

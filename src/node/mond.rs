@@ -39,9 +39,10 @@ pub struct Mond<'d> {
 impl Monitor for Mond<'_> {
     fn load<'a>(&'a self, node: &'a str, address: &'a str) -> LocalFuture<'a, Option<Load>> {
         Box::pin(async move {
-            let port = self.layout.port(Service::Mond);
-            let asked = timeout(LIMIT, ask(address, port)).await;
-            let load = asked.unwrap_or_else(|_| bail_late());
+            let load = match self.layout.port(Service::Mond) {
+                Ok(port) => timeout(LIMIT, ask(address, port)).await.unwrap_or_else(|_| bail_late()),
+                Err(error) => Err(error.into()),
+            };
             load.inspect_err(|error| debug!("ganeti-mond on node '{node}' does not tell its load: {error:#}"))
                 .ok()
         })
@@ -54,7 +55,7 @@ fn bail_late() -> Result<Load> {
 
 async fn ask(address: &str, port: u16) -> Result<Load> {
     let stream = TcpStream::connect((address, port)).await.context("cannot connect")?;
-    let answer = http::get(stream, address, REPORT).await?;
+    let answer = http::get(stream, &http::authority(address, port), REPORT).await?;
     if answer.status != 200 {
         bail!("HTTP status {}", answer.status);
     }
@@ -82,6 +83,22 @@ fn parse(report: &str) -> Result<Load> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn r23_a_node_with_an_ipv6_address_is_asked_with_brackets() {
+        // A machine without IPv6 has no such node.
+        let Ok(listener) = tokio::net::TcpListener::bind("[::1]:0").await else { return };
+        let port = listener.local_addr().unwrap().port();
+        let server = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 1000];
+            let length = tokio::io::AsyncReadExt::read(&mut stream, &mut request).await.unwrap();
+            request.truncate(length);
+            String::from_utf8(request).unwrap()
+        };
+        let (_answer, request) = tokio::join!(ask("::1", port), server);
+        assert!(request.contains(&format!("\r\nHost: [::1]:{port}\r\n")), "{request}");
+    }
 
     #[test]
     fn any_report_is_a_load_or_an_error() {

@@ -1,46 +1,146 @@
 //! What this node is called, to be compared with the name of the master node.
 //!
-//! Source: `netutils.py: Hostname.GetSysName`, which is Python's `socket.getfqdn()`, in lower case.
+//! Source: `netutils.py: Hostname.GetSysName`, which is Python's `socket.getfqdn()`, in lower case. Where nothing resolves
+//! the original has only the kernel's host name, and takes a master with a short one for another node: then an instance
+//! that is the cluster's name server is never started again.
 
 use std::time::Duration;
 
+use thiserror::Error;
 use tokio::process::Command;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::ssconf::{self, Untold};
 use crate::layout::Layout;
 
 /// Name servers may be down: they may be instances of this very cluster.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Whether `node_name` is this node.
+/// Whether a name is this node's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IsOwn {
+    /// It is.
+    Yes,
+    /// Another node has it.
+    No,
+    /// Nobody can tell. That is no reason to do anything as the master, and none to call this node another one.
+    Unknown(Nameless),
+}
+
+/// Why nobody can tell whether this node is the master.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "cannot tell whether this node is the master: the master is '{master}', and this host is called '{host_name}', \
+     {why}; give it the name that it has in the cluster, with hostnamectl or in /etc/hosts"
+)]
+pub struct Nameless {
+    /// What the master is called.
+    pub master: String,
+    /// What this host is called.
+    pub host_name: String,
+    /// Why these two cannot be compared: a relative clause.
+    pub why: String,
+}
+
+/// Whether `node_name`, the master's, is this node's.
 ///
 /// The kernel's host name is compared first. When that is the name, nothing needs to be resolved, and a master whose
 /// name servers are down with everything else still knows that it is the master.
-pub async fn is_own(layout: &Layout, node_name: &str) -> bool {
-    let host_name = match layout.virtual_host() {
-        Some(name) => return normalize(name) == node_name,
-        None => kernel_host_name(),
-    };
-    host_name == node_name || normalize(&fully_qualified(&host_name).await) == node_name
+pub async fn is_own(layout: &Layout, node_name: &str) -> IsOwn {
+    if let Some(name) = given(layout) {
+        return if normalize(name) == node_name { IsOwn::Yes } else { IsOwn::No };
+    }
+    let host_name = host_name(layout);
+    if host_name == node_name {
+        return IsOwn::Yes;
+    }
+    let resolved = resolve(layout, &host_name).await;
+    compare(node_name, &host_name, resolved.as_deref(), ssconf::node_list(layout).as_deref())
 }
 
-/// What this node is called in the cluster: the kernel's host name when ssconf has a node of that name, and what it
-/// resolves to otherwise.
+/// What this node is called in the cluster: the kernel's host name when ssconf has a node of that name, what it resolves
+/// to otherwise, and where nothing resolves the only node with that first label.
 pub async fn find(layout: &Layout) -> String {
-    let host_name = match layout.virtual_host() {
-        Some(name) => return normalize(name),
-        None => kernel_host_name(),
-    };
-    let nodes = super::ssconf::read(layout, "node_list").unwrap_or_default();
-    if nodes.lines().any(|node| node == host_name) {
+    if let Some(name) = given(layout) {
+        return normalize(name);
+    }
+    let host_name = host_name(layout);
+    let nodes = ssconf::node_list(layout).unwrap_or_default();
+    if nodes.contains(&host_name) {
         return host_name;
     }
-    normalize(&fully_qualified(&host_name).await)
+    let resolved = resolve(layout, &host_name).await;
+    resolved.or_else(|| only_with_label_of(&host_name, &nodes).map(str::to_owned)).unwrap_or(host_name)
 }
 
-fn kernel_host_name() -> String {
-    nix::unistd::gethostname().map(|name| normalize(&name.to_string_lossy())).unwrap_or_default()
+/// The name of a virtual node, about which nobody need be asked.
+fn given(layout: &Layout) -> Option<&str> {
+    layout.virtual_host().filter(|_| layout.unresolved_host().is_none())
+}
+
+/// Compares names; pure. `resolved` is the full name that the host name resolves to, if any.
+///
+/// To take a node for the master by its first label alone is safe, because this is not what makes it act as the master. A
+/// run does so only by way of luxid, at a local socket, and only when that names the same node as the master; and luxid
+/// starts only where more than half of the nodes of its own configuration say that the master has the name of its host
+/// (`Daemon/Utils.hs: verifyMasterVotes`). A node that knows the cluster and has neither of these is at most one on which
+/// luxid refuses to start. Where a full name was found, nothing is guessed: a clone of the master has its files too.
+fn compare(
+    master: &str,
+    host_name: &str,
+    resolved: Option<&str>,
+    nodes: Result<&[String], &Untold>,
+) -> IsOwn {
+    let is = |own: &str| if own == master { IsOwn::Yes } else { IsOwn::No };
+    let known = nodes.unwrap_or_default();
+    let unknown = |why: String| {
+        IsOwn::Unknown(Nameless { master: master.to_owned(), host_name: host_name.to_owned(), why })
+    };
+    match resolved {
+        Some(own) if own == master => IsOwn::Yes,
+        Some(own) if known.iter().any(|node| node == own) => IsOwn::No,
+        _ if known.iter().any(|node| node == host_name) => IsOwn::No,
+        // As with the original: nothing in these names is like the master's.
+        Some(own) if label(own) != label(master) && label(host_name) != label(master) => IsOwn::No,
+        Some(own) => unknown(match nodes {
+            Ok(_) => format!("which resolves to '{own}', and no node has that name"),
+            Err(untold) => format!("which resolves to '{own}', and {untold}"),
+        }),
+        None => match (only_with_label_of(host_name, known), nodes) {
+            (Some(own), _) => is(own),
+            (None, Ok(_)) => unknown(
+                "which nothing resolves and which is the first label of no node, or of several".to_owned(),
+            ),
+            (None, Err(untold)) => unknown(format!("which nothing resolves, and {untold}")),
+        },
+    }
+}
+
+fn label(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
+/// The node with the first label of a short name, when there is exactly one.
+fn only_with_label_of<'n>(host_name: &str, nodes: &'n [String]) -> Option<&'n str> {
+    let mut found = nodes.iter().filter(|node| label(node) == host_name);
+    found.next().filter(|_| found.next().is_none()).map(String::as_str)
+}
+
+fn host_name(layout: &Layout) -> String {
+    match layout.unresolved_host() {
+        Some(name) => normalize(name),
+        None => nix::unistd::gethostname().map(|name| normalize(&name.to_string_lossy())).unwrap_or_default(),
+    }
+}
+
+/// The full name of a host; `None` when it cannot be looked up and is not full itself.
+async fn resolve(layout: &Layout, host_name: &str) -> Option<String> {
+    let name = match layout.unresolved_host() {
+        Some(name) => normalize(name),
+        None => normalize(&fully_qualified(host_name).await),
+    };
+    name.contains('.').then_some(name)
 }
 
 /// Lower case, without the dot that ends an absolute name (`Hostname.GetNormalizedName`).
@@ -111,8 +211,66 @@ mod tests {
     #[tokio::test]
     async fn a_virtual_node_is_called_as_its_variable_says() {
         let layout = Layout::new(Some("/srv/node1.x".into()), Some("node1.x".into())).unwrap();
-        assert!(is_own(&layout, "node1.x").await);
-        assert!(!is_own(&layout, "node2.x").await);
+        assert_eq!(is_own(&layout, "node1.x").await, IsOwn::Yes);
+        assert_eq!(is_own(&layout, "node2.x").await, IsOwn::No);
+    }
+
+    const NODES: [&str; 4] =
+        ["node1.example.com", "node2.example.com", "node2.example.org", "node10.example.com"];
+    const MASTER: &str = "node1.example.com";
+
+    fn compared(host_name: &str, resolved: Option<&str>) -> IsOwn {
+        compare(MASTER, host_name, resolved, Ok(&NODES.map(str::to_owned)))
+    }
+
+    #[test]
+    fn r09_a_short_host_name_that_nothing_resolves_is_the_only_node_with_that_first_label() {
+        assert_eq!(compared("node1", None), IsOwn::Yes);
+        assert_eq!(compared("node10", None), IsOwn::No);
+        for host_name in ["node", "node2", "node3", "kvm1", "localhost", ""] {
+            let IsOwn::Unknown(told) = compared(host_name, None) else { panic!("{host_name}") };
+            let told = told.to_string();
+            assert!(told.contains(MASTER) && told.contains(&format!("'{host_name}'")), "{told}");
+        }
+    }
+
+    #[test]
+    fn r09_without_a_node_list_a_short_host_name_is_unknown_and_the_file_is_named() {
+        let untold = Untold::Missing("/var/lib/ganeti/ssconf_node_list".into());
+        let IsOwn::Unknown(told) = compare(MASTER, "node1", None, Err(&untold)) else { panic!() };
+        assert!(told.to_string().contains("ssconf_node_list"), "{told}");
+        assert!(matches!(compare(MASTER, "node2", None, Err(&untold)), IsOwn::Unknown(_)));
+        // What does resolve needs no list.
+        assert_eq!(compare(MASTER, "node1", Some(MASTER), Err(&untold)), IsOwn::Yes);
+        assert_eq!(compare(MASTER, "node2", Some("node2.example.com"), Err(&untold)), IsOwn::No);
+        let domain = compare(MASTER, "node1", Some("node1.example.org"), Err(&untold));
+        assert!(matches!(domain, IsOwn::Unknown(_)), "{domain:?}");
+    }
+
+    #[test]
+    fn what_resolves_is_compared_whole_and_never_guessed() {
+        assert_eq!(compared("node1", Some(MASTER)), IsOwn::Yes);
+        assert_eq!(compared("anything", Some(MASTER)), IsOwn::Yes);
+        assert_eq!(compared("node2", Some("node2.example.com")), IsOwn::No);
+        assert_eq!(compared("node1", Some("node2.example.com")), IsOwn::No, "the name server says so");
+        assert_eq!(compared("node2.example.com", Some("node2.example.com")), IsOwn::No);
+        assert_eq!(compared("kvm7", Some("kvm7.example.net")), IsOwn::No, "as with the original");
+        // Where it is the master's first label with another domain, it may be the master or a copy of it.
+        assert!(matches!(compared("node1", Some("node1.localdomain")), IsOwn::Unknown(_)));
+    }
+
+    #[tokio::test]
+    async fn r09_the_name_for_confd_is_found_in_the_node_list_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::new(Some(directory.path().join("node1").into()), Some("node1".into()))
+            .unwrap()
+            .with_unresolved_host("node1".to_owned());
+        assert_eq!(find(&layout).await, "node1");
+        std::fs::create_dir_all(layout.ssconf("").parent().unwrap()).unwrap();
+        let nodes = NODES.join("\n");
+        crate::files::replace(&layout.ssconf("node_list"), nodes.as_bytes(), |_| Ok(())).map(drop).unwrap();
+        assert_eq!(find(&layout).await, MASTER);
+        assert_eq!(is_own(&layout, MASTER).await, IsOwn::Yes);
     }
 
     #[test]
@@ -131,6 +289,6 @@ mod tests {
         // Nothing is resolved when the kernel's name is the one that is asked for.
         let layout = Layout::new(None, None).unwrap();
         let name = nix::unistd::gethostname().unwrap().into_string().unwrap();
-        assert!(is_own(&layout, &normalize(&name)).await);
+        assert_eq!(is_own(&layout, &normalize(&name)).await, IsOwn::Yes);
     }
 }

@@ -1,26 +1,70 @@
-//! The pid files of Ganeti's daemons: which are left over from a daemon that was killed.
+//! The pid files of Ganeti's daemons: whether the daemon runs, and which are left over from one that was killed.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use nix::unistd::Pid;
 
+use super::proc::{self, Process, pid_in};
 use crate::armed::Armed;
 use crate::files::read_text;
 use crate::layout::Layout;
 
-/// The process that the pid file names, when that is not the daemon, or not any more; `None` when it is, when there is
-/// no file, or when it cannot be told.
-pub(super) fn stale_pid(layout: &Layout, daemon: &str) -> Option<u32> {
-    let pid: u32 = read_text(&layout.pid_file(daemon), 64).ok()?.trim().parse().ok()?;
-    let command_line = match fs::read(layout.proc().join(pid.to_string()).join("cmdline")) {
-        Ok(command_line) => command_line,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(pid),
-        Err(_) => return None,
+/// What a daemon's pid file leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Leads {
+    /// To the daemon, which runs.
+    ToIt(Process),
+    /// There is none, so the daemon was never started or has ended in good order.
+    NoFile,
+    /// To no process.
+    ToNone(Pid),
+    /// To a process of somebody else.
+    ToAnother(Pid),
+    /// That cannot be told, and why.
+    Unknown(String),
+}
+
+impl Leads {
+    /// The process that the file names when the daemon that wrote it is gone.
+    pub(super) fn stale_pid(&self) -> Option<Pid> {
+        match self {
+            Self::ToNone(pid) | Self::ToAnother(pid) => Some(*pid),
+            Self::ToIt(_) | Self::NoFile | Self::Unknown(_) => None,
+        }
+    }
+}
+
+/// Looks at the pid file of a daemon, and at the process that it names.
+pub(super) fn look(layout: &Layout, daemon: &str) -> Leads {
+    if let Err(error) = proc::is_there(layout) {
+        return Leads::Unknown(error.to_string());
+    }
+    let path = layout.pid_file(daemon);
+    let text = match read_text(&path, 64) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Leads::NoFile,
+        Err(error) => return Leads::Unknown(format!("cannot read '{}': {error}", path.display())),
     };
-    // A process that has ended and was not waited for has an empty one.
-    let is_daemon = String::from_utf8_lossy(&command_line).contains(daemon);
-    (!is_daemon).then_some(pid)
+    let Some(pid) = pid_in(&text) else {
+        return Leads::Unknown(format!("'{}' has no number of a process", path.display()));
+    };
+    let seen = match proc::look(layout, pid) {
+        Ok(Some(seen)) => seen,
+        Ok(None) => return Leads::ToNone(pid),
+        Err(error) => return Leads::Unknown(error.to_string()),
+    };
+    let command_line = String::from_utf8_lossy(&seen.command_line);
+    // An interpreter may come first.
+    let is_it =
+        command_line.split('\0').any(|argument| argument.rsplit('/').next().unwrap_or_default() == daemon);
+    match (is_it, command_line.contains(daemon)) {
+        (true, _) => Leads::ToIt(seen.process),
+        (false, false) => Leads::ToAnother(pid),
+        (false, true) => Leads::Unknown(format!("process {pid} may be {daemon}, or not")),
+    }
 }
 
 /// Removes a pid file.
@@ -29,4 +73,47 @@ pub(super) fn stale_pid(layout: &Layout, daemon: &str) -> Option<u32> {
 /// The kernel's.
 pub(super) fn remove(_armed: &Armed, path: &Path) -> Result<()> {
     fs::remove_file(path).with_context(|| format!("cannot remove '{}'", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::proc::testing::machine_with;
+    use super::*;
+    use crate::files::replace;
+
+    #[test]
+    fn what_cannot_be_read_is_no_sign_that_a_daemon_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("node1");
+        let layout =
+            Layout::new(Some(root.into()), Some("node1".into())).unwrap().with_machine(directory.path());
+        let daemon = "ganeti-rapi";
+        let leads = || look(&layout, daemon);
+        let pid = Pid::from_raw(4711);
+        assert!(matches!(leads(), Leads::Unknown(_)), "without /proc");
+        machine_with(&layout, None);
+        assert_eq!(leads(), Leads::NoFile);
+        let path = layout.pid_file(daemon);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let write = |text: &[u8]| replace(&path, text, |_| Ok(())).map(drop).unwrap();
+        for text in [&b""[..], b"x", b"1", b"-4711", b"\xff"] {
+            write(text);
+            assert!(matches!(leads(), Leads::Unknown(_)), "{text:?}");
+        }
+        write(b"4711\n");
+        assert_eq!(leads(), Leads::ToNone(pid));
+        for (arguments, expected) in [
+            (
+                &["/usr/bin/python3", "/usr/sbin/ganeti-rapi", "-b", "::"][..],
+                Leads::ToIt(Process { pid, started: 4711 }),
+            ),
+            (&["sshd"], Leads::ToAnother(pid)),
+            (&[], Leads::ToNone(pid)),
+        ] {
+            machine_with(&layout, Some(("4711", arguments)));
+            assert_eq!(leads(), expected, "{arguments:?}");
+        }
+        machine_with(&layout, Some(("4711", &["vi", "ganeti-rapi.conf"])));
+        assert!(matches!(leads(), Leads::Unknown(_)));
+    }
 }

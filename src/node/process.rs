@@ -5,7 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::pin::pin;
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures_util::future::{Either, join, select};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -35,6 +36,7 @@ pub struct Program {
     arguments: Vec<OsString>,
     time_limit: Duration,
     leaves_daemons: bool,
+    longest_output: usize,
 }
 
 /// How a program ended, and what it printed.
@@ -47,6 +49,8 @@ pub struct Finished {
     pub stdout: String,
     /// Standard error, likewise.
     pub stderr: String,
+    /// Whether all of standard output is there.
+    pub is_whole: bool,
 }
 
 /// How a program ended.
@@ -103,13 +107,32 @@ impl Finished {
         }
         Ok(self.stdout)
     }
+
+    /// As [`Finished::stdout_of_success`], for an answer of which a part says nothing: half a list is none.
+    ///
+    /// # Errors
+    /// When it did not succeed, or printed more than is kept.
+    pub fn answer(self, what: &Program) -> Result<String> {
+        let is_whole = self.is_whole;
+        let text = self.stdout_of_success(what)?;
+        if !is_whole {
+            bail!("'{what}' printed more than {} bytes", what.longest_output);
+        }
+        Ok(text)
+    }
 }
 
 impl Program {
     /// A program that is over after `time_limit`, one way or the other.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, time_limit: Duration) -> Self {
-        Self { path: path.into(), arguments: Vec::new(), time_limit, leaves_daemons: false }
+        Self {
+            path: path.into(),
+            arguments: Vec::new(),
+            time_limit,
+            leaves_daemons: false,
+            longest_output: LONGEST_OUTPUT,
+        }
     }
 
     /// With more arguments.
@@ -119,8 +142,14 @@ impl Program {
         self
     }
 
-    /// The program starts daemons: its output goes to a file and not to a pipe, which would break under a daemon that
-    /// keeps it.
+    /// Keeps so many bytes of what the program prints, instead of [`LONGEST_OUTPUT`].
+    #[must_use]
+    pub fn keeps(self, bytes: usize) -> Self {
+        Self { longest_output: bytes, ..self }
+    }
+
+    /// The program starts daemons: its output goes to memory and not to a pipe, which would break under a daemon that keeps
+    /// it.
     #[must_use]
     pub fn leaves_daemons(self) -> Self {
         Self { leaves_daemons: true, ..self }
@@ -140,15 +169,30 @@ impl Program {
     /// # Errors
     /// As [`Program::run`].
     pub async fn run_quietly(&self) -> Result<Finished> {
-        if self.leaves_daemons { self.run_into_files().await } else { self.run_into_pipes().await }
+        if self.leaves_daemons { self.run_into_memory().await } else { self.run_into_pipes().await }
     }
 
-    async fn run_into_files(&self) -> Result<Finished> {
-        let file = || tempfile::tempfile().context("cannot make a temporary file for a program's output");
-        let (mut stdout, mut stderr) = (file()?, file()?);
-        let mut child = self.spawn(stdout.try_clone()?.into(), stderr.try_clone()?.into())?;
+    async fn run_into_memory(&self) -> Result<Finished> {
+        let kept = memory_file().and_then(|stdout| {
+            let stderr = memory_file()?;
+            Ok((Stdio::from(stdout.try_clone()?), Stdio::from(stderr.try_clone()?), stdout, stderr))
+        });
+        let (out, err, mut stdout, mut stderr) = match kept {
+            Ok(files) => files,
+            Err(error) => return self.run_without_output(&error).await,
+        };
+        let mut child = self.spawn(out, err)?;
         let ending = self.ending(&mut child).await?;
-        Ok(Finished { ending, stdout: start_of(&mut stdout), stderr: start_of(&mut stderr) })
+        let (stdout, stderr) = (self.start_of(&mut stdout), self.start_of(&mut stderr));
+        Ok(self.finished(ending, &stdout, &stderr))
+    }
+
+    /// That nothing can keep its output is no reason not to start a daemon.
+    async fn run_without_output(&self, reason: &io::Error) -> Result<Finished> {
+        let mut child = self.spawn(Stdio::null(), Stdio::null())?;
+        let ending = self.ending(&mut child).await?;
+        let note = format!("(its output cannot be kept: {reason})");
+        Ok(self.finished(ending, &[], note.as_bytes()))
     }
 
     async fn run_into_pipes(&self) -> Result<Finished> {
@@ -156,7 +200,7 @@ impl Program {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let ending = {
-            let reading = pin!(join(drain(stdout, &mut out), drain(stderr, &mut err)));
+            let reading = pin!(join(self.drain(stdout, &mut out), self.drain(stderr, &mut err)));
             let ending = pin!(self.ending(&mut child));
             match select(ending, reading).await {
                 Either::Left((ending, reading)) => {
@@ -167,7 +211,44 @@ impl Program {
                 Either::Right((_, ending)) => ending.await?,
             }
         };
-        Ok(Finished { ending, stdout: text_of(&out), stderr: text_of(&err) })
+        Ok(self.finished(ending, &out, &err))
+    }
+
+    fn finished(&self, ending: Ending, stdout: &[u8], stderr: &[u8]) -> Finished {
+        Finished {
+            ending,
+            stdout: self.text_of(stdout),
+            stderr: self.text_of(stderr),
+            is_whole: stdout.len() <= self.longest_output,
+        }
+    }
+
+    /// Reads to the end and keeps the start.
+    async fn drain(&self, stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+        let Some(mut stream) = stream else { return };
+        let mut buffer = vec![0; 8 << 10];
+        while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+            let room = (self.longest_output + 1).saturating_sub(kept.len());
+            kept.extend_from_slice(&buffer[..length.min(room)]);
+        }
+    }
+
+    fn start_of(&self, output: &mut File) -> Vec<u8> {
+        let mut text = Vec::new();
+        let limit = self.longest_output as u64 + 1;
+        match output.rewind().and_then(|()| output.take(limit).read_to_end(&mut text)) {
+            Ok(_) => text,
+            Err(error) => format!("(the output cannot be read: {error})").into_bytes(),
+        }
+    }
+
+    fn text_of(&self, output: &[u8]) -> String {
+        match output.get(..self.longest_output) {
+            Some(start) if output.len() > self.longest_output => {
+                format!("{} (and more)", String::from_utf8_lossy(start))
+            }
+            _ => String::from_utf8_lossy(output).into_owned(),
+        }
     }
 
     fn spawn(&self, stdout: Stdio, stderr: Stdio) -> Result<Child> {
@@ -201,6 +282,14 @@ impl Program {
     }
 }
 
+/// A file that is in no directory: none that is full, missing or not to be written can keep a daemon from being started. It
+/// lives as long as somebody has it open. So a daemon that keeps its output, which Ganeti's do not (`utils/process.py:
+/// Daemonize`), may write on when this process has ended, without the signal that a pipe's end means; it then costs memory, and
+/// goes with the daemon.
+fn memory_file() -> io::Result<File> {
+    Ok(memfd_create(c"ganeti-watcher-output", MFdFlags::MFD_CLOEXEC)?.into())
+}
+
 /// As a line for the shell, with quotes where one would need them.
 impl fmt::Display for Program {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -225,161 +314,8 @@ fn ending(status: ExitStatus) -> Ending {
     }
 }
 
-/// Reads to the end and keeps the start.
-async fn drain(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
-    let Some(mut stream) = stream else { return };
-    let mut buffer = vec![0; 8 << 10];
-    while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-        let room = (LONGEST_OUTPUT + 1).saturating_sub(kept.len());
-        kept.extend_from_slice(&buffer[..length.min(room)]);
-    }
-}
-
-fn start_of(output: &mut File) -> String {
-    let mut text = Vec::new();
-    let limit = LONGEST_OUTPUT as u64 + 1;
-    match output.rewind().and_then(|()| output.take(limit).read_to_end(&mut text)) {
-        Ok(_) => text_of(&text),
-        Err(error) => format!("(the output cannot be read: {error})"),
-    }
-}
-
-fn text_of(output: &[u8]) -> String {
-    match output.get(..LONGEST_OUTPUT) {
-        Some(start) if output.len() > LONGEST_OUTPUT => {
-            format!("{} (and more)", String::from_utf8_lossy(start))
-        }
-        _ => String::from_utf8_lossy(output).into_owned(),
-    }
-}
+#[cfg(test)]
+pub(crate) mod testing;
 
 #[cfg(test)]
-pub(crate) mod testing {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::Path;
-
-    /// An executable shell script.
-    pub(crate) fn script(path: &Path, text: &str) {
-        // Written by another process: a descriptor open for writing, inherited by a child of another test's thread
-        // for a moment, would make running the script fail.
-        let mut child = std::process::Command::new("sh")
-            .args(["-c", "cat > \"$0\""])
-            .arg(path)
-            .stdin(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        std::io::Write::write_all(&mut stdin, format!("#!/bin/sh\n{text}\n").as_bytes()).unwrap();
-        drop(stdin);
-        assert!(child.wait().unwrap().success());
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    const LONG: Duration = Duration::from_secs(60);
-
-    fn shell(text: &str, limit: Duration) -> Program {
-        Program::new("/bin/sh", limit).args(["-c", text])
-    }
-
-    #[tokio::test]
-    async fn output_and_exit_code_come_back() {
-        let text = "echo out; echo err >&2; echo $LC_ALL; pwd; cat; exit 3";
-        for program in [shell(text, LONG), shell(text, LONG).leaves_daemons()] {
-            let finished = program.run().await.unwrap();
-            assert_eq!(finished.ending, Ending::Exited(3));
-            assert_eq!(finished.output(), "out\nC\n/\nerr");
-            let error = finished.stdout_of_success(&Program::new("/bin/x", LONG)).unwrap_err().to_string();
-            assert_eq!(error, "'/bin/x' failed (exit: 3), output: out\nC\n/\nerr");
-        }
-    }
-
-    #[tokio::test]
-    async fn much_output_is_cut_and_does_not_stop_the_program() {
-        let finished = shell("yes | head -c 1000000; echo end >&2", LONG).run().await.unwrap();
-        assert!(finished.succeeded());
-        assert!(finished.stdout.len() < LONGEST_OUTPUT + 20);
-        assert!(finished.stdout.ends_with("(and more)"));
-        assert_eq!(finished.stderr, "end\n");
-    }
-
-    #[tokio::test]
-    async fn a_signal_is_told_by_its_name() {
-        let finished = shell("kill -SEGV $$", LONG).run().await.unwrap();
-        assert_eq!(finished.ending.to_string(), "killed by SIGSEGV");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_takes_too_long_is_killed_with_its_whole_group() {
-        let directory = tempfile::tempdir().unwrap();
-        let pid_file = directory.path().join("pid");
-        let text = format!("trap '' TERM; sleep 300 & echo $! > {}; wait; sleep 300", pid_file.display());
-        let program = shell(&text, LONG);
-        let run = tokio::spawn(async move { program.run().await });
-        // The paused clock only moves when everything waits for it: the shell gets its time by ours.
-        let pid = loop {
-            tokio::task::yield_now().await;
-            if let Ok(text) = std::fs::read_to_string(&pid_file)
-                && let Ok(pid) = text.trim().parse::<i32>()
-            {
-                break pid;
-            }
-        };
-        let finished = run.await.unwrap().unwrap();
-        assert_eq!(finished.ending, Ending::TookTooLong(LONG));
-        let stat = Path::new("/proc").join(pid.to_string()).join("stat");
-        let lives = || std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z "));
-        let deadline = std::time::Instant::now() + LONG;
-        while lives() {
-            assert!(std::time::Instant::now() < deadline, "its child lives on");
-            std::thread::yield_now();
-        }
-    }
-
-    #[tokio::test]
-    async fn what_it_leaves_running_is_not_waited_for() {
-        let finished = shell("sleep 60 & echo $!", LONG).run().await.unwrap();
-        assert!(finished.succeeded());
-        nix::sys::signal::kill(Pid::from_raw(finished.stdout.trim().parse().unwrap()), Signal::SIGKILL)
-            .unwrap();
-    }
-
-    #[tokio::test]
-    async fn no_lock_of_ours_is_inherited() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("lock");
-        let lock = crate::memory::locks::share(&crate::armed::Armed::for_test(), &path).unwrap();
-        let listing = shell("ls -l /proc/$$/fd", LONG).run().await.unwrap();
-        assert!(listing.succeeded());
-        assert!(!listing.stdout.contains("lock"), "{}", listing.stdout);
-        // And by its effect: something lives on, and the lock is free as soon as this process lets go.
-        let left = shell("sleep 60 >/dev/null 2>&1 & echo $!", LONG).leaves_daemons().run().await.unwrap();
-        drop(lock);
-        // A child of another test has it for the moment between its fork and its exec.
-        let deadline = std::time::Instant::now() + Duration::from_secs(20);
-        while File::open(&path).unwrap().try_lock().is_err() {
-            assert!(std::time::Instant::now() < deadline, "the lock was inherited");
-            std::thread::yield_now();
-        }
-        nix::sys::signal::kill(Pid::from_raw(left.stdout.trim().parse().unwrap()), Signal::SIGKILL).unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_missing_program_is_an_error() {
-        let error = Program::new("/nonexistent/program", LONG).run().await.unwrap_err();
-        assert!(format!("{error:#}").starts_with("cannot run '/nonexistent/program'"), "{error:#}");
-    }
-
-    #[test]
-    fn a_command_line_is_quoted_for_the_shell() {
-        let program = Program::new("/bin/x", LONG).args(["a-b", "c d", "it's", ""]);
-        assert_eq!(program.to_string(), r"/bin/x a-b 'c d' 'it'\''s' ''");
-    }
-}
+mod tests;

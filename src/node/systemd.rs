@@ -4,15 +4,36 @@
 //! stops the unit, and then does not start it, because a unit that is not active was perhaps stopped on purpose.
 
 use std::collections::HashMap;
+use std::io;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use tracing::warn;
 
 use super::process::Program;
 use crate::layout::Layout;
 
 const LOOK_TIME_LIMIT: Duration = Duration::from_secs(20);
+/// What systemd calls the state of a unit (`org.freedesktop.systemd1(5)`).
+const ACTIVE_STATES: [&str; 8] =
+    ["active", "reloading", "refreshing", "inactive", "failed", "activating", "deactivating", "maintenance"];
+/// So many characters of an answer that makes no sense are told.
+const LONGEST_SHOWN: usize = 200;
 const PROPERTIES: &str = "-pLoadState,ActiveState,SubState,UnitFileState,Result,CanStart";
+
+/// Who looks after Ganeti's daemons on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Supervision {
+    /// systemd, by units of Ganeti's.
+    Systemd,
+    /// `daemon-util`; systemd is there, and has no such units.
+    DaemonUtilBesideSystemd,
+    /// `daemon-util`, and there is no systemd.
+    DaemonUtil,
+    /// That cannot be told, and why. No daemon is touched then: `daemon-util` asks the same question, each time anew, and
+    /// may stop a unit that it then refuses to start.
+    Unknown(String),
+}
 
 /// A unit as `systemctl show` tells of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,18 +64,24 @@ pub enum Verdict {
 
 impl Unit {
     /// Reads the `KEY=VALUE` lines of `systemctl show`; what is missing is empty.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
+    ///
+    /// # Errors
+    /// When it has no state of the unit that is known, so that it cannot be told whether the daemon runs.
+    pub fn parse(text: &str) -> Result<Self> {
         let values: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
         let value = |key| values.get(key).copied().unwrap_or_default().to_owned();
-        Self {
+        let unit = Self {
             load: value("LoadState"),
             active: value("ActiveState"),
             sub: value("SubState"),
             file: value("UnitFileState"),
             result: value("Result"),
             can_start: values.get("CanStart") == Some(&"yes"),
+        };
+        if !ACTIVE_STATES.contains(&unit.active.as_str()) || unit.load.is_empty() {
+            bail!("no state that is known");
         }
+        Ok(unit)
     }
 
     /// What is to be done so that the daemon runs. Never more than starting a unit that is wanted and failed: one
@@ -86,36 +113,69 @@ impl Unit {
     }
 }
 
-/// Whether systemd looks after Ganeti's daemons here, by the same rule as `daemon-util`.
-pub async fn supervises(layout: &Layout) -> bool {
-    if !layout.systemd_marker().is_dir() {
-        return false;
+/// Finds out who looks after Ganeti's daemons here, by the same rule as `daemon-util: use_systemctl`. That it cannot be
+/// told is logged, once for each call of this.
+pub async fn supervision(layout: &Layout) -> Supervision {
+    let answer = ask(layout).await;
+    if let Supervision::Unknown(why) = &answer {
+        warn!(
+            "Cannot tell whether systemd looks after Ganeti's daemons, leaving all of them alone: {why}. See \
+             'systemctl status' and 'systemctl show -pLoadState ganeti.target'"
+        );
     }
-    let program = Program::new(layout.program("systemctl"), LOOK_TIME_LIMIT).args([
-        "show",
-        "-pLoadState",
-        "ganeti.target",
-    ]);
-    match program.run_quietly().await {
-        Ok(finished) => finished.stdout.trim_end() == "LoadState=loaded",
-        Err(_) => false,
+    answer
+}
+
+async fn ask(layout: &Layout) -> Supervision {
+    let marker = layout.systemd_marker();
+    match marker.metadata() {
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => return Supervision::DaemonUtil,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Supervision::DaemonUtil,
+        Err(error) => return Supervision::Unknown(format!("cannot look at '{}': {error}", marker.display())),
     }
+    let program = systemctl(layout, "show", LOOK_TIME_LIMIT).args(["-pLoadState", "ganeti.target"]);
+    let finished = match program.run_quietly().await {
+        Ok(finished) => finished,
+        // daemon-util looks for the program, too.
+        Err(error) if is_not_found(&error) => return Supervision::DaemonUtilBesideSystemd,
+        Err(error) => return Supervision::Unknown(format!("{error:#}")),
+    };
+    match (finished.succeeded(), finished.stdout.trim().strip_prefix("LoadState=")) {
+        (true, Some("loaded")) => Supervision::Systemd,
+        (true, Some("not-found" | "masked")) => Supervision::DaemonUtilBesideSystemd,
+        (true, _) => Supervision::Unknown(format!("'{program}' answered '{}'", shown(&finished.output()))),
+        (false, _) => {
+            let (ending, output) = (finished.ending, finished.output());
+            Supervision::Unknown(format!("'{program}' failed ({ending}), output: {}", shown(&output)))
+        }
+    }
+}
+
+fn is_not_found(error: &anyhow::Error) -> bool {
+    let kind = error.root_cause().downcast_ref().map(io::Error::kind);
+    kind == Some(io::ErrorKind::NotFound)
+}
+
+/// As much of an answer that makes no sense as is needed to recognise it.
+fn shown(text: &str) -> String {
+    text.trim().chars().take(LONGEST_SHOWN).collect()
 }
 
 /// Asks systemd about a daemon's unit.
 ///
 /// # Errors
-/// When systemctl cannot be run or does not succeed.
+/// When that cannot be told: systemctl cannot be run, does not succeed, or its answer makes no sense.
 pub async fn unit(layout: &Layout, daemon: &str) -> Result<Unit> {
     let program = systemctl(layout, "show", LOOK_TIME_LIMIT).args([PROPERTIES, &service(daemon)]);
-    let text = program.run_quietly().await?.stdout_of_success(&program);
-    Ok(Unit::parse(&text.with_context(|| format!("cannot ask systemd about '{daemon}'"))?))
+    let text = program.run_quietly().await?.answer(&program)?;
+    Unit::parse(&text).with_context(|| format!("'{program}' answered '{}'", shown(&text)))
 }
 
 /// `systemctl VERB`, to be given more arguments.
 #[must_use]
 pub fn systemctl(layout: &Layout, verb: &str, time_limit: Duration) -> Program {
-    Program::new(layout.program("systemctl"), time_limit).leaves_daemons().args([verb])
+    Program::new(layout.program("systemctl"), time_limit).args([verb])
 }
 
 /// The name of a daemon's unit.
@@ -132,6 +192,7 @@ mod tests {
         Unit::parse(&format!(
             "LoadState={load}\nActiveState={active}\nSubState=sub\nUnitFileState={file}\nResult=exit-code\nCanStart={can_start}\n"
         ))
+        .unwrap()
     }
 
     #[test]
@@ -167,7 +228,15 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_says_nothing_is_left_alone() {
-        assert!(matches!(Unit::parse("").verdict(), Verdict::Leave { .. }));
+    fn an_answer_that_says_nothing_is_no_state() {
+        for text in [
+            "",
+            "LoadState=loaded\n",
+            "ActiveState=active",
+            "LoadState=loaded\nActiveState=odd",
+            "Connection refused",
+        ] {
+            assert!(Unit::parse(text).is_err(), "{text}");
+        }
     }
 }

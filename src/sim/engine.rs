@@ -21,6 +21,8 @@ pub struct Engine {
     pub model: Model,
     /// luxid's misbehaviours.
     pub faults: Faults,
+    /// Whether the watcher that runs now was killed.
+    pub watcher_is_killed: bool,
     /// Where the master keeps the pause file, when it has one.
     pub pause_file: Option<PathBuf>,
     pub(super) jobs: BTreeMap<u64, Job>,
@@ -73,6 +75,7 @@ impl Engine {
         Self {
             model,
             faults: Faults::default(),
+            watcher_is_killed: false,
             pause_file: None,
             jobs: BTreeMap::new(),
             queued: BTreeSet::new(),

@@ -62,6 +62,8 @@ pub enum Event {
     Pause(Option<Duration>),
     /// Jobs with this summary that have not begun are canceled.
     Cancel(String),
+    /// Jobs with this summary that have ended are archived.
+    Archive(String),
     /// luxid misbehaves.
     Fault(Fault),
     /// luxid dies. It can be started again, or cannot.
@@ -73,6 +75,10 @@ pub enum Event {
     StartLuxid,
     /// The master is another node now.
     MasterFailover(String),
+    /// The watcher that runs now is killed.
+    KillWatcher,
+    /// The master node dies and boots again, and with it the watcher that runs now and every job that has a process.
+    CrashMaster,
 }
 
 /// When something happens.

@@ -32,6 +32,8 @@ pub enum FaultKind {
     CloseWithin,
     /// The answer is this text.
     Answer(String),
+    /// In the rows of `QueryJobs` the first field of this job, or of every job, is this JSON text.
+    Status(Option<u64>, String),
     /// The call fails with an exception of that class and text.
     Error(String, String),
 }

@@ -7,6 +7,7 @@ use tracing::trace;
 
 use super::engine::Engine;
 use super::events::Event;
+use super::jobs::Status;
 use super::model::{Instance, Live, Power};
 use super::names::Name;
 use super::opcodes::{self, Opcode, Work};
@@ -87,6 +88,7 @@ impl Engine {
             Event::Drain(drained) => self.model.drained = *drained,
             Event::Pause(duration) => self.pause(*duration),
             Event::Cancel(summary) => self.cancel_all(summary),
+            Event::Archive(summary) => self.archive_all(summary),
             Event::Fault(fault) => self.faults.add(fault.clone()),
             Event::StopLuxid { can_start } => {
                 self.luxid.runs = false;
@@ -98,6 +100,8 @@ impl Engine {
                 self.model.master.clone_from(name);
                 self.model.luxid_on.clone_from(name);
             }
+            Event::KillWatcher => self.watcher_is_killed = true,
+            Event::CrashMaster => self.crash_master(),
         }
     }
 
@@ -142,6 +146,20 @@ impl Engine {
         });
     }
 
+    /// luxid is there again at once; the node answers when it has booted.
+    fn crash_master(&mut self) {
+        self.watcher_is_killed = true;
+        for id in self.at_work.clone() {
+            // `JQScheduler.hs: checkForDeath`.
+            self.end_job(id, Status::Error, &json!(format!("detected death of job {id}")));
+        }
+        self.model.forget_starts();
+        let master = self.model.master.clone();
+        self.change(&Event::PowerOff(master.clone()));
+        self.change(&Event::PowerOn(master));
+        self.luxid.life += 1;
+    }
+
     /// Submits a job that does nothing but hold locks.
     fn occupy(&mut self, name: &str, duration: Duration) {
         let reason = json!([["gnt:client:gnt-instance", "replace-disks", 0]]);
@@ -180,6 +198,11 @@ impl Engine {
         if let Err(error) = written {
             trace!("The box cannot write the pause file: {error:#}");
         }
+    }
+
+    fn archive_all(&mut self, summary: &str) {
+        let fits = |job: &&mut super::jobs::Job| job.is_final() && job.summaries().contains(&summary);
+        self.jobs.values_mut().filter(fits).for_each(|job| job.archived = true);
     }
 
     fn cancel_all(&mut self, summary: &str) {

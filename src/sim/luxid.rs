@@ -327,6 +327,20 @@ fn query_jobs(engine: &Engine, ids: &[u64], fields: &[String]) -> Value {
     ids.into_iter().map(row).collect()
 }
 
+/// Puts this JSON text, or a text that is none as a string, into the answer to `QueryJobs` as the first field of this job,
+/// or of every job.
+pub(super) fn misstate(answer: &mut Answer, request: &Request, job: Option<u64>, text: &str) {
+    let Answer::Success(Value::Array(rows)) = answer else { return };
+    let ids = request.arguments[0].as_array().into_iter().flatten();
+    for (row, id) in rows.iter_mut().zip(ids) {
+        if let Some(cell) = row.get_mut(0)
+            && job.is_none_or(|job| id.as_u64() == Some(job))
+        {
+            *cell = serde_json::from_str(text).unwrap_or_else(|_| json!(text));
+        }
+    }
+}
+
 fn auto_archive(engine: &mut Engine, age: i64) -> usize {
     let age = Duration::from_secs(u64::try_from(age).unwrap_or(0));
     let now = engine.now;

@@ -191,6 +191,11 @@ impl Model {
         }
     }
 
+    /// No start is going on any more.
+    pub(super) fn forget_starts(&mut self) {
+        self.starting.clear();
+    }
+
     /// Gives a node its power back; it runs at `ready`.
     pub fn power_on(&mut self, name: &str, ready: Duration) {
         if let Some(node) = self.nodes.get_mut(&Name::from(name))

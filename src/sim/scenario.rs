@@ -10,6 +10,10 @@ use toml::Spanned;
 
 use super::model::Model;
 use super::timing::Timing;
+use crate::files;
+
+/// Longer than anybody writes.
+const LONGEST_FILE: u64 = 64 << 20;
 
 mod cluster;
 mod instance;
@@ -89,7 +93,9 @@ impl Scenario {
     /// When it cannot be read, or something in it is wrong.
     pub fn load(path: &Path) -> Result<Self, ScenarioError> {
         let file = path.display().to_string();
-        match fs::read_to_string(path) {
+        // Whoever names a file may name a link to it.
+        let named = fs::canonicalize(path);
+        match named.and_then(|path| files::read_text(&path, LONGEST_FILE)) {
             Ok(text) => Self::parse(&file, &text),
             Err(error) => Err(unreadable(file, &error)),
         }

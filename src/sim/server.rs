@@ -108,6 +108,12 @@ impl ClusterInABox {
         self.change(|engine| engine.apply(event));
     }
 
+    /// Waits until something is so in the box.
+    pub async fn until(&self, is_so: impl Fn(&Engine) -> bool) {
+        let mut changes = self.0.changes.subscribe();
+        while !self.look(&is_so) && changes.changed().await.is_ok() {}
+    }
+
     /// Has something happen later; unlike with [`Engine::plan`], times count from now.
     pub fn plan(&self, trigger: Trigger, event: Event) {
         let trigger = match trigger {
@@ -216,7 +222,10 @@ async fn exchange<S: AsyncWrite + Unpin>(cluster: &ClusterInABox, stream: &mut S
         }
         _ => {}
     }
-    let answer = carry_out(cluster, &request).await;
+    let mut answer = carry_out(cluster, &request).await;
+    if let Some(FaultKind::Status(job, text)) = &fault {
+        luxid::misstate(&mut answer, &request, *job, text);
+    }
     let stays = !matches!(answer, Answer::Refusal(_));
     let text = answer.encode();
     match fault {

@@ -58,7 +58,11 @@ pub fn deserialize_some_duration<'de, D: Deserializer<'de>>(
     deserialize_duration(deserializer).map(Some)
 }
 
-fn parse_span(text: &str) -> Result<Span, String> {
+/// Reads a length of time, or two with `..` between them.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse_span(text: &str) -> Result<Span, String> {
     let Some((from, to)) = text.split_once("..") else {
         return Ok(Span::exactly(parse_duration(text)?));
     };
@@ -97,7 +101,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
             _ => return Err(expected()),
         };
         let number: u64 = number.parse().map_err(|_| expected())?;
-        total += Duration::from_millis(number.checked_mul(millis).ok_or_else(expected)?);
+        let part = Duration::from_millis(number.checked_mul(millis).ok_or_else(expected)?);
+        total = total.checked_add(part).ok_or_else(expected)?;
         rest = after;
     }
     Ok(total)

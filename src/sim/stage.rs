@@ -1,8 +1,8 @@
 //! Where a story is played: a box, and below a directory what Ganeti keeps on each node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +29,8 @@ pub struct Stage {
     pub cluster: ClusterInABox,
     root: PathBuf,
     locks: BTreeMap<PathBuf, File>,
+    /// Files that a step has written, which Ganeti does not write over.
+    written: BTreeSet<PathBuf>,
 }
 
 impl Stage {
@@ -39,7 +41,8 @@ impl Stage {
     pub fn set_up(scenario: &Scenario, root: &Path) -> Result<Self> {
         let root = root.canonicalize().with_context(|| format!("cannot use '{}'", root.display()))?;
         let mut engine = Engine::new(scenario.model.clone(), scenario.epoch);
-        let stage = |cluster| Self { cluster, root: root.clone(), locks: BTreeMap::new() };
+        let stage =
+            |cluster| Self { cluster, root: root.clone(), locks: BTreeMap::new(), written: BTreeSet::new() };
         let master = engine.model.master.clone();
         engine.pause_file = Some(layout(&root, &master)?.pause_file());
         let stage = stage(ClusterInABox::start(engine));
@@ -62,12 +65,19 @@ impl Stage {
         self.cluster.look(groups)
     }
 
-    /// The layout of a node: `GANETI_ROOTDIR` is a directory of its name below the stage's.
+    /// The layout of a node: `GANETI_ROOTDIR` is a directory of its name below the stage's. The node is called as its
+    /// kernel calls it where nothing resolves that.
     ///
     /// # Errors
     /// When the node's name cannot be the name of a directory.
     pub fn layout(&self, node: &str) -> Result<Layout> {
-        layout(&self.root, node)
+        let layout = layout(&self.root, node)?;
+        let host_name =
+            self.cluster.look(|engine| engine.model.nodes.get(&Name::from(node))?.host_name.clone());
+        Ok(match host_name {
+            Some(host_name) => layout.with_unresolved_host(host_name),
+            None => layout,
+        })
     }
 
     /// The directory of a node.
@@ -83,11 +93,19 @@ impl Stage {
     pub fn write_ssconf(&self, node: &str) -> Result<()> {
         let layout = self.layout(node)?;
         let directory = self.directory(node);
-        for below in ["var/log/ganeti", "var/lock", "var/lib/ganeti", "var/run/ganeti/socket", "etc/ganeti"] {
+        for below in [
+            "proc/sys/kernel/random",
+            "var/log/ganeti",
+            "var/lock",
+            "var/lib/ganeti",
+            "var/run/ganeti/socket",
+            "etc/ganeti",
+        ] {
             let directory = directory.join(below);
             fs::create_dir_all(&directory)
                 .with_context(|| format!("cannot make '{}'", directory.display()))?;
         }
+        let boot_id = self.cluster.look(|engine| engine.model.node(node).map(|node| node.boot_id.clone()));
         let mut groups = String::new();
         for (uuid, name) in self.groups() {
             // Writing to a String does not fail.
@@ -99,7 +117,7 @@ impl Stage {
             self.cluster.look(|engine| engine.model.instances.keys().map(Name::to_string).collect());
         let (name, version) =
             self.cluster.look(|engine| (engine.model.name.clone(), engine.model.software_version.clone()));
-        for (key, value) in [
+        let ssconf = [
             ("master_node", format!("{}\n", self.master())),
             ("nodegroups", groups),
             ("node_list", lines(nodes)),
@@ -108,10 +126,17 @@ impl Stage {
             ("release_version", format!("{version}\n")),
             ("maintain_node_health", "False\n".to_owned()),
             ("hypervisor_list", "fake\n".to_owned()),
-        ] {
+        ];
+        let files = ssconf.map(|(key, value)| (layout.ssconf(key), value)).into_iter();
+        for (path, value) in files.chain(boot_id.map(|boot_id| (layout.boot_id(), boot_id + "\n"))) {
             // Not safe against a kill, and so much faster: nobody reads it while it is written.
-            let path = layout.ssconf(key);
-            let written = File::create(&path).and_then(|mut file| file.write_all(value.as_bytes()));
+            if self.written.contains(&path) {
+                continue;
+            }
+            let written = files::open_or_make(&path, 0o644).and_then(|mut file| {
+                file.set_len(0)?;
+                file.write_all(value.as_bytes())
+            });
             written.with_context(|| format!("cannot write '{}'", path.display()))?;
         }
         Ok(())
@@ -121,8 +146,9 @@ impl Stage {
     ///
     /// # Errors
     /// When that cannot be done.
-    pub fn write(&self, path: &str, content: Option<&str>) -> Result<()> {
+    pub fn write(&mut self, path: &str, content: Option<&str>) -> Result<()> {
         let path = self.path(path);
+        self.written.insert(path.clone());
         match content {
             Some(content) => {
                 let now = crate::clock::Clock::since_epoch(&self.cluster.clock()).as_secs();
@@ -149,8 +175,7 @@ impl Stage {
             self.locks.remove(&path);
             return Ok(());
         }
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path);
+        let file = files::open_or_make(&path, 0o644);
         let file = file.with_context(|| format!("cannot open '{}'", path.display()))?;
         file.try_lock().with_context(|| format!("cannot lock '{}'", path.display()))?;
         self.locks.insert(path, file);
@@ -170,7 +195,8 @@ impl Stage {
 }
 
 fn layout(root: &Path, node: &str) -> Result<Layout> {
-    Ok(Layout::new(Some(root.join(node).into()), Some(node.into()))?)
+    let layout = Layout::new(Some(root.join(node).into()), Some(node.into()))?;
+    Ok(layout.with_proc(root.join(node).join("proc")))
 }
 
 /// The box as one of its nodes sees it: luxid listens on one node only, the master as a rule.

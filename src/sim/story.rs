@@ -1,11 +1,12 @@
 //! A scenario as it is played: its steps one after the other, and a record of every run.
 
-use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use futures_util::future::{Either, select};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
@@ -14,7 +15,7 @@ use super::scenario::{Command, Run, Scenario, StepKind};
 use super::stage::{OnNode, Stage};
 use crate::armed::Armed;
 use crate::clock::{Clock, file_stamp};
-use crate::files::read_text;
+use crate::files::{self, read_text};
 use crate::layout::Layout;
 use crate::logging;
 use crate::luxi::client::LocalFuture;
@@ -140,8 +141,12 @@ async fn make(stage: &Stage, run: &Run, watcher: &dyn Watcher, seen: usize) -> R
     let logged_before = text_of(&log_file).unwrap_or_default().len();
     let began = stage.cluster.clock().since_epoch();
     let limit = run.kill_after.unwrap_or(LONGEST_RUN);
-    let exit = match timeout(limit, watcher.run(stage, &node, run)).await {
-        Ok(exit) => exit?,
+    stage.cluster.change(|engine| engine.watcher_is_killed = false);
+    let killed = pin!(stage.cluster.until(|engine| engine.watcher_is_killed));
+    let watched = select(killed, watcher.run(stage, &node, run));
+    let exit = match timeout(limit, watched).await {
+        Ok(Either::Left(_)) => KILLED,
+        Ok(Either::Right((exit, _))) => exit?,
         Err(_) if run.kill_after.is_some() => KILLED,
         Err(_) => bail!("it did not end within a day"),
     };
@@ -223,7 +228,7 @@ async fn retry(layout: &Layout, whose: &Whose, now: Duration) -> Result<u8> {
         Err(error) => (1, vec![format!("ganeti-watcher: error: {error:#}")]),
     };
     let path = layout.log_dir().join(logging::LOG_FILE);
-    let log = OpenOptions::new().append(true).create(true).open(&path);
+    let log = files::open_to_append(&path);
     let written = log.and_then(|mut log| lines.iter().try_for_each(|line| writeln!(log, "{line}")));
     written.with_context(|| format!("cannot write '{}'", path.display()))?;
     Ok(exit)

@@ -1,9 +1,18 @@
 //! The options of `simulate`, and the scenario that they stand for.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+
+use crate::sim::span::parse_span;
+
+const MOST_INSTANCES: u16 = 20_000;
+const LONGEST_START: Duration = Duration::from_secs(86_400);
+/// Characters of what somebody typed that a message repeats.
+const MOST_QUOTED: usize = 60;
 
 const EXAMPLES: &str = "\
 Without options: the outage that the watcher became known for. Four nodes with 62 instances lose
@@ -14,38 +23,39 @@ Examples:
   ganeti-watcher simulate --nodes 12 --instances 200 --start 5s..8s
   ganeti-watcher simulate --outage node --speed 600
   ganeti-watcher simulate --seed 7 --speed max > story.txt
-  ganeti-watcher simulate --scenario tests/scenarios/01-power-cut/cluster.toml";
+  ganeti-watcher simulate --scenario /usr/share/doc/ganeti-watcher/examples/power-cut.toml
+The package has more scenario files there, and scenarios.md, which explains what is in them.";
 
 /// What the story is about.
 #[derive(Debug, Clone, PartialEq, Args)]
 #[command(after_help = EXAMPLES, override_usage = "ganeti-watcher simulate [OPTIONS]")]
 pub struct Options {
     /// Number of nodes
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = 4, allow_hyphen_values = true, value_parser = |text: &str| whole_number::<u16>(text, 1, 1000))]
     nodes: u16,
 
     /// Number of instances, with DRBD disks where there are two nodes
-    #[arg(long, default_value_t = 62, value_parser = clap::value_parser!(u16).range(1..=20_000))]
+    #[arg(long, default_value_t = 62, allow_hyphen_values = true, value_parser = |text: &str| whole_number::<u16>(text, 1, MOST_INSTANCES))]
     instances: u16,
 
-    /// Number of instances that cannot boot
-    #[arg(long, default_value_t = 3)]
-    broken: u16,
+    /// Number of instances that cannot boot (default 3, or all where there are fewer)
+    #[arg(long, allow_hyphen_values = true, value_parser = |text: &str| whole_number::<u16>(text, 0, MOST_INSTANCES))]
+    broken: Option<u16>,
 
     /// What fails
     #[arg(long, value_enum, default_value_t = Outage::All)]
     outage: Outage,
 
     /// How long a start takes, such as 29s, or 20s..40s
-    #[arg(long, default_value = "27s..31s")]
+    #[arg(long, default_value = "27s..31s", allow_hyphen_values = true, value_parser = parse_start)]
     start: String,
 
     /// Where chance comes from: the same seed tells the same story
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_hyphen_values = true, value_parser = |text: &str| whole_number::<u32>(text, 0, u32::MAX))]
     seed: u32,
 
     /// So many simulated seconds in one real second, or 'max' (on a terminal 240, else 'max')
-    #[arg(long, value_parser = parse_speed)]
+    #[arg(long, allow_hyphen_values = true, value_parser = parse_speed)]
     speed: Option<Speed>,
 
     /// Play this scenario file instead, then go on until nothing more can be done
@@ -83,11 +93,59 @@ fn parse_speed(text: &str) -> Result<Speed, String> {
     match text.parse() {
         _ if text == "max" => Ok(Speed::Max),
         Ok(times) if (0.01..=1e9).contains(&times) => Ok(Speed::Times(times)),
-        _ => Err("expected a number such as 240, or 'max'".to_owned()),
+        _ => Err("expected a number from 0.01 to 1000000000, such as 240, or 'max'".to_owned()),
     }
 }
 
+/// How long a start takes, as the scenario has it.
+fn parse_start(text: &str) -> Result<String, String> {
+    match parse_span(text) {
+        Ok(span) if span.to <= LONGEST_START => Ok(text.to_owned()),
+        _ => Err("expected a length of time up to 1d, such as 29s, or two of them as in 20s..40s".to_owned()),
+    }
+}
+
+/// A whole number between two limits.
+///
+/// # Errors
+/// What is expected.
+pub(crate) fn whole_number<T>(text: &str, least: T, most: T) -> Result<T, String>
+where
+    T: Copy + FromStr + PartialOrd + Display,
+{
+    let number = text.parse().ok().filter(|number| (&least..=&most).contains(&number));
+    number.ok_or_else(|| format!("expected a whole number from {least} to {most}"))
+}
+
+/// What somebody typed, for a message: in quotes, on one line, and not all of it when it is long.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut shown = String::new();
+    for character in text.chars().take(MOST_QUOTED) {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    let cut = if text.chars().nth(MOST_QUOTED).is_some() { "..." } else { "" };
+    format!("'{shown}{cut}'")
+}
+
 impl Options {
+    /// Whether the options fit together.
+    ///
+    /// # Errors
+    /// What does not.
+    pub fn check(&self) -> Result<(), String> {
+        match self.broken {
+            Some(broken) if broken > self.instances => Err(format!(
+                "option --broken: invalid value '{broken}': expected a whole number up to {}, the number of \
+                 instances",
+                self.instances
+            )),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn speed(&self, terminal: bool) -> Speed {
         let default = if terminal { Speed::Times(240.0) } else { Speed::Max };
         self.speed.unwrap_or(default)
@@ -137,7 +195,7 @@ impl Options {
 
     /// The numbers of instances that cannot boot, spread evenly.
     fn broken_instances(&self) -> impl Iterator<Item = u16> + use<> {
-        let broken = self.broken.min(self.instances);
+        let broken = self.broken.unwrap_or(3).min(self.instances);
         let distance = f64::from(self.instances) / f64::from(broken.max(1));
         (0..broken).map(move |index| truncated((f64::from(index) + 0.5) * distance) + 1)
     }
@@ -187,7 +245,7 @@ mod tests {
             let model = scenario.unwrap_or_else(|error| panic!("{error}\n{}", options.to_scenario())).model;
             assert_eq!(model.instances.len(), usize::from(options.instances));
             let broken = model.instances.values().filter(|instance| instance.habits.start.is_some()).count();
-            assert_eq!(broken, usize::from(options.broken.min(options.instances)));
+            assert_eq!(broken, usize::from(options.broken.unwrap_or(3).min(options.instances)));
         }
     }
 

@@ -72,6 +72,9 @@ fn left_over(engine: &Engine, jobs: &[&Job]) -> String {
         let why = match (primary.filter(|node| !node.answers()), errors.get(&instance.name)) {
             (Some(node), _) => format!("its primary node {} does not answer", node.name),
             (None, Some(error)) => error.clone(),
+            (None, None) if primary.is_some_and(|node| engine.model.free_memory(node) < instance.memory) => {
+                format!("its primary node {} has not enough memory for it", instance.primary)
+            }
             (None, None) => "nobody tried to start it".to_owned(),
         };
         let _written = writeln!(text, "{} needs a human: {why}", instance.name);

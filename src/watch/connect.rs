@@ -14,7 +14,8 @@ use super::{Context, NotMaster};
 use crate::luxi::Client;
 use crate::luxi::client::{CONNECT_INTERVAL, CONNECT_TIMEOUT, may_pass};
 use crate::node::daemons::LUXID;
-use crate::node::{own_name, ssconf};
+use crate::node::own_name::{self, IsOwn, Nameless};
+use crate::node::ssconf::{self, Untold};
 use crate::observe::{self, ClusterFacts};
 
 /// How long luxid may take to listen before it is taken for down. `daemon-util` does nothing to a luxid that runs.
@@ -23,9 +24,10 @@ const START_GRACE: Duration = Duration::from_secs(3);
 /// Connects to luxid, and starts it once when it seems to be down.
 ///
 /// # Errors
-/// [`NotMaster`] when this node is not the master; otherwise why there is no connection.
+/// [`NotMaster`] when this node is not the master, [`Nameless`] when nobody can tell; otherwise why there is no
+/// connection.
 pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client<'a>> {
-    match connect(context, START_GRACE).await {
+    match connect(context, START_GRACE, MayStart::Ask).await {
         Err(Unconnected::Down(error)) => {
             warn!("Luxi daemon seems to be down ({error}), trying to restart");
             let Some(armed) = context.armed else {
@@ -37,7 +39,8 @@ pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client
         }
         other => return other.map_err(|unconnected| unconnected.describe(context)),
     }
-    connect_within(context, CONNECT_TIMEOUT).await
+    let again = connect(context, CONNECT_TIMEOUT, MayStart::IsKnown).await;
+    again.map_err(|unconnected| unconnected.describe(context))
 }
 
 /// Connects to luxid, trying for `limit`.
@@ -45,23 +48,35 @@ pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client
 /// # Errors
 /// As [`connect_or_start`].
 pub(super) async fn connect_within<'a>(context: &Context<'a>, limit: Duration) -> Result<Client<'a>> {
-    connect(context, limit).await.map_err(|unconnected| unconnected.describe(context))
+    connect(context, limit, MayStart::Ask).await.map_err(|unconnected| unconnected.describe(context))
 }
 
 /// Asks luxid who the master is, and whether the queue is drained.
 ///
 /// # Errors
-/// [`NotMaster`] when it is another node.
+/// [`NotMaster`] when it is another node, [`Nameless`] when nobody can tell.
 pub(super) async fn check_master(context: &Context<'_>, client: &mut Client<'_>) -> Result<ClusterFacts> {
     let facts = observe::cluster_facts(client).await?;
-    if !own_name::is_own(context.layout, &facts.master_node).await {
-        return Err(NotMaster(format!("the master is '{}'", facts.master_node)).into());
+    match own_name::is_own(context.layout, &facts.master_node).await {
+        IsOwn::Yes => Ok(facts),
+        IsOwn::No => Err(NotMaster(format!("the master is '{}'", facts.master_node)).into()),
+        IsOwn::Unknown(nameless) => Err(nameless.into()),
     }
-    Ok(facts)
+}
+
+/// Whether luxid belongs on this node.
+#[derive(Clone, Copy, PartialEq)]
+enum MayStart {
+    /// ssconf is to be asked when luxid does not listen.
+    Ask,
+    /// It was asked already.
+    IsKnown,
 }
 
 enum Unconnected {
     NotMaster(NotMaster),
+    /// Nobody can tell whether luxid should be there.
+    Nameless(Nameless),
     /// luxid should be there, and is not.
     Down(io::Error),
     Broken(io::Error),
@@ -71,6 +86,7 @@ impl Unconnected {
     fn describe(self, context: &Context<'_>) -> Error {
         match self {
             Self::NotMaster(not_master) => not_master.into(),
+            Self::Nameless(nameless) => nameless.into(),
             Self::Down(error) | Self::Broken(error) => {
                 Error::from(error).context(format!("cannot connect to luxid at {}", context.luxid.address()))
             }
@@ -78,18 +94,21 @@ impl Unconnected {
     }
 }
 
-async fn connect<'a>(context: &Context<'a>, limit: Duration) -> Result<Client<'a>, Unconnected> {
+async fn connect<'a>(
+    context: &Context<'a>,
+    limit: Duration,
+    mut may_start: MayStart,
+) -> Result<Client<'a>, Unconnected> {
     let deadline = Instant::now() + limit;
-    let mut is_master = false;
     loop {
         let error = match Client::connect(context.luxid).await {
             Ok(client) => return Ok(client),
             Err(error) if may_pass(&error) => error,
             Err(error) => return Err(Unconnected::Broken(error)),
         };
-        if error.kind() != io::ErrorKind::WouldBlock && !is_master {
-            check_ssconf_master(context).await.map_err(Unconnected::NotMaster)?;
-            is_master = true;
+        if error.kind() != io::ErrorKind::WouldBlock && may_start == MayStart::Ask {
+            check_ssconf_master(context).await?;
+            may_start = MayStart::IsKnown;
         }
         if Instant::now() >= deadline {
             return Err(Unconnected::Down(error));
@@ -98,12 +117,25 @@ async fn connect<'a>(context: &Context<'a>, limit: Duration) -> Result<Client<'a
     }
 }
 
-async fn check_ssconf_master(context: &Context<'_>) -> Result<(), NotMaster> {
-    let master = ssconf::master_node(context.layout)
-        .map_err(|_| NotMaster("this machine is not part of a cluster".to_owned()))?;
-    if own_name::is_own(context.layout, &master).await {
-        Ok(())
-    } else {
-        Err(NotMaster(format!("the master is '{master}'")))
+/// Whether luxid belongs here, by ssconf.
+///
+/// A file that does not tell who the master is, after a power cut for example, leaves that to luxid, which is started if
+/// need be. That is no guess: luxid refuses to start where more than half of the nodes of its own configuration do not
+/// name this host as the master (`Daemon/Utils.hs: verifyMasterVotes`), which is why Ganeti's own script has every node
+/// start it at every boot (`daemon-util: start_all`). The run goes on only when luxid then names this node.
+async fn check_ssconf_master(context: &Context<'_>) -> Result<(), Unconnected> {
+    let not_master = |why: String| Err(Unconnected::NotMaster(NotMaster(why)));
+    let master = match ssconf::master_node(context.layout) {
+        Ok(master) => master,
+        Err(Untold::Missing(_)) => return not_master("this machine is not part of a cluster".to_owned()),
+        Err(untold) => {
+            warn!("Who the master is cannot be learnt from ssconf, asking luxid: {untold}");
+            return Ok(());
+        }
+    };
+    match own_name::is_own(context.layout, &master).await {
+        IsOwn::Yes => Ok(()),
+        IsOwn::No => not_master(format!("the master is '{master}'")),
+        IsOwn::Unknown(nameless) => Err(Unconnected::Nameless(nameless)),
     }
 }

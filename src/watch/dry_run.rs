@@ -10,6 +10,7 @@ use super::{Context, group, verify};
 use crate::cluster::Snapshot;
 use crate::decide::{Action, ActionKind, Note};
 use crate::memory::state_file::StateFile;
+use crate::node::boot_id::boot_id;
 use crate::{logging, observe};
 
 /// Tells what the group part would do.
@@ -23,10 +24,17 @@ pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path)
         error!("Job queue is drained, can't maintain cluster state");
         return Ok(());
     }
-    let setup = observe::cluster_setup(&mut view.client).await;
+    let setup = observe::cluster_setup(&mut view.client).await?;
     let now = context.clock.now();
-    let Plan { lines, notes, actions, starts: _, schedule: _, disks: _, to_inspect: _ } =
-        plan::make(&mut view, &mut state, context.options, &setup.tags, now).await?;
+    let Plan { lines, notes, actions, starts: _, schedule: _, disks: _, to_inspect: _ } = plan::make(
+        &mut view,
+        &mut state,
+        context.options,
+        boot_id(context.layout).as_deref(),
+        &setup.tags,
+        now,
+    )
+    .await?;
     let snapshot = &view.snapshot;
     lines.iter().for_each(logging::log);
     notes.iter().filter_map(Note::log_line).for_each(|line| logging::log(&line));

@@ -14,6 +14,7 @@ use super::{Context, Ended, NotMaster, connect, detach, group};
 use crate::act::Slots;
 use crate::luxi::{Client, jobs};
 use crate::memory::state_file::StateBusy;
+use crate::node::own_name::Nameless;
 use crate::observe::{self, Group};
 
 /// Runs the global part. `lock` is the watcher lock, which detached group parts keep.
@@ -35,8 +36,22 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, lock: Option<&File
         }
         client => client?,
     };
+    // Before RAPI or WConfD is touched: they belong to the master alone. luxid may be silent because of WConfD, so when it
+    // does not answer they are seen to first, and it is asked again.
+    let asked = connect::check_master(context, &mut client).await;
+    if let Err(error) = &asked
+        && (error.is::<NotMaster>() || error.is::<Nameless>())
+    {
+        return asked.map(|_| Ended::Done);
+    }
     context.daemons.on_master(context.armed).await;
-    let facts = connect::check_master(context, &mut client).await?;
+    let facts = match asked {
+        Ok(facts) => facts,
+        Err(error) => {
+            debug!("{error:#}, asking again");
+            connect::check_master(context, &mut client).await?
+        }
+    };
     if !facts.queue_is_drained {
         archive_jobs(context, &mut client).await?;
     }

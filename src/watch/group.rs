@@ -3,33 +3,30 @@
 //! Source: `watcher/__init__.py: _GroupWatcher`; the order of saving and verifying is that of 3.1.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use tokio::time::sleep;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
-use super::{Context, LogWitness, Options, connect, dry_run, inspect, plan, verify};
+use super::ledger::{Activations, Ledger};
+use super::{Context, Options, connect, dry_run, inspect, plan, verify};
 use crate::act::{Runner, Slots, Stopped, View, Witness};
 use crate::armed::Armed;
 use crate::clock;
-use crate::cluster::{Snapshot, Timestamp};
+use crate::cluster::Snapshot;
 use crate::decide::agenda::Agenda;
-use crate::decide::disks::{DiskPlan, RebootedNode, Starts};
+use crate::decide::disks::{DiskPlan, Starts};
+use crate::decide::full;
 use crate::decide::governor::Governor;
 use crate::decide::schedule::Schedule;
-use crate::decide::{self, Action, Note, NoteKind, Outcome, degraded, disks, instances};
+use crate::decide::shared::Shared;
+use crate::decide::{self, degraded, disks};
 use crate::logging;
 use crate::luxi::client::CONNECT_TIMEOUT;
 use crate::memory::state_file::StateFile;
-use crate::memory::{State, status};
+use crate::memory::status;
+use crate::node::boot_id::boot_id;
 use crate::node::ssconf;
 use crate::observe::{self, ClusterFacts};
-
-/// How often, and after how long, the state's lock is asked for again after disks were verified.
-const LOCK_ATTEMPTS: u32 = 30;
-const LOCK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the group part for the group with this UUID.
 ///
@@ -53,25 +50,32 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     };
     let stamp = clock::file_stamp(context.clock.since_epoch());
     let (file, state) = StateFile::open(armed, &state_path, &stamp)?;
-    let mut ledger = Ledger {
-        file,
-        state,
-        started: BTreeSet::new(),
-        unsaved: 0,
-        left_for_later: BTreeSet::new(),
-        rebooted: Vec::new(),
-    };
+    let mut ledger = Ledger::new(file, state, boot_id(context.layout));
 
     let seen = look(context, &group).await;
-    let (facts, mut view) =
-        seen.inspect_err(|error| info!("Not updating status file due to failure: {error:#}"))?;
+    let (facts, mut view) = match seen {
+        Ok(seen) => seen,
+        Err(error) => {
+            info!("Not updating status file due to failure: {error:#}");
+            if let Err(error) = ledger.save_first() {
+                error!("{error:#}");
+            }
+            return Err(error);
+        }
+    };
     // Before anything is repaired: the files say what was found. When they cannot be written, repairs come first.
     let reported = report_status(context, armed, &view.snapshot, &known_groups).await;
     if facts.queue_is_drained {
         error!("Job queue is drained, can't maintain cluster state");
         return ledger.save().and(reported);
     }
-    let setup = observe::cluster_setup(&mut view.client).await;
+    let setup = match observe::cluster_setup(&mut view.client).await {
+        Ok(setup) => setup,
+        Err(error) => {
+            // Tags of the cluster may forbid starts, so nothing is begun without them.
+            return ledger.save().and(reported).and(Err(error.into()));
+        }
+    };
     let options = context.options;
     let mut runner = Runner {
         view,
@@ -137,120 +141,6 @@ async fn report_status(
     status::merge(armed, &context.layout.instance_status(), &files, written).await
 }
 
-/// The state file with what is to go into it, and the witness that puts it there.
-struct Ledger {
-    file: StateFile,
-    state: State,
-    /// Instances that were started in this run.
-    started: BTreeSet<String>,
-    /// How many outcomes the file does not know yet.
-    unsaved: usize,
-    /// Instances whose turn did not come.
-    left_for_later: BTreeSet<String>,
-    /// What the boot-id pass is still waiting for.
-    rebooted: Vec<RebootedNode>,
-}
-
-impl Ledger {
-    fn save(&mut self) -> Result<()> {
-        self.remember_disks();
-        self.file.save(&self.state)
-    }
-
-    /// Brings into the state what the boot-id pass still waits for.
-    fn remember_disks(&mut self) {
-        disks::remember(&mut self.state, &self.rebooted);
-    }
-}
-
-impl Witness for Ledger {
-    fn noted(&mut self, note: &Note, now: Timestamp) {
-        instances::remember_note(&mut self.state, note, now);
-        if let NoteKind::LeftForLater(_) = note.kind {
-            self.left_for_later.insert(note.instance.clone());
-        }
-        LogWitness.noted(note, now);
-    }
-
-    fn begins(&mut self, action: &Action) {
-        LogWitness.begins(action);
-    }
-
-    fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
-        LogWitness.ended(action, outcome, now);
-        instances::remember_outcome(&mut self.state, action, outcome, now);
-        disks::remember_outcome(&mut self.rebooted, action, outcome, now);
-        if self.state.recovery.activations.contains_key(&action.instance) {
-            disks::remember_activation(&mut self.state, action, outcome, now);
-        }
-        self.unsaved += 1;
-        if action.kind.is_start() && *outcome == Outcome::Succeeded {
-            self.started.insert(action.instance.clone());
-        }
-    }
-
-    /// So that a run that is killed has not forgotten what it did, but for the last hundredth of it: every save writes all
-    /// there is. A full disk is no reason to leave the other instances down; the save at the end of the pass reports it.
-    fn checkpoint(&mut self) {
-        if self.unsaved == 0 || self.unsaved * 100 < self.state.instances().count() {
-            return;
-        }
-        self.unsaved = 0;
-        self.remember_disks();
-        if let Err(error) = self.file.save_change(&self.state) {
-            debug!("{error:#}, going on");
-        }
-    }
-}
-
-/// The activations that verify-disks called for, so that the failed ones are tried again: Ganeti marks their disks as not
-/// active, and then neither it nor verify-disks looks at them any more.
-#[derive(Default)]
-struct Activations(Vec<(Action, Outcome, Timestamp)>);
-
-impl Witness for Activations {
-    fn noted(&mut self, note: &Note, now: Timestamp) {
-        LogWitness.noted(note, now);
-    }
-
-    fn begins(&mut self, action: &Action) {
-        LogWitness.begins(action);
-    }
-
-    fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
-        LogWitness.ended(action, outcome, now);
-        self.0.push((action.clone(), outcome.clone(), now));
-    }
-}
-
-impl Activations {
-    /// The state's lock was given back before disks were verified, so it is taken once more.
-    async fn remember(self, armed: &Armed, path: &Path, stamp: &str) {
-        if self.0.is_empty() {
-            return;
-        }
-        let mut opened = StateFile::open(armed, path, stamp);
-        for _ in 0..LOCK_ATTEMPTS {
-            if opened.is_ok() {
-                break;
-            }
-            sleep(LOCK_INTERVAL).await;
-            opened = StateFile::open(armed, path, stamp);
-        }
-        let remembered = opened.and_then(|(mut file, mut state)| {
-            for (action, outcome, now) in &self.0 {
-                disks::remember_activation(&mut state, action, outcome, *now);
-            }
-            file.save_change(&state)
-        });
-        if let Err(error) = remembered {
-            warn!(
-                "The failed activations of verify-disks are not remembered, and so not tried again: {error:#}"
-            );
-        }
-    }
-}
-
 /// The instance pass and the boot-id pass, side by side.
 async fn repair<'a, 'c: 'a>(
     runner: &mut Runner<'a, 'c>,
@@ -259,15 +149,20 @@ async fn repair<'a, 'c: 'a>(
     cluster_tags: &[String],
 ) -> Result<(), Stopped> {
     let now = runner.clock.now();
-    let plan = plan::make(&mut runner.view, &mut ledger.state, options, cluster_tags, now).await?;
+    let boot_id = ledger.master_boot_id.as_deref();
+    let plan = plan::make(&mut runner.view, &mut ledger.state, options, boot_id, cluster_tags, now).await?;
     plan.lines.iter().for_each(logging::log);
     for node in plan.disks.without_boot_id {
         debug!("Node '{node}' missing boot ID, skipping secondary checks");
     }
     ledger.rebooted = plan.disks.rebooted;
     plan.notes.iter().for_each(|note| ledger.noted(note, now));
-    let agenda = Agenda::new(plan.actions, &runner.view.snapshot, plan.schedule);
-    runner.carry_out(agenda, ledger).await?;
+    ledger.shared = Shared::new(&runner.view.snapshot);
+    let mut agenda = Agenda::new(plan.actions, &runner.view.snapshot, plan.schedule);
+    agenda.go_carefully(full::Record::of(&ledger.state, &runner.view.snapshot));
+    let carried_out = runner.carry_out(agenda, ledger).await;
+    ledger.full.lines().iter().for_each(logging::log);
+    carried_out?;
 
     activate_after_starts(runner, ledger, plan.starts).await?;
     if !plan.to_inspect.is_empty() {

@@ -63,8 +63,9 @@ fn whole(result: &Value) -> Result<Vec<String>, String> {
         matches!(status, Some((_, _, _, None, _, Some(false), _))) // no percent: nothing is being synchronised
     };
     let disk_is_whole = |disk: &Disk| side_is_whole(&disk.pstatus) && side_is_whole(&disk.sstatus);
-    let is_whole =
-        |(name, instance): (String, Instance)| instance.disks.iter().all(disk_is_whole).then_some(name);
+    let is_whole = |(name, instance): (String, Instance)| {
+        (!instance.disks.is_empty() && instance.disks.iter().all(disk_is_whole)).then_some(name)
+    };
     Ok(instances.into_iter().filter_map(is_whole).collect())
 }
 
@@ -84,6 +85,7 @@ mod tests {
             "whole": {"disks": [disk(good(), good()), disk(good(), good())]},
             "resyncs": {"disks": [disk(side(json!(68.5), false), good())]},
             "degraded": {"disks": [disk(good(), good()), disk(side(Value::Null, true), good())]},
+            "without": {"disks": []},
             "away": {"disks": [disk(good(), Value::Null)]},
         });
         assert_eq!(whole(&result), Ok(vec!["whole".to_owned()]));

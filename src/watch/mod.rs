@@ -6,23 +6,27 @@ mod dry_run;
 mod global;
 mod group;
 mod inspect;
+mod intents;
+mod ledger;
 mod plan;
 pub mod retry;
 mod verify;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Error, Result};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use crate::act::{Slots, Witness};
 use crate::armed::Armed;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::cluster::Timestamp;
 use crate::decide::{Action, Note, Outcome};
 use crate::layout::Layout;
 use crate::logging;
 use crate::luxi::Connector;
+use crate::memory::kept_out::{self, KeptOut};
 use crate::memory::locks::{self, LockError};
 use crate::memory::pause::{self, Pause};
 use crate::node::daemons::Daemons;
@@ -115,8 +119,8 @@ impl Witness for LogWitness {
         note.log_line().iter().for_each(logging::log);
     }
 
-    fn begins(&mut self, action: &Action) {
-        logging::log(&action.log_line());
+    fn begin(&mut self, actions: &[Action], _epoch_ns: u64) {
+        actions.iter().for_each(|action| logging::log(&action.log_line()));
     }
 
     fn ended(&mut self, action: &Action, outcome: &Outcome, _now: Timestamp) {
@@ -141,7 +145,7 @@ pub async fn run(context: &Context<'_>) -> Ended {
             debug!("Pause has been set, exiting");
             return Ended::Done;
         }
-        Err(error) => return failed(&error),
+        Err(error) => return failed(context, &error),
     }
     let path = context.layout.watcher_lock();
     let lock = match context.armed {
@@ -149,12 +153,18 @@ pub async fn run(context: &Context<'_>) -> Ended {
         None => locks::share_existing(&path),
     };
     let lock = match lock {
-        Ok(lock) => lock,
+        Ok(lock) => {
+            context.armed.iter().for_each(|armed| kept_out::forget(armed, &context.layout.kept_out()));
+            lock
+        }
         Err(error) => {
             error!("Can't acquire lock on {}: {error}", path.display());
             return match error {
-                LockError::Busy { .. } => Ended::Done,
-                LockError::Io { .. } => Ended::Failed,
+                LockError::Busy { .. } => {
+                    tell_who_keeps_runs_out(context, &path);
+                    Ended::Done
+                }
+                LockError::Io(_) => Ended::Failed,
             };
         }
     };
@@ -163,12 +173,37 @@ pub async fn run(context: &Context<'_>) -> Ended {
         Some(group) => group::run(context, &slots, group).await.map(|()| Ended::Done),
         None => global::run(context, &slots, lock.as_ref()).await,
     };
-    result.unwrap_or_else(|error| failed(&error))
+    result.unwrap_or_else(|error| failed(context, &error))
 }
 
-fn failed(error: &Error) -> Ended {
+/// Says who holds the watcher lock, when it has kept out several runs in a row.
+fn tell_who_keeps_runs_out(context: &Context<'_>, lock: &Path) {
+    let Some(armed) = context.armed else { return };
+    match kept_out::count(armed, &context.layout.kept_out(), context.clock.now()) {
+        Ok(KeptOut { runs, since }) if runs >= kept_out::TOLD_FROM => {
+            let holder = kept_out::holder(context.layout.proc(), lock);
+            let holder = holder
+                .map_or("a process that cannot be seen from here".to_owned(), |holder| holder.to_string());
+            let since = clock::log_stamp(Duration::try_from_secs_f64(since).unwrap_or_default());
+            let since = since.split(',').next().unwrap_or_default();
+            error!(
+                "No run has done anything since {since} ({runs} in a row), because {holder} holds the lock '{}'; if that is not \
+                 Ganeti's maintenance, end it",
+                lock.display()
+            );
+        }
+        Ok(_) => {}
+        Err(error) => warn!("How many runs the lock has kept out is not known: {error:#}"),
+    }
+}
+
+fn failed(context: &Context<'_>, error: &Error) -> Ended {
     if error.is::<NotMaster>() {
-        debug!("Not master, exiting");
+        match context.armed {
+            // The original says it with --debug only, and exits with 11 without a word.
+            Some(_) => info!("Not master, exiting: {error}"),
+            None => info!("{error}: a run would do nothing more here"),
+        }
         return Ended::NotMaster;
     }
     error!("{error:#}");

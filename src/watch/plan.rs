@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Options;
+use super::{Options, intents};
 use crate::act::View;
-use crate::cluster::{EndedJob, Snapshot, Timestamp};
+use crate::cluster::{EndedJob, Snapshot, Timestamp, few};
 use crate::decide::disks::{self, DiskPlan, Starts};
 use crate::decide::instances::{self, Outlook};
 use crate::decide::policy::Policies;
 use crate::decide::report::{LogLine, silent_secondaries};
 use crate::decide::schedule::{self, Schedule};
-use crate::decide::{self, Action, Note, Step, budget, degraded, elsewhere};
+use crate::decide::{self, Action, Note, Step, budget, degraded, elsewhere, full};
 use crate::luxi::{Client, LuxiError};
 use crate::memory::State;
 use crate::observe;
@@ -34,7 +34,8 @@ pub(super) struct Plan {
     pub(super) to_inspect: Vec<String>,
 }
 
-/// Makes the plan, and brings what is remembered up to date with what was seen.
+/// Makes the plan, and brings what is remembered up to date with what was seen. `master_boot_id` is this
+/// node's, `None` when it is unknown.
 ///
 /// # Errors
 /// When luxid cannot be asked.
@@ -42,17 +43,16 @@ pub(super) async fn make(
     view: &mut View<'_>,
     state: &mut State,
     options: &Options,
+    master_boot_id: Option<&str>,
     cluster_tags: &[String],
     now: Timestamp,
 ) -> Result<Plan, LuxiError> {
     let stale = instances::drop_stale_records(&view.snapshot, state, now);
-    let forgotten = |name| {
-        LogLine::debug(format!(
-            "Forgetting the record of instance {name}: it is gone, or its last start is long ago"
-        ))
-    };
-    let mut lines: Vec<LogLine> = stale.into_iter().map(forgotten).collect();
+    let stale =
+        about(&stale, "Forgetting the records of instances that are gone or were last started long ago");
+    let mut lines: Vec<LogLine> = stale.into_iter().collect();
 
+    lines.extend(intents::settle(view, state, options, master_boot_id, now).await?);
     let moves = moves_of_down_instances(&mut view.client, &view.snapshot).await?;
     view.snapshot.tags = observe::group_tags(&mut view.client, &view.snapshot.group).await?;
     let snapshot = &view.snapshot;
@@ -64,15 +64,18 @@ pub(super) async fn make(
     degraded::remember_silent(state, snapshot, now);
     schedule::remember_down(state, snapshot, &policies, now);
     disks::forget_stopped(state, snapshot);
-    let forgiven =
-        |name| LogLine::debug(format!("Instance {name} need not wait any more: what failed it has changed"));
-    lines.extend(budget::forgive(state, snapshot).into_iter().map(forgiven));
+    let forgiven = budget::forgive(state, snapshot);
+    lines.extend(about(
+        &forgiven,
+        "Instances that need not wait any more, because what failed them has changed",
+    ));
 
     state.recovery.seen_until(now);
     let mirrors = degraded::review(state, snapshot);
     let steps = instances::plan(&Outlook { snapshot, state, policies: &policies, now });
     let steps = degraded::allow(steps, state, &policies, options.start_degraded, now);
     lines.extend(silent_secondaries(&steps));
+    lines.extend(full::blocked_by_nodes(&steps, snapshot, state));
     let starts: BTreeSet<String> = steps.iter().filter_map(acted_on).collect();
     let mut disks =
         disks::plan(snapshot, state, &Starts { planned: starts.clone(), ..Starts::default() }, now);
@@ -81,6 +84,12 @@ pub(super) async fn make(
     let (notes, actions) = decide::split(steps);
     let schedule = Schedule::of(snapshot, state, &policies, now);
     Ok(Plan { lines, notes, actions, schedule, disks, starts, to_inspect: mirrors.to_inspect })
+}
+
+/// One line, however many there are: a state file may hold more records than a log should have lines.
+fn about(names: &[String], what: &str) -> Option<LogLine> {
+    let shown = few(names.iter().map(String::as_str));
+    (!names.is_empty()).then(|| LogLine::debug(format!("{what}: {shown}")))
 }
 
 fn acted_on(step: &Step) -> Option<String> {

@@ -2,39 +2,48 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::armed::Armed;
 use crate::layout::Layout;
 use crate::memory::state_file::StateFile;
-use crate::node::{own_name, ssconf};
+use crate::node::own_name::{self, IsOwn};
+use crate::node::ssconf::{self, Untold};
+
+/// No host name is longer, in bytes.
+const LONGEST_NAME: usize = 255;
 
 /// Whose budgets are reset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whose {
     /// Every instance's that has something on record.
     All,
-    /// These instances', by full name or by its first part.
+    /// These instances', by full name or by its first parts, as Ganeti's own commands take them.
     Of(Vec<String>),
 }
 
-/// Resets budgets, and gives a line for each instance about what became of it. `stamp` is as for
+/// Resets budgets, and gives a line for each instance about what was on record, and one about what is not known here:
+/// whether the next run starts them. `stamp` is as for
 /// [`StateFile::open`](crate::memory::state_file::StateFile::open).
 ///
 /// # Errors
-/// When this is not the master, when a run is at work on a group, when a file cannot be written, and when there is no
-/// instance of a given name; in that case nothing is changed.
+/// When this is not the master or nobody can tell, when a run is at work on a group, when a file cannot be written, and
+/// when there is no instance of a given name; in that case nothing is changed.
 pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -> Result<Vec<String>> {
-    let master = ssconf::master_node(layout).with_context(|| {
-        format!("this is no node of a cluster: cannot read '{}'", layout.ssconf("master_node").display())
+    let master = ssconf::master_node(layout).map_err(|untold| match untold {
+        Untold::Missing(_) => anyhow!("this is no node of a cluster: {untold}"),
+        untold => anyhow!("cannot tell whether this node is the master: {untold}"),
     })?;
-    if !own_name::is_own(layout, &master).await {
-        bail!("the tries are on record on the master, which is '{master}': run it there");
+    match own_name::is_own(layout, &master).await {
+        IsOwn::Yes => {}
+        IsOwn::No => bail!("the tries are on record on the master, which is '{master}': run it there"),
+        IsOwn::Unknown(nameless) => return Err(nameless.into()),
     }
     let mut open = Vec::new();
     for group in ssconf::node_groups(layout)? {
         let path = layout.group_state(&group);
-        if path.exists() {
+        let has_state = path.try_exists();
+        if has_state.with_context(|| format!("cannot look for the state file '{}'", path.display()))? {
             let file = StateFile::open(armed, &path, stamp);
             open.push(file.map_err(|error| {
                 error.context("a run is at work, or the state cannot be used; try again when it has ended")
@@ -46,8 +55,8 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
     let names = match whose {
         Whose::All => on_record.clone(),
         Whose::Of(names) => {
-            let known = instance_list(layout);
-            names.iter().map(|name| full_name(name, &known, &on_record)).collect::<Result<_>>()?
+            let listed = ssconf::instance_list(layout).map(BTreeSet::from_iter);
+            names.iter().map(|name| full_name(name, &listed, &on_record)).collect::<Result<_>>()?
         }
     };
     for (file, state) in &mut open {
@@ -56,31 +65,187 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
         }
         file.save_change(state)?;
     }
+    // luxid is not asked, so what else keeps an instance down is not known here.
     let line = |name: &String| match on_record.contains(name) {
-        true => format!("{name}: has all its tries again, and does not wait; the next run acts on it"),
-        false => format!("{name}: nothing is on record, so nothing keeps the next run from acting on it"),
+        true => format!(
+            "{name}: its record of tries and failures is dropped: it has all its tries, and no earlier failure makes \
+             it wait"
+        ),
+        false => format!("{name}: no tries or failures were on record, and nothing was changed"),
     };
-    Ok(match names.is_empty() {
-        true => vec!["No instance has anything on record.".to_owned()],
-        false => names.iter().map(line).collect(),
-    })
-}
-
-/// All instances of the cluster. When Ganeti's list cannot be read, those on record will have to do.
-fn instance_list(layout: &Layout) -> BTreeSet<String> {
-    ssconf::read(layout, "instance_list").unwrap_or_default().lines().map(str::to_owned).collect()
-}
-
-fn full_name(given: &str, known: &BTreeSet<String>, on_record: &BTreeSet<String>) -> Result<String> {
-    let all = || known.iter().chain(on_record);
-    if let Some(name) = all().find(|name| *name == given) {
-        return Ok(name.clone());
+    if names.is_empty() {
+        return Ok(vec!["No instance has anything on record.".to_owned()]);
     }
-    let first_part = format!("{given}.");
-    let found: BTreeSet<&String> = all().filter(|name| name.starts_with(&first_part)).collect();
-    match found.into_iter().collect::<Vec<_>>().as_slice() {
-        [name] => Ok((*name).clone()),
-        [] => bail!("there is no instance '{given}'; nothing was changed"),
-        _ => bail!("'{given}' may be several instances: give the full name; nothing was changed"),
+    let outlook =
+        "What the next run does is decided by what it finds: 'ganeti-watcher --dry-run' shows it now.";
+    Ok(names.iter().map(line).chain([outlook.to_owned()]).collect())
+}
+
+/// The instance that is meant: by its very name, else by name or first parts whatever their case.
+///
+/// Source: `utils/text.py: MatchNameComponent`, as `config: ExpandInstanceName` calls it.
+///
+/// # Errors
+/// When none or more than one may be meant. Without Ganeti's list nobody knows whether there is such an instance.
+fn full_name(
+    given: &str,
+    listed: &Result<BTreeSet<String>, Untold>,
+    on_record: &BTreeSet<String>,
+) -> Result<String> {
+    let names: BTreeSet<&String> = listed.iter().flatten().chain(on_record).collect();
+    if names.contains(&given.to_owned()) {
+        return Ok(given.to_owned());
+    }
+    let wanted = given.to_lowercase();
+    let (mut same, mut begin) = (Vec::new(), Vec::new());
+    for name in &names {
+        match name.to_lowercase().strip_prefix(&wanted) {
+            Some("") => same.push(name.as_str()),
+            Some(rest) if rest.starts_with('.') => begin.push(name.as_str()),
+            _ => {}
+        }
+    }
+    let quoted = quoted(given);
+    match (same.as_slice(), begin.as_slice(), listed) {
+        // The first parts of a name may be those of others that only the list has.
+        ([name], ..) | ([], [name], Ok(_)) => Ok((*name).to_owned()),
+        ([], [], Ok(_)) => {
+            bail!("there is no instance {quoted}, and nothing was changed{}", suggestion(&wanted, &names))
+        }
+        ([], [] | [_], Err(error)) => bail!(
+            "no instance on record is called {quoted}, whether there is one is not known ({error}), and nothing was \
+             changed{}",
+            suggestion(&wanted, &names)
+        ),
+        _ => {
+            let all: Vec<&str> = same.iter().chain(&begin).copied().collect();
+            bail!("{quoted} may be {}: give the full name; nothing was changed", one_of(&all))
+        }
+    }
+}
+
+/// `; did you mean …?` with the nearest names, or nothing when none is near. `wanted` is in lower case.
+fn suggestion(wanted: &str, names: &BTreeSet<&String>) -> String {
+    let parts = wanted.matches('.').count() + 1;
+    let mut near: Vec<(usize, &str)> = Vec::new();
+    for name in names.iter().filter(|_| wanted.len() <= LONGEST_NAME) {
+        let lower = name.to_lowercase();
+        let first: Vec<&str> = lower.split('.').take(parts).collect();
+        let first = first.join(".");
+        let distance = strsim::osa_distance(wanted, &first);
+        if distance <= first.len() / 3 || (lower.starts_with(wanted) && !wanted.is_empty()) {
+            near.push((distance, name));
+        }
+    }
+    near.sort_unstable();
+    let near: Vec<&str> = near.into_iter().map(|(_, name)| name).collect();
+    if near.is_empty() { String::new() } else { format!("; did you mean {}?", one_of(&near)) }
+}
+
+/// A few of the names as a choice, and the number of the others.
+fn one_of(names: &[&str]) -> String {
+    let (shown, others) = names.split_at(names.len().min(3));
+    let mut choice: Vec<String> = shown.iter().map(|name| quoted(name)).collect();
+    match others.len() {
+        0 => {}
+        1 => choice.push("one more".to_owned()),
+        number => choice.push(format!("one of {number} others")),
+    }
+    let last = choice.pop().unwrap_or_default();
+    if choice.is_empty() { last } else { format!("{} or {last}", choice.join(", ")) }
+}
+
+/// What somebody typed, in quotes: on one line, and no longer than a name can be.
+fn quoted(text: &str) -> String {
+    let mut shown = String::new();
+    for character in text.chars().take(LONGEST_NAME) {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    let cut = if text.chars().count() > LONGEST_NAME { "..." } else { "" };
+    format!("'{shown}{cut}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn find(given: &str, listed: &[&str], on_record: &[&str]) -> Result<String, String> {
+        full_name(given, &Ok(set(listed)), &set(on_record)).map_err(|error| error.to_string())
+    }
+
+    const LISTED: [&str; 4] = ["db.example.com", "db1.example.com", "webmail.example.com", "Old"];
+
+    #[test]
+    fn retry_webmail_is_found_whatever_its_case_and_by_its_first_parts() {
+        for (given, name) in [
+            ("WebMail", "webmail.example.com"),
+            ("webmail.EXAMPLE.com", "webmail.example.com"),
+            ("WEBMAIL.example", "webmail.example.com"),
+            ("db", "db.example.com"),
+            ("DB", "db.example.com"),
+            ("old", "Old"),
+            ("gone", "gone.example.com"),
+        ] {
+            assert_eq!(find(given, &LISTED, &["gone.example.com"]), Ok(name.to_owned()), "{given}");
+        }
+    }
+
+    #[test]
+    fn the_very_name_comes_before_others_that_it_may_stand_for() {
+        let listed = ["db", "DB", "db.example.com", "db.example.org"];
+        assert_eq!(find("db", &listed, &[]), Ok("db".into()));
+        assert_eq!(find("DB", &listed, &[]), Ok("DB".into()));
+        assert_eq!(find("Db.Example.Org", &listed, &[]), Ok("db.example.org".into()));
+        let problem = "'Db' may be 'DB', 'db', 'db.example.com' or one more: give the full name; \
+                       nothing was changed";
+        assert_eq!(find("Db", &listed, &[]), Err(problem.into()));
+        assert_eq!(find("Db", &["db", "db.example.com"], &[]), Ok("db".into()), "the whole name");
+    }
+
+    #[test]
+    fn a_part_of_a_component_is_no_name_but_gets_the_nearest_ones() {
+        for (given, rest) in [
+            ("webm", "; did you mean 'webmail.example.com'?"),
+            ("wbemail", "; did you mean 'webmail.example.com'?"),
+            ("webmail.exmaple.com", "; did you mean 'webmail.example.com'?"),
+            ("d", "; did you mean 'db.example.com' or 'db1.example.com'?"),
+            ("db2", "; did you mean 'db1.example.com'?"),
+            ("db.", "; did you mean 'db.example.com'?"),
+            ("printer", ""),
+            ("", ""),
+        ] {
+            let problem = format!("there is no instance '{given}', and nothing was changed{rest}");
+            assert_eq!(find(given, &LISTED, &[]), Err(problem));
+        }
+        let long = find(&"x\n".repeat(100_000), &LISTED, &[]).unwrap_err();
+        assert!(long.len() < 1000 && !long.contains('\n'), "{long}");
+    }
+
+    #[test]
+    fn without_ganeti_s_list_nobody_says_that_there_is_no_such_instance() {
+        let unreadable = Err(Untold::Missing("/FILE".into()));
+        let on_record = set(&["db.example.com"]);
+        assert_eq!(full_name("DB.example.com", &unreadable, &on_record).unwrap(), "db.example.com");
+        for given in ["web", "db"] {
+            assert_eq!(
+                full_name(given, &unreadable, &on_record)
+                    .unwrap_err()
+                    .to_string()
+                    .split("; did")
+                    .next()
+                    .unwrap(),
+                format!(
+                    "no instance on record is called '{given}', whether there is one is not known (cannot read '/FILE': \
+                     there is no such file), and nothing was changed"
+                )
+            );
+        }
     }
 }

@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::Context;
 use crate::act::{Runner, Stopped, Witness};
-use crate::cluster::{GanetiVersion, Snapshot};
+use crate::cluster::{GanetiVersion, LONGEST_TEXT, Snapshot, excerpt};
 use crate::decide::agenda::Agenda;
 use crate::decide::schedule::Schedule;
 use crate::decide::verify::{self, Findings, Verification};
@@ -37,6 +37,7 @@ pub(super) async fn run<'a, 'c: 'a>(
     };
     let group = runner.view.snapshot.group.clone();
     let failed = |problem: &dyn std::fmt::Display| {
+        let problem = excerpt(&problem.to_string(), LONGEST_TEXT);
         Stopped::Failed(anyhow!("cannot verify disks of group '{group}': {problem}"))
     };
     let job = runner.submit(&opcode).await?.map_err(|error| failed(&error))?;

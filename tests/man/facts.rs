@@ -56,6 +56,7 @@ fn files_are_those_of_the_program() {
         layout.instance_status(),
         layout.pause_file(),
         layout.daemon_states(),
+        layout.kept_out(),
         layout.watcher_lock(),
         layout.watcher_hooks(),
         layout.ssconf("*"),
@@ -73,14 +74,15 @@ fn files_are_those_of_the_program() {
     // Not asked for by a name, or not touched by this program.
     files.extend(set(["/etc/services", "/etc/cron.d/ganeti", "/usr/sbin/ganeti-watcher.distrib"]));
     files.extend(set(["/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/crontabs/root"]));
+    files.extend(set(["/var/spool/cron/root"]));
     assert_eq!(heads("FILES", "Pa"), files);
 }
 
 #[test]
 fn variables_are_those_of_the_program() {
     let mut variables = set([ROOTDIR_VARIABLE, HOSTNAME_VARIABLE, MACHINE_VARIABLE]);
-    // What libraries mind.
-    variables.extend(set(["PATH", "TMPDIR", "TZ"]));
+    // What libraries mind, and the C library's.
+    variables.extend(set(["PATH", "TMPDIR", "TZ", "TZDIR"]));
     assert_eq!(heads("ENVIRONMENT", "Ev"), variables);
 }
 

@@ -1,8 +1,10 @@
 use super::*;
 use crate::cluster::testing::{drbd_instance, instance, node, snapshot};
 use crate::cluster::{Instance, InstanceStatus};
+use crate::decide::full::Record;
 use crate::decide::policy::Policies;
 use crate::decide::schedule::{TIER_PATIENCE, remember_down};
+use crate::memory::recovery::Failures;
 use crate::memory::state::State;
 
 const NOW: Timestamp = 1_000.0;
@@ -30,9 +32,12 @@ fn cluster(instances: Vec<Instance>) -> Snapshot {
 
 /// The agenda of starting everything that is down and activating the disks of everything else.
 fn agenda(cluster: &Snapshot) -> Agenda {
+    agenda_with(cluster, State::default())
+}
+
+fn agenda_with(cluster: &Snapshot, mut state: State) -> Agenda {
     let (policies, problems) = Policies::read(cluster, &[], NOW);
     assert_eq!(problems, []);
-    let mut state = State::default();
     remember_down(&mut state, cluster, &policies, NOW);
     let schedule = Schedule::of(cluster, &state, &policies, NOW);
     let action = |instance: &Instance| match instance.status {
@@ -159,4 +164,49 @@ fn what_is_given_up_says_what_held_it_back() {
     assert!(behind(holds[2].1), "{:?}", holds[2].1);
     assert!(agenda.is_empty());
     assert_eq!(agenda.give_up(NOW, &|_| 0), []);
+}
+
+#[test]
+fn what_needs_more_than_a_full_node_has_is_not_begun_there_and_what_needs_less_is() {
+    let mut big = down("big", "n1", &[]);
+    let mut small = down("small", "n1", &[]);
+    let mut unknown = down("unknown", "n1", &[]);
+    let elsewhere = down("elsewhere", "n2", &[]);
+    (big.memory, small.memory, unknown.memory) = (Some(4096), Some(128), None);
+    let cluster = cluster(vec![big, small, unknown, elsewhere, mirrored("disks", "n1", "n2")]);
+    let mut agenda = agenda(&cluster);
+    let shortage = Shortage { needed: Some(1024), available: Some(200), asked: true };
+    assert_eq!(names(&agenda.is_full("n1", shortage)), ["big", "unknown"]);
+    assert_eq!(names(&agenda.take(NOW, 9, &two)), ["small", "elsewhere", "disks"]);
+}
+
+#[test]
+fn a_node_that_was_full_is_asked_for_one_start_until_one_succeeds() {
+    let cluster = cluster(["i1", "i2", "i3"].map(|name| down(name, "n1", &[])).into());
+    let mut agenda = agenda(&cluster);
+    agenda.go_carefully(Record { nodes: ["n1".to_owned()].into(), found_by: ["i1".to_owned()].into() });
+    assert_eq!(names(&agenda.take(NOW, 9, &two)), ["i2"], "the one that found it out comes last");
+    assert_eq!(names(&agenda.take(NOW, 9, &two)), Vec::<&str>::new());
+    agenda.ended("i2", true);
+    assert_eq!(names(&agenda.take(NOW, 9, &two)), ["i3", "i1"]);
+}
+
+#[test]
+fn starts_that_the_master_did_not_outlive_twice_are_made_last_and_alone() {
+    let cluster = cluster(["i1", "i2", "i3", "i4"].map(|name| down(name, "n1", &[])).into());
+    let mut state = State::default();
+    for (name, failures) in [("i1", 3), ("i2", 2), ("i3", 1)] {
+        state.recovery.lost_starts.insert(name.into(), Failures { failures, last: NOW });
+    }
+    let mut agenda = agenda_with(&cluster, state);
+    assert_eq!(names(&agenda.take(NOW, 9, &|_| 9)), ["i3", "i4"], "once may be anybody");
+    agenda.ended("i3", true);
+    assert_eq!(names(&agenda.take(NOW, 9, &|_| 9)), Vec::<&str>::new());
+    agenda.ended("i4", true);
+    assert_eq!(names(&agenda.take(NOW, 9, &|_| 9)), ["i2"], "the one that is less suspect");
+    assert!(!agenda.is_ready(NOW, &|_| 9));
+    agenda.ended("i2", true);
+    assert_eq!(names(&agenda.take(NOW, 9, &|_| 9)), ["i1"]);
+    agenda.ended("i1", false);
+    assert!(agenda.is_empty());
 }

@@ -5,7 +5,7 @@ use Blame::{Instance, Master, Node, Peer, Queue, Unknown};
 const SILENT: bool = true;
 const ANSWERS: bool = false;
 
-fn error(class: &str, message: &str, code: Option<&str>) -> JobFailure {
+pub(super) fn error(class: &str, message: &str, code: Option<&str>) -> JobFailure {
     let error = GanetiError { class: class.into(), message: message.into(), code: code.map(Into::into) };
     JobFailure::Error(error)
 }

@@ -6,7 +6,7 @@ use crate::decide::ActionKind;
 const NOW: Timestamp = 10_000.0;
 
 fn blamed(what: Blame, cluster: &Snapshot) -> Blamed {
-    Blamed { what, cause: cause(what, &cluster.instances[0], cluster) }
+    Blamed { what, cause: cause(what, &cluster.instances[0], cluster), detail: Detail::None }
 }
 
 fn cluster() -> Snapshot {
@@ -54,7 +54,8 @@ fn what_was_to_blame_is_forgiven_when_it_has_changed() {
     type Change = fn(&mut Snapshot);
     let rebooted: Change = |cluster| cluster.nodes[0].boot_id = Some("b1-new".into());
     let peer_rebooted: Change = |cluster| cluster.nodes[1].boot_id = Some("b2-new".into());
-    let peer_offline: Change = |cluster| (cluster.nodes[1].boot_id, cluster.nodes[1].offline) = (None, true);
+    let peer_offline: Change =
+        |cluster| (cluster.nodes[1].boot_id, cluster.nodes[1].offline) = (None, Some(true));
     let peer_silent: Change = |cluster| cluster.nodes[1].boot_id = None;
     let moved: Change = |cluster| cluster.instances[0].primary = "n2".into();
     let nothing: Change = |_| {};

@@ -31,7 +31,7 @@ fn a_node_is_silent_from_the_first_run_that_it_does_not_answer_until_it_does_or_
     remember_silent(&mut state, &cluster, 50.0);
     assert_eq!(state.recovery.silent["n2"], 50.0, "the clock was set back");
     let mut offline = state.clone();
-    cluster.nodes[1].offline = true;
+    cluster.nodes[1].offline = Some(true);
     remember_silent(&mut offline, &cluster, 300.0);
     assert!(offline.recovery.silent.is_empty());
     cluster.nodes[1] = node("n2", Some("b2"));
@@ -69,7 +69,8 @@ fn one_that_failed_waits_before_it_is_forced_again() {
     let (policies, _) = Policies::read(&cluster, &[], NOW);
     let mut state = State::default();
     remember_silent(&mut state, &cluster, NOW);
-    let blamed = budget::Blamed { what: Blame::Peer, cause: "n2 silent".into() };
+    let blamed =
+        budget::Blamed { what: Blame::Peer, cause: "n2 silent".into(), detail: budget::Detail::None };
     budget::remember_failure(&mut state, "i", &blamed, NOW);
     let steps = |now| allow(vec![waits("i")], &state, &policies, None, now);
     assert!(matches!(

@@ -9,10 +9,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::time::sleep;
 
+use super::guests::Listed;
 use super::{COMMAND_LIMIT, names_in};
 use crate::armed::Armed;
+use crate::files::read_bytes;
 use crate::layout::Layout;
-use crate::node::process::Program;
+use crate::node::LONGEST_PROC_FILE;
+use crate::node::process::{Ending, Program};
 
 /// How long processes may take to end after SIGKILL.
 pub(super) const KILL_GRACE: Duration = Duration::from_secs(2);
@@ -20,15 +23,17 @@ pub(super) const KILL_GRACE: Duration = Duration::from_secs(2);
 /// The names of the instances that are mounted and in use.
 ///
 /// # Errors
-/// When the mounts or the processes cannot be seen.
-pub(super) async fn list(layout: &Layout) -> Result<Vec<String>> {
-    let mut live = Vec::new();
+/// When their directory cannot be read.
+pub(super) async fn list(layout: &Layout) -> Result<Listed> {
+    let mut listed = Listed::default();
     for name in names_in(&directory(layout))? {
-        if is_live(layout, &directory(layout).join(&name)).await? {
-            live.push(name);
+        match is_live(layout, &directory(layout).join(&name)).await {
+            Ok(true) => listed.running.push(name),
+            Ok(false) => {}
+            Err(problem) => listed.unclear.push((name, format!("{problem:#}"))),
         }
     }
-    Ok(live)
+    Ok(listed)
 }
 
 /// Kills every process that uses the instance's directory.
@@ -62,13 +67,20 @@ async fn is_live(layout: &Layout, path: &Path) -> Result<bool> {
     if !is_mounted(layout, path)? {
         return Ok(false);
     }
-    Ok(fuser(layout).args(["-M", "-m"]).args([path]).run_quietly().await?.succeeded())
+    let program = fuser(layout).args(["-M", "-m"]).args([path]);
+    let finished = program.run_quietly().await?;
+    match finished.ending {
+        Ending::Exited(0) => Ok(true),
+        // fuser ends so as well when it could not look; then it says why.
+        Ending::Exited(1) if finished.stderr.trim().is_empty() => Ok(false),
+        ending => bail!("'{program}' failed ({ending}), output: {}", finished.output()),
+    }
 }
 
 fn is_mounted(layout: &Layout, path: &Path) -> Result<bool> {
     let mounts = layout.proc().join("self/mounts");
-    let text =
-        fs::read(&mounts).with_context(|| format!("cannot read the mounts in '{}'", mounts.display()))?;
+    let text = read_bytes(&mounts, LONGEST_PROC_FILE)
+        .with_context(|| format!("cannot read the mounts in '{}'", mounts.display()))?;
     // The run directory is usually reached by a symbolic link from /var/run; the kernel tells the real path.
     let real = fs::canonicalize(path).with_context(|| format!("cannot find '{}'", path.display()))?;
     Ok(is_mount_point(&String::from_utf8_lossy(&text), &real))
@@ -120,9 +132,21 @@ mod tests {
     #[tokio::test]
     async fn what_is_mounted_and_used_is_live_and_killed() {
         let fixture = fixture();
-        assert_eq!(list(&fixture.layout).await.unwrap(), ["live"]);
+        assert_eq!(list(&fixture.layout).await.unwrap().running, ["live"]);
         stop(&Armed::for_test(), &fixture.layout, "live", Duration::ZERO).await.unwrap();
-        assert_eq!(list(&fixture.layout).await.unwrap(), [""; 0]);
+        assert_eq!(list(&fixture.layout).await.unwrap(), Listed::default());
+    }
+
+    #[tokio::test]
+    async fn a_fuser_that_cannot_look_has_not_found_nobody() {
+        for fails in ["echo 'Cannot open /proc' >&2; exit 1", "kill -9 $$", "exit 127"] {
+            let fixture = fixture();
+            fixture.program("fuser", fails);
+            let listed = list(&fixture.layout).await.unwrap();
+            assert_eq!(listed.running, [""; 0], "{fails}");
+            let unclear: Vec<&str> = listed.unclear.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(unclear, ["idle", "live"], "{fails}");
+        }
     }
 
     #[tokio::test]
@@ -134,6 +158,6 @@ mod tests {
 
     #[tokio::test]
     async fn without_the_directory_there_are_none() {
-        assert_eq!(list(&Fixture::new().layout).await.unwrap(), [""; 0]);
+        assert_eq!(list(&Fixture::new().layout).await.unwrap(), Listed::default());
     }
 }

@@ -13,6 +13,7 @@ use super::COMMAND_LIMIT;
 use crate::armed::Armed;
 use crate::files::read_text;
 use crate::layout::Layout;
+use crate::node::proc;
 use crate::node::process::Program;
 
 const LONGEST_FILE: u64 = 16 << 20;
@@ -124,7 +125,7 @@ fn look(layout: &Layout) -> Result<Option<ProcDrbd>> {
             .map(Some)
             .map_err(anyhow::Error::msg)
             .with_context(|| format!("cannot understand '{}'", path.display())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(proc::is_there(layout).map(|()| None)?),
         Err(error) => Err(error).with_context(|| format!("cannot read '{}'", path.display())),
     }
 }
@@ -207,6 +208,12 @@ srcversion: 9B4D8F2E8E8BE8C2F4D1D3B
         let fixture = Fixture::new();
         let armed = Armed::for_test();
         let run = |armed| logged(async { shut_down(armed, &fixture.layout, Duration::ZERO).await });
+        let log = run(Some(&armed));
+        assert!(
+            log.starts_with("ERROR Cannot find the active DRBD minors: cannot read '"),
+            "without /proc: {log}"
+        );
+        proc::testing::machine_with(&fixture.layout, None);
         assert!(run(Some(&armed)).starts_with("DEBUG DRBD is not loaded"));
         fixture.file(&fixture.layout.proc_drbd(), "version: 9.2.1 (api:2/proto:118-121)\n");
         assert!(run(Some(&armed)).starts_with("WARNING DRBD 9.2 runs here"));

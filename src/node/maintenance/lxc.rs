@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 
-use super::COMMAND_LIMIT;
+use super::{COMMAND_LIMIT, LONGEST_LIST};
 use crate::armed::Armed;
 use crate::layout::Layout;
 use crate::node::process::Program;
@@ -12,10 +12,11 @@ use crate::node::process::Program;
 /// The names of the containers that run.
 ///
 /// # Errors
-/// When `lxc-ls` fails.
+/// When `lxc-ls` fails, or its list is too long to be whole.
 pub(super) async fn list(layout: &Layout) -> Result<Vec<String>> {
-    let program = Program::new(layout.program("lxc-ls"), COMMAND_LIMIT).args(["--running"]);
-    let text = program.run_quietly().await?.stdout_of_success(&program)?;
+    let program =
+        Program::new(layout.program("lxc-ls"), COMMAND_LIMIT).args(["--running"]).keeps(LONGEST_LIST);
+    let text = program.run_quietly().await?.answer(&program)?;
     Ok(text.split_whitespace().map(str::to_owned).collect())
 }
 

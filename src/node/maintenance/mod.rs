@@ -1,11 +1,12 @@
 //! Node maintenance: a node that the master candidates call offline stops its instances and its DRBD minors.
 //!
-//! Source: `watcher/nodemaint.py`. The original fails here for every real hypervisor: it ends at the first instance of
+//! Only instances that Ganeti knows are stopped (`guests`). Source: `watcher/nodemaint.py`. The original fails here for every real hypervisor: it ends at the first instance of
 //! KVM, Xen or LXC, and without DRBD's module; and with it ends the whole run. Here one failure stops nothing else.
 
 mod chroot;
 pub mod drbd;
 mod fake;
+mod guests;
 pub mod kvm;
 mod lxc;
 mod xen;
@@ -24,17 +25,22 @@ use tracing::{debug, error, info, warn};
 use super::confd::client::{self, Patience};
 use super::confd::packet::{Key, ask_for_role};
 use super::confd::{Role, consensus};
-use super::{own_name, ssconf};
+use super::{LONGEST_PROC_FILE, own_name, proc, ssconf};
 use crate::armed::Armed;
 use crate::clock::Clock;
 use crate::files::read_text;
 use crate::layout::{Layout, Service};
+use guests::Listed;
 
 /// How long a command of a hypervisor or of DRBD may take.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 /// So many instances are stopped at once.
 const STOPS_AT_ONCE: usize = 8;
+/// A list of guests may be so long, in bytes: thousands of them.
+const LONGEST_LIST: usize = 1 << 20;
 const LONGEST_KEY: u64 = 4096;
+/// So many characters of a value that makes no sense are logged.
+const LONGEST_SHOWN: usize = 64;
 
 /// The families of hypervisors, by what they are asked with. Both kinds of Xen show the same domains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,19 +64,19 @@ impl Hypervisor {
         }
     }
 
-    async fn list(self, layout: &Layout) -> Result<Vec<String>> {
+    async fn list(self, layout: &Layout) -> Result<Listed> {
         match self {
             Self::Kvm => kvm::list(layout),
-            Self::Xen => xen::list(layout).await,
-            Self::Lxc => lxc::list(layout).await,
+            Self::Xen => xen::list(layout).await.map(Listed::from),
+            Self::Lxc => lxc::list(layout).await.map(Listed::from),
             Self::Chroot => chroot::list(layout).await,
-            Self::Fake => fake::list(layout),
+            Self::Fake => fake::list(layout).map(Listed::from),
         }
     }
 
     async fn stop(self, armed: &Armed, layout: &Layout, name: &str) -> Result<()> {
         match self {
-            Self::Kvm => kvm::stop(armed, layout, name, kvm::Patience::default()).await,
+            Self::Kvm => kvm::stop(armed, layout, name, proc::Patience::default()).await,
             Self::Xen => xen::stop(armed, layout, name).await,
             Self::Lxc => lxc::stop(armed, layout, name).await,
             Self::Chroot => chroot::stop(armed, layout, name, chroot::KILL_GRACE).await,
@@ -97,7 +103,15 @@ pub async fn run(armed: Option<&Armed>, layout: &Layout, clock: &dyn Clock) {
 /// Whether the cluster wants node maintenance.
 fn is_wanted(layout: &Layout) -> bool {
     match ssconf::read(layout, "maintain_node_health") {
-        Ok(value) => value == "True",
+        Ok(value) if matches!(value.as_str(), "True" | "False") => value == "True",
+        Ok(value) => {
+            let value: String = value.chars().take(LONGEST_SHOWN).collect();
+            error!(
+                "Configuration error, not activating node maintenance: ssconf's maintain_node_health is '{value}', neither \
+                 True nor False"
+            );
+            false
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             debug!("No node maintenance: this machine is not part of a cluster");
             false
@@ -111,14 +125,15 @@ fn is_wanted(layout: &Layout) -> bool {
 
 /// What the master candidates say that this node is.
 async fn own_role(layout: &Layout, clock: &dyn Clock) -> Result<Role> {
-    let port = layout.port(Service::Confd);
+    let port = layout.port(Service::Confd)?;
     let candidates = candidates(layout)?;
     let candidates: Vec<SocketAddr> =
         candidates.into_iter().map(|address| SocketAddr::new(address, port)).collect();
     let path = layout.confd_hmac_key();
     let key = read_text(&path, LONGEST_KEY).with_context(|| format!("cannot read '{}'", path.display()))?;
     let key = Key::new(key.as_bytes());
-    let reply_salt = fs::read_to_string("/proc/sys/kernel/random/uuid").context("cannot make a salt")?;
+    let reply_salt = read_text(Path::new("/proc/sys/kernel/random/uuid"), LONGEST_PROC_FILE)
+        .context("cannot make a salt")?;
     let reply_salt = reply_salt.trim();
     let own_name = own_name::find(layout).await;
     let question = ask_for_role(&key, &own_name, clock.since_epoch().as_secs(), reply_salt);
@@ -152,51 +167,36 @@ fn candidates(layout: &Layout) -> Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
-/// First the instances, then the minors that they held. What goes wrong with one is logged and stops no other.
+/// First the instances, then the minors that they held. What goes wrong with one is logged and stops no other. Where it
+/// cannot be told what is Ganeti's, nothing is stopped at all. A hypervisor without an answer keeps no minor up: DRBD itself
+/// refuses to shut down one that is in use.
 async fn stop_everything(armed: Option<&Armed>, layout: &Layout) {
-    let running = running(layout).await;
-    if !running.is_empty() {
-        let names: Vec<&str> = running.keys().map(String::as_str).collect();
+    let guests = match guests::find(layout).await {
+        Ok(guests) => guests,
+        Err(problem) => {
+            return error!(
+                "Cannot tell what is Ganeti's here, stopping nothing: {problem:#}. Stop by hand what must not run"
+            );
+        }
+    };
+    if !guests.others.is_empty() {
+        warn!(
+            "Not stopping what is not known to be a running instance of Ganeti's: {}. Stop by hand what must not run",
+            guests.named_others()
+        );
+    }
+    if !guests.instances.is_empty() {
+        let names: Vec<&str> = guests.instances.keys().map(String::as_str).collect();
         let names = names.join(", ");
         match armed {
             Some(armed) => {
                 info!("Following instances should not be running, shutting them down: {names}");
-                stop_all(armed, layout, running).await;
+                stop_all(armed, layout, guests.instances).await;
             }
             None => info!("Would shut down instances that should not be running: {names}"),
         }
     }
     drbd::shut_down(armed, layout, drbd::TRY_AGAIN_AFTER).await;
-}
-
-/// What runs here, by name: with two kinds of Xen every domain is listed twice.
-async fn running(layout: &Layout) -> BTreeMap<String, Hypervisor> {
-    let mut running = BTreeMap::new();
-    let names = match ssconf::read(layout, "hypervisor_list") {
-        Ok(names) => names,
-        Err(problem) => {
-            error!("Cannot list instances: cannot read ssconf's hypervisor_list: {problem}");
-            return running;
-        }
-    };
-    let mut asked = Vec::new();
-    for name in names.lines().map(str::trim).filter(|name| !name.is_empty()) {
-        let Some(hypervisor) = Hypervisor::from_name(name) else {
-            error!("Error while listing instances for hypervisor {name}: it is not known");
-            continue;
-        };
-        if asked.contains(&hypervisor) {
-            continue;
-        }
-        asked.push(hypervisor);
-        match hypervisor.list(layout).await {
-            Ok(instances) => {
-                running.extend(instances.into_iter().map(|instance| (instance, hypervisor)));
-            }
-            Err(problem) => error!("Error while listing instances for hypervisor {name}: {problem:#}"),
-        }
-    }
-    running
 }
 
 async fn stop_all(armed: &Armed, layout: &Layout, running: BTreeMap<String, Hypervisor>) {
@@ -221,7 +221,7 @@ impl fmt::Display for Hypervisor {
     }
 }
 
-/// The names in a directory, sorted; none when there is no such directory.
+/// The names in a directory, sorted, with U+FFFD for what is not UTF-8; none when there is no such directory.
 fn names_in(directory: &Path) -> Result<Vec<String>> {
     let read = || -> io::Result<Vec<String>> {
         let names: io::Result<Vec<_>> = match fs::read_dir(directory) {
@@ -229,7 +229,7 @@ fn names_in(directory: &Path) -> Result<Vec<String>> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error),
         };
-        let mut names: Vec<String> = names?.into_iter().filter_map(|name| name.into_string().ok()).collect();
+        let mut names: Vec<String> = names?.iter().map(|name| name.to_string_lossy().into_owned()).collect();
         names.sort();
         Ok(names)
     };

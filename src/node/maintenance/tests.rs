@@ -21,8 +21,10 @@ fn fixture(candidates: &[&str], port: u16) -> Fixture {
     fixture.file(&fixture.layout.confd_hmac_key(), KEY);
     let services = fixture.layout.proc().parent().unwrap().join("services");
     fixture.file(&services, &format!("ganeti-confd {port}/udp\n"));
+    fixture.ssconf("instance_list", "elsewhere\nfake1\nfake2\nxen1\nxen2\n");
     fixture.run_file("fake-hypervisor/fake1", "");
     fixture.run_file("fake-hypervisor/fake2", "");
+    fixture.file(&fixture.layout.xen_config("xen1"), "");
     fixture.program("lxc-ls", "echo broken; exit 1");
     fixture.program("xl", "[ $1 = destroy ] && exit 1\nprintf 'Name\\nxen1 1 512 1 r----- 1.0\\n'");
     fixture.program("drbdsetup", "exit 0");
@@ -121,6 +123,122 @@ fn what_is_not_wanted_or_misconfigured_is_not_done() {
         log
     };
     assert_eq!(log_with("maintain_node_health", "False\n"), "");
+    for nonsense in ["", "\n", "\0\0\0\0\0", "true", "True\r\n"] {
+        let log = log_with("maintain_node_health", nonsense);
+        let words =
+            "ERROR Configuration error, not activating node maintenance: ssconf's maintain_node_health is '";
+        assert!(log.starts_with(words) && log.contains("neither True nor False"), "{log}");
+    }
     assert!(log_with("master_candidates_ips", "\n").contains("is empty"));
     assert!(log_with("master_candidates_ips", "node1\n").contains("invalid address 'node1'"));
+}
+
+/// As Xen 4.14 and later print it, with what else runs there.
+const XL_LIST: &str = "\
+Name                                        ID   Mem VCPUs\tState\tTime(s)
+Domain-0                                     0  1024     2     r-----     266.2
+Xenstore                                     1    31     1     -b----       0.0
+xen1                                         2   512     1     -b----       1.0
+xen1-dm                                      3    64     1     -b----       1.0
+net-driver                                   4   256     1     -b----       9.0
+xen2                                         5   512     1     -b----       1.0
+(null)                                       6     0     1     -----d       7.0
+";
+
+/// Runs maintenance on an offline node, after `change`.
+fn offline_with(change: impl Fn(&Fixture)) -> (Fixture, String) {
+    let fixture = fixture(&["127.0.0.1"], 1);
+    change(&fixture);
+    let log = logged(async { stop_everything(Some(&Armed::for_test()), &fixture.layout).await });
+    (fixture, log)
+}
+
+#[test]
+fn only_guests_that_ganeti_knows_are_destroyed() {
+    let (fixture, log) = offline_with(|fixture| {
+        fixture.ssconf("hypervisor_list", "xen-hvm\nlxc\nkvm\nchroot\nfake\n");
+        fixture.ssconf("instance_list", "c1\nfake1\nl1\nl2\nxen1\nxen1-dm\nxen2\n../fake2\n");
+        fixture.program("xl", &format!("[ $1 = destroy ] || cat <<END\n{XL_LIST}END"));
+        // A domain of somebody else's, that has the name of an instance which runs elsewhere, has no file of Ganeti's.
+        fixture.file(&fixture.layout.xen_config("net-driver"), "");
+        fixture.program("lxc-ls", "echo l1 l2 l3");
+        fixture.program("lxc-stop", "exit 0");
+        for name in ["l1", "l3"] {
+            fixture.run_file(&format!("lxc/instance/{name}/config"), "");
+        }
+    });
+    let calls: Vec<String> = fixture.calls().into_iter().filter(|call| call.contains("-n ")).collect();
+    assert_eq!(calls, ["lxc-stop -n l1 --kill"], "{log}");
+    let destroyed: Vec<String> =
+        fixture.calls().into_iter().filter(|call| call.starts_with("xl destroy")).collect();
+    assert_eq!(destroyed, ["xl destroy xen1"], "{log}");
+    assert_eq!(fake::list(&fixture.layout).unwrap(), ["fake2"]);
+    let warnings: Vec<&str> = log.lines().filter(|line| line.starts_with("WARNING")).collect();
+    let [warning] = warnings[..] else { panic!("{log}") };
+    for words in [
+        "'Xenstore' (xen: not in ssconf_instance_list)",
+        "'xen1-dm' (xen: there is no '",
+        "'net-driver' (xen: not in ssconf_instance_list)",
+        "'xen2' (xen: there is no '",
+        "'(null)' (xen: not in",
+        "'l2' (lxc: there is no '",
+        "'l3' (lxc: not in",
+        "'fake2' (fake: not in",
+    ] {
+        assert!(warning.contains(words), "{words}\n{warning}");
+    }
+}
+
+#[test]
+fn many_guests_of_somebody_else_are_one_short_line() {
+    let names: Vec<String> = (0..3000).map(|number| format!("{number:04}{}", "x".repeat(200))).collect();
+    let (fixture, log) = offline_with(|fixture| {
+        fixture.ssconf("hypervisor_list", "lxc\n");
+        fixture.program("lxc-ls", &format!("cat <<END\n{}\nEND", names.join("\n")));
+    });
+    let warnings: Vec<&str> = log.lines().filter(|line| line.starts_with("WARNING")).collect();
+    let [warning] = warnings[..] else { panic!("{log}") };
+    assert!(warning.contains(" and 2990 more. ") && warning.len() < 1500, "{warning}");
+    assert_eq!(fixture.calls(), ["lxc-ls --running", "drbdsetup down resource3"]);
+}
+
+#[test]
+fn an_unknown_list_destroys_nothing() {
+    for key in ["instance_list", "hypervisor_list"] {
+        for broken in ["missing", "not text"] {
+            let (fixture, log) = offline_with(|fixture| {
+                let path = fixture.layout.ssconf(key);
+                fs::remove_file(&path).unwrap();
+                if broken == "not text" {
+                    crate::files::replace(&path, b"xen1\xff\n", |_| Ok(())).map(drop).unwrap();
+                }
+            });
+            assert_eq!(fixture.calls(), [""; 0], "{key} {broken}: {log}");
+            assert_eq!(fake::list(&fixture.layout).unwrap(), ["fake1", "fake2"], "{key} {broken}");
+            assert!(log.starts_with("ERROR Cannot tell what is Ganeti's here, stopping nothing: "), "{log}");
+        }
+    }
+    // Half a list, no list, and a toolstack that cannot be known.
+    for xl in ["yes | head -c 2000000", "exit 0", "echo nonsense"] {
+        let (fixture, log) = offline_with(|fixture| {
+            fixture.ssconf("hypervisor_list", "xen-pvm\n");
+            fixture.program("xl", xl);
+        });
+        assert!(!fixture.calls().iter().any(|call| call.contains("destroy")), "{xl}: {log}");
+        assert!(log.contains("ERROR Error while listing instances for hypervisor xen-pvm: "), "{xl}: {log}");
+    }
+    let (fixture, log) = offline_with(|fixture| {
+        fixture.ssconf("hypervisor_list", "xen-pvm\n");
+        crate::files::replace(&fixture.layout.ssconf("hvparams_xen-pvm"), b"\xff", |_| Ok(()))
+            .map(drop)
+            .unwrap();
+    });
+    assert_eq!(fixture.calls(), ["drbdsetup down resource3"], "{log}");
+}
+
+#[test]
+fn an_empty_list_of_instances_knows_none() {
+    let (fixture, log) = offline_with(|fixture| fixture.ssconf("instance_list", "\n"));
+    assert_eq!(fake::list(&fixture.layout).unwrap(), ["fake1", "fake2"], "{log}");
+    assert!(!fixture.calls().iter().any(|call| call.contains("destroy")), "{log}");
 }

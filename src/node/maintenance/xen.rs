@@ -8,21 +8,27 @@ use std::io;
 use anyhow::{Context, Result, bail};
 use tracing::warn;
 
-use super::{COMMAND_LIMIT, remove_file};
+use super::{COMMAND_LIMIT, LONGEST_LIST, remove_file};
 use crate::armed::Armed;
 use crate::layout::Layout;
 use crate::node::process::Program;
 use crate::node::ssconf;
 
 const DOMAIN_0: &str = "Domain-0";
+/// So many characters of a line that makes no sense are logged.
+const LONGEST_LINE: usize = 120;
 
 /// The names of the domains that are not down, without the node's own.
 ///
 /// # Errors
-/// When the toolstack cannot be asked.
+/// When the toolstack cannot be asked, or answers with something else than a list.
 pub(super) async fn list(layout: &Layout) -> Result<Vec<String>> {
-    let program = toolstack(layout).args(["list"]);
-    let text = program.run_quietly().await?.stdout_of_success(&program)?;
+    let program = toolstack(layout)?.args(["list"]).keeps(LONGEST_LIST);
+    let text = program.run_quietly().await?.answer(&program)?;
+    // Even without a guest there is this heading.
+    if text.split_whitespace().next() != Some("Name") {
+        bail!("'{program}' did not print a list");
+    }
     Ok(running(&text))
 }
 
@@ -31,7 +37,7 @@ pub(super) async fn list(layout: &Layout) -> Result<Vec<String>> {
 /// # Errors
 /// When it is still there afterwards, or a file cannot be removed.
 pub(super) async fn stop(armed: &Armed, layout: &Layout, name: &str) -> Result<()> {
-    let program = toolstack(layout).args(["destroy", name]);
+    let program = toolstack(layout)?.args(["destroy", name]);
     let destroyed = program.run().await?;
     if !destroyed.succeeded() && list(layout).await?.iter().any(|running| running == name) {
         bail!("'{program}' failed ({}), output: {}", destroyed.ending, destroyed.output());
@@ -50,18 +56,27 @@ pub(super) async fn stop(armed: &Armed, layout: &Layout, name: &str) -> Result<(
 }
 
 /// `xl`, unless a cluster of an old version says that it is still `xm`.
-fn toolstack(layout: &Layout) -> Program {
-    let is_xm = ["xen-pvm", "xen-hvm"].iter().any(|hypervisor| {
-        let parameters = ssconf::read(layout, &format!("hvparams_{hypervisor}")).unwrap_or_default();
+///
+/// # Errors
+/// When the cluster's parameters are there and cannot be read.
+fn toolstack(layout: &Layout) -> Result<Program> {
+    let mut is_xm = false;
+    for hypervisor in ["xen-pvm", "xen-hvm"] {
+        let key = format!("hvparams_{hypervisor}");
+        let parameters = match ssconf::read(layout, &key) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            parameters => parameters.with_context(|| format!("cannot read ssconf's {key}"))?,
+        };
         // A value may contain a '=' itself, at which the original gives up.
-        parameters.lines().any(|line| line.split_once('=') == Some(("xen_cmd", "xm")))
-    });
-    Program::new(layout.program(if is_xm { "xm" } else { "xl" }), COMMAND_LIMIT)
+        is_xm |= parameters.lines().any(|line| line.split_once('=') == Some(("xen_cmd", "xm")));
+    }
+    Ok(Program::new(layout.program(if is_xm { "xm" } else { "xl" }), COMMAND_LIMIT))
 }
 
 /// Reads the list: a heading, and lines `NAME ID MEMORY VCPUS STATE TIME`.
 fn running(text: &str) -> Vec<String> {
     let mut names = Vec::new();
+    let mut odd = Vec::new();
     for line in text.lines().skip(1).filter(|line| !line.trim().is_empty()) {
         match line.split_whitespace().collect::<Vec<_>>().as_slice() {
             [DOMAIN_0, ..] => {}
@@ -70,8 +85,13 @@ fn running(text: &str) -> Vec<String> {
                     names.push((*name).to_owned());
                 }
             }
-            _ => warn!("Can't parse instance list, ignoring its line: {line}"),
+            _ => odd.push(line),
         }
+    }
+    if let Some(first) = odd.first() {
+        let first: String = first.chars().take(LONGEST_LINE).collect();
+        let more = if odd.len() > 1 { format!(" (and {} more)", odd.len() - 1) } else { String::new() };
+        warn!("Can't parse instance list, ignoring its line: '{}'{more}", first.trim());
     }
     names
 }
@@ -143,7 +163,7 @@ i8                                           8   512     1     r-----      10.5
     async fn an_old_cluster_s_xm_is_used_also_with_strange_parameters() {
         let fixture = Fixture::new();
         fixture.ssconf("hvparams_xen-pvm", "kernel_args=console=hvc0 x=y\nodd\nxen_cmd=xm\n");
-        fixture.program("xm", "exit 0");
+        fixture.program("xm", "echo Name ID Mem VCPUs State 'Time(s)'");
         assert_eq!(list(&fixture.layout).await.unwrap(), [""; 0]);
         assert_eq!(fixture.calls(), ["xm list"]);
     }

@@ -3,71 +3,151 @@
 //! Source: `daemon.py: GenericMain`, which reads its options with Python's optparse. The original asks a fixed port over
 //! TLS and restarts, in every run, a healthy daemon that was told to listen elsewhere or without TLS.
 
-use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-use crate::files::read_text;
+use crate::files::{excerpt, read_bytes, read_text};
 use crate::layout::{Layout, Service};
+use crate::node::LONGEST_PROC_FILE;
 use crate::node::daemons::RAPI;
 
 /// Where and how to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Endpoint {
-    /// An address or a name.
-    pub(super) host: String,
+    /// Addresses or names. The daemon listens at one of them at least; none when nobody can tell.
+    pub(super) hosts: Vec<String>,
     pub(super) port: u16,
     pub(super) tls: bool,
+    /// Why it may listen elsewhere. Then no answer says nothing.
+    pub(super) doubt: Option<String>,
 }
 
-impl Endpoint {
-    /// That of the running daemon; without one, or without options, `rapi_ip` and the usual port.
-    pub(super) fn find(layout: &Layout, rapi_ip: &str) -> Self {
-        let usual = Self { host: rapi_ip.to_owned(), port: layout.port(Service::Rapi), tls: true };
-        match command_line(layout) {
-            Some(arguments) => usual.with_options(&arguments),
-            None => usual,
-        }
-    }
+/// What is known of the daemon's arguments.
+#[derive(Debug, PartialEq, Eq)]
+enum CommandLine {
+    /// Those after the program's name.
+    Arguments(Vec<String>),
+    /// The pid file names a process that has ended.
+    Gone,
+    /// They cannot be had, and why.
+    Unknown(String),
+}
 
-    fn with_options(mut self, arguments: &[String]) -> Self {
-        for (option, value) in options(arguments) {
-            match option {
-                Known::NoSsl => self.tls = false,
-                Known::Port => self.port = value.parse().unwrap_or(self.port),
-                // Bound to everything it is found at the usual address too.
-                Known::Bind if value.parse().is_ok_and(|address: IpAddr| address.is_unspecified()) => {}
-                Known::Bind if value.is_empty() => {}
-                Known::Bind => value.clone_into(&mut self.host),
+/// Tells the addresses of an interface.
+pub(super) type Interfaces<'a> = &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>;
+
+impl Endpoint {
+    /// That of the running daemon; where nothing is known of it, `rapi_ip` and the usual port, with a doubt.
+    pub(super) fn find(layout: &Layout, rapi_ip: &str, interfaces: Interfaces<'_>) -> Self {
+        let port = match layout.port(Service::Rapi) {
+            Ok(port) => port,
+            Err(error) => {
+                return Self { hosts: Vec::new(), port: 0, tls: true, doubt: Some(error.to_string()) };
+            }
+        };
+        match command_line(layout) {
+            CommandLine::Arguments(arguments) => Self::of(port, rapi_ip, &arguments, interfaces),
+            CommandLine::Gone => Self::of(port, rapi_ip, &[], interfaces),
+            CommandLine::Unknown(why) => {
+                Self { doubt: Some(why), ..Self::of(port, rapi_ip, &[], interfaces) }
             }
         }
-        self
     }
 
-    /// For messages and the `Host` header.
-    pub(super) fn authority(&self) -> String {
-        let Self { host, port, .. } = self;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    fn of(usual_port: u16, rapi_ip: &str, arguments: &[String], interfaces: Interfaces<'_>) -> Self {
+        let mut endpoint = Self { hosts: Vec::new(), port: usual_port, tls: true, doubt: None };
+        // Without an address it is the unspecified one of the cluster's family (`daemon.py: GenericMain`).
+        let (mut bind, mut interface) = ("::", None);
+        for (option, value) in options(arguments) {
+            match option {
+                Known::NoSsl => endpoint.tls = false,
+                Known::Port => match value.parse() {
+                    Ok(port) => endpoint.port = port,
+                    Err(_) => endpoint.doubt = Some(format!("its port is {}", excerpt(value))),
+                },
+                Known::Bind => bind = value,
+                Known::Interface => interface = Some(value),
+            }
+        }
+        match interface {
+            Some(interface) => match listening(interface, interfaces) {
+                Ok(hosts) => endpoint.hosts = hosts,
+                Err(why) => endpoint.doubt = Some(why),
+            },
+            None => endpoint.hosts = bound(bind, rapi_ip),
+        }
+        endpoint
+    }
+}
+
+/// Where a daemon is found that listens at `bind`. Bound to everything it is found at the usual address too; but not by
+/// IPv4 when the kernel keeps the families apart (`net.ipv6.bindv6only`).
+fn bound(bind: &str, rapi_ip: &str) -> Vec<String> {
+    let everywhere: &[&str] = match bind.parse() {
+        Ok(IpAddr::V4(address)) if address.is_unspecified() => &["127.0.0.1"],
+        Ok(IpAddr::V6(address)) if address.is_unspecified() => &["127.0.0.1", "::1"],
+        _ if bind.is_empty() => &["127.0.0.1"],
+        _ => return vec![bind.to_owned()],
+    };
+    let loopback = everywhere.iter().copied().filter(|host| *host != rapi_ip);
+    std::iter::once(rapi_ip).chain(loopback).map(str::to_owned).collect()
+}
+
+/// The addresses of an interface, of which Ganeti takes the first of the cluster's family. It cannot listen at one that
+/// counts on one link only.
+fn listening(interface: &str, interfaces: Interfaces<'_>) -> Result<Vec<String>, String> {
+    let named = excerpt(interface);
+    let addresses = interfaces(interface)
+        .map_err(|error| format!("the addresses of its interface {named} cannot be had: {error}"))?;
+    let is_of_one_link =
+        |address: &IpAddr| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    let hosts: Vec<String> =
+        addresses.iter().filter(|address| !is_of_one_link(address)).map(IpAddr::to_string).collect();
+    match hosts.is_empty() {
+        true => Err(format!("its interface {named} is not there or has no address")),
+        false => Ok(hosts),
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
     Bind,
+    Interface,
     NoSsl,
     Port,
 }
 
-/// The arguments after the program's name; `None` when the pid file leads to no running RAPI.
-fn command_line(layout: &Layout) -> Option<Vec<String>> {
-    let pid: u32 = read_text(&layout.pid_file(RAPI), 64).ok()?.trim().parse().ok()?;
-    let bytes = fs::read(layout.proc().join(pid.to_string()).join("cmdline")).ok()?;
+fn command_line(layout: &Layout) -> CommandLine {
+    let path = layout.pid_file(RAPI);
+    let pid = match read_text(&path, 64) {
+        Ok(text) => text.trim().parse::<u32>().map_err(|_| excerpt(&text)),
+        Err(error) => return CommandLine::Unknown(format!("cannot read '{}': {error}", path.display())),
+    };
+    let pid = match pid {
+        Ok(pid) => pid,
+        Err(text) => {
+            return CommandLine::Unknown(format!("'{}' has no process number but {text}", path.display()));
+        }
+    };
+    let cmdline = layout.proc().join(pid.to_string()).join("cmdline");
+    let bytes = match read_bytes(&cmdline, LONGEST_PROC_FILE) {
+        // A process that has ended and was not waited for has an empty one.
+        Ok(bytes) if bytes.is_empty() => return CommandLine::Gone,
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return CommandLine::Gone,
+        Err(error) => return CommandLine::Unknown(format!("cannot read '{}': {error}", cmdline.display())),
+    };
     let text = String::from_utf8_lossy(&bytes);
     let arguments: Vec<String> = text.trim_end_matches('\0').split('\0').map(str::to_owned).collect();
     let is_rapi = |argument: &String| Path::new(argument).file_name().is_some_and(|name| name == RAPI);
     // The first words are Python and its own options.
-    let program = arguments.iter().position(is_rapi)?;
-    Some(arguments[program + 1..].to_vec())
+    match arguments.iter().position(is_rapi) {
+        Some(program) => CommandLine::Arguments(arguments[program + 1..].to_vec()),
+        None => {
+            CommandLine::Unknown(format!("'{}' names process {pid}, which is not {RAPI}", path.display()))
+        }
+    }
 }
 
 /// The options that matter, each with its value, in order. Long ones may be shortened; short ones may share a word.
@@ -96,6 +176,7 @@ fn options(arguments: &[String]) -> Vec<(Known, &str)> {
             let value = Some(letters.as_str()).filter(|value| !value.is_empty()).or_else(|| rest.next());
             let option = match letter {
                 'b' => Known::Bind,
+                'i' => Known::Interface,
                 'p' => Known::Port,
                 _ => continue,
             };
@@ -109,6 +190,8 @@ fn long_option(name: &str) -> Option<Known> {
     let is = |full: &str, shortest: usize| name.len() >= shortest && full.starts_with(name);
     if is("bind", 1) {
         Some(Known::Bind)
+    } else if is("interface", 1) {
+        Some(Known::Interface)
     } else if is("port", 1) {
         Some(Known::Port)
     } else if is("no-ssl", 4) {
@@ -131,32 +214,67 @@ mod tests {
         });
     }
 
-    fn with(arguments: &[&str]) -> (String, bool) {
-        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let usual = Endpoint { host: "127.0.0.1".into(), port: 5080, tls: true };
-        let endpoint = usual.with_options(&arguments);
-        (endpoint.authority(), endpoint.tls)
+    fn interfaces(name: &str) -> io::Result<Vec<IpAddr>> {
+        let addresses: &[&str] = match name {
+            "br0" => &["10.0.0.5", "fe80::1", "fd00::5"],
+            "link" => &["fe80::1"],
+            "broken" => return Err(io::ErrorKind::PermissionDenied.into()),
+            _ => &[],
+        };
+        Ok(addresses.iter().map(|address| address.parse().unwrap()).collect())
     }
+
+    fn with(arguments: &[&str]) -> Endpoint {
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Endpoint::of(5080, "127.0.0.1", &arguments, &interfaces)
+    }
+
+    const BOTH: &str = "127.0.0.1 ::1";
 
     #[test]
     fn the_daemon_s_own_options_say_where_it_listens() {
-        for (arguments, authority, tls) in [
-            (&["-b", "127.0.0.1", "--require-authentication"][..], "127.0.0.1:5080", true),
-            (&["-b", "0.0.0.0"], "127.0.0.1:5080", true),
-            (&["-b", "::"], "127.0.0.1:5080", true),
-            (&["-b", ""], "127.0.0.1:5080", true),
-            (&["--bind=10.0.0.5", "--port=5081"], "10.0.0.5:5081", true),
-            (&["--bi", "fd00::1", "--po", "5081", "--no-s"], "[fd00::1]:5081", false),
-            (&["-fdb10.0.0.5", "-p5081"], "10.0.0.5:5081", true),
-            (&["-f", "-d", "-p", "1", "-p", "2"], "127.0.0.1:2", true),
-            (&["--no-ssl", "--no-user-checks", "--syslog", "no"], "127.0.0.1:5080", false),
-            (&["-K", "-b", "-p", "x"], "127.0.0.1:5080", true),
-            (&["-i", "-p5"], "127.0.0.1:5080", true),
-            (&["--", "-p", "7"], "127.0.0.1:5080", true),
-            (&["-p"], "127.0.0.1:5080", true),
-            (&["-"], "127.0.0.1:5080", true),
+        for (arguments, hosts, port, tls) in [
+            (&[][..], BOTH, 5080, true),
+            (&["-b", "127.0.0.1", "--require-authentication"], "127.0.0.1", 5080, true),
+            (&["-b", "0.0.0.0"], "127.0.0.1", 5080, true),
+            (&["-b", "::"], BOTH, 5080, true),
+            (&["-b", ""], "127.0.0.1", 5080, true),
+            (&["--bind=10.0.0.5", "--port=5081"], "10.0.0.5", 5081, true),
+            (&["--bi", "fd00::1", "--po", "5081", "--no-s"], "fd00::1", 5081, false),
+            (&["-fdb10.0.0.5", "-p5081"], "10.0.0.5", 5081, true),
+            (&["-f", "-d", "-p", "1", "-p", "2"], BOTH, 2, true),
+            (&["--no-ssl", "--no-user-checks", "--syslog", "no"], BOTH, 5080, false),
+            (&["--", "-p", "7"], BOTH, 5080, true),
+            (&["-p"], BOTH, 5080, true),
+            (&["-"], BOTH, 5080, true),
         ] {
-            assert_eq!(with(arguments), (authority.to_owned(), tls), "{arguments:?}");
+            let Endpoint { hosts: found, port: found_port, tls: found_tls, doubt } = with(arguments);
+            let found = (found.join(" "), found_port, found_tls, doubt);
+            assert_eq!(found, (hosts.to_owned(), port, tls, None), "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn r22_an_interface_is_asked_at_its_addresses() {
+        for arguments in [&["-i", "br0"][..], &["-fi", "br0"], &["--interface=br0"], &["--i", "br0"]] {
+            let endpoint = with(arguments);
+            assert_eq!((endpoint.hosts.join(" ").as_str(), endpoint.doubt), ("10.0.0.5 fd00::5", None));
+        }
+        for name in ["br1", "link", "broken", "-p5"] {
+            let endpoint = with(&["-i", name]);
+            assert_eq!(endpoint.hosts, Vec::<String>::new());
+            assert!(endpoint.doubt.unwrap().contains(&format!("its interface '{name}'")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_python_reads_and_we_do_not_is_in_doubt() {
+        assert_eq!(with(&["-p", "0x13d8"]).doubt.as_deref(), Some("its port is '0x13d8'"));
+    }
+
+    #[test]
+    fn everything_is_asked_by_the_given_address_first() {
+        assert_eq!(bound("::", "192.0.2.9"), ["192.0.2.9", "127.0.0.1", "::1"]);
+        assert_eq!(bound("::", "::1"), ["::1", "127.0.0.1"]);
     }
 }

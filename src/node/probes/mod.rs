@@ -5,12 +5,15 @@
 //! easily, and a restart ends what the daemon's other clients are doing.
 
 mod endpoint;
+mod interface;
 mod rapi;
 mod tls;
 mod wconfd;
 
+use std::io;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
@@ -28,6 +31,18 @@ pub enum Health {
     Dead(String),
     /// It is there, but whether it is well cannot be said from here, and why. A restart would not change that.
     Unclear(String),
+}
+
+/// Whether this process could not ask: too few descriptors or too little memory, or it is not allowed to. That says nothing
+/// of who was to answer.
+fn is_our_own(error: &anyhow::Error) -> bool {
+    let codes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
+    codes.map(Errno::from_raw).any(|code| {
+        matches!(
+            code,
+            Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS | Errno::EPERM | Errno::EACCES
+        )
+    })
 }
 
 /// The time limits of probes.

@@ -2,11 +2,15 @@
 //!
 //! Source: `watcher/__init__.py: IsRapiResponding`, `rapi/client.py`. No proxy is minded: the address is this node's.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result};
-use tokio::net::TcpStream;
+use anyhow::{Context, Error, Result, bail};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use thiserror::Error;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -14,22 +18,67 @@ use tokio_rustls::rustls::{Error as TlsError, InvalidMessage};
 use tracing::debug;
 
 use super::endpoint::Endpoint;
-use super::{Health, tls};
+use super::{Health, interface, is_our_own, tls};
 use crate::layout::Layout;
 use crate::node::http::{self, Response};
 
 /// `constants.RAPI_VERSION`.
 const VERSION: &str = "2";
 
-/// Asks RAPI for its version.
+/// RAPI's host name has no address now. It had one when RAPI began to listen.
+#[derive(Debug, Error)]
+#[error("{0}")]
+struct Unresolved(String);
+
+/// Asks RAPI for its version, at all addresses at which it may be found, at once. One answer is enough; and only when none
+/// of them answers, and all of them were really asked, it is dead.
 pub(super) async fn probe(layout: &Layout, rapi_ip: &str, limit: Duration) -> Health {
-    let endpoint = Endpoint::find(layout, rapi_ip);
-    let at = endpoint.authority();
+    let endpoint = Endpoint::find(layout, rapi_ip, &interface::addresses);
+    let mut asked: FuturesUnordered<_> =
+        endpoint.hosts.iter().map(|host| probe_at(&endpoint, host, limit)).collect();
+    let mut reasons = Vec::new();
+    let mut unclear = endpoint.doubt.is_some();
+    while let Some(health) = asked.next().await {
+        match health {
+            Health::Alive => return Health::Alive,
+            Health::Dead(why) => reasons.push(why),
+            Health::Unclear(why) => {
+                unclear = true;
+                reasons.push(why);
+            }
+        }
+    }
+    reasons.sort_unstable();
+    reasons.extend(endpoint.doubt.iter().map(|doubt| format!("where it listens is not known: {doubt}")));
+    let why = reasons.join("; ");
+    if unclear { Health::Unclear(why) } else { Health::Dead(why) }
+}
+
+async fn probe_at(endpoint: &Endpoint, host: &str, limit: Duration) -> Health {
+    let at = http::authority(host, endpoint.port);
     debug!("Attempting to talk to remote API on {at}{}", if endpoint.tls { "" } else { ", without TLS" });
-    match timeout(limit, ask(&endpoint)).await {
+    // A name server that is silent says nothing of RAPI, so the time for that is another one.
+    let addresses = match timeout(limit, resolve(host, endpoint.port)).await {
+        Ok(Ok(addresses)) => addresses,
+        Ok(Err(error)) => return judge_error(&at, &error),
+        Err(_) => {
+            return Health::Unclear(format!(
+                "{at}: name servers did not answer within {} s",
+                limit.as_secs()
+            ));
+        }
+    };
+    match timeout(limit, ask(endpoint, host, &addresses)).await {
         Ok(Ok(response)) => judge(&at, &response),
         Ok(Err(error)) => judge_error(&at, &error),
         Err(_) => Health::Dead(format!("{at} did not answer within {} s", limit.as_secs())),
+    }
+}
+
+async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
+    match lookup_host((host, port)).await {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => bail!(Unresolved(error.to_string())),
     }
 }
 
@@ -46,6 +95,9 @@ fn judge(at: &str, response: &Response) -> Health {
 
 fn judge_error(at: &str, error: &Error) -> Health {
     let why = format!("{at}: {error:#}");
+    if error.is::<Unresolved>() || is_our_own(error) {
+        return Health::Unclear(why);
+    }
     match tls_error(error) {
         // Its process does its work; that the two ends have no cipher in common is not cured by a restart.
         Some(TlsError::AlertReceived(_) | TlsError::PeerIncompatible(_)) => Health::Unclear(why),
@@ -60,13 +112,14 @@ fn tls_error(error: &Error) -> Option<&TlsError> {
         .find_map(|cause| cause.get_ref()?.downcast_ref())
 }
 
-async fn ask(endpoint: &Endpoint) -> Result<Response> {
+async fn ask(endpoint: &Endpoint, host: &str, addresses: &[SocketAddr]) -> Result<Response> {
+    let authority = http::authority(host, endpoint.port);
     if !endpoint.tls {
-        return ask_plainly(endpoint).await;
+        return ask_plainly(&authority, addresses).await;
     }
-    match ask_over_tls(endpoint).await {
+    match ask_over_tls(&authority, host, addresses).await {
         // What came is no TLS: the daemon was started without it, in a way that its command line did not tell.
-        Err(error) if is_plain(&error) => ask_plainly(endpoint).await,
+        Err(error) if is_plain(&error) => ask_plainly(&authority, addresses).await,
         answer => answer,
     }
 }
@@ -75,17 +128,20 @@ fn is_plain(error: &Error) -> bool {
     matches!(tls_error(error), Some(TlsError::InvalidMessage(InvalidMessage::InvalidContentType)))
 }
 
-async fn connect(endpoint: &Endpoint) -> Result<TcpStream> {
-    TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.context("cannot connect")
+async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream> {
+    TcpStream::connect(addresses).await.context("cannot connect")
 }
 
-async fn ask_plainly(endpoint: &Endpoint) -> Result<Response> {
-    http::get(connect(endpoint).await?, &endpoint.authority(), "/version").await
+async fn ask_plainly(authority: &str, addresses: &[SocketAddr]) -> Result<Response> {
+    http::get(connect(addresses).await?, authority, "/version").await
 }
 
-async fn ask_over_tls(endpoint: &Endpoint) -> Result<Response> {
-    let name = ServerName::try_from(endpoint.host.clone()).context("not an address or a host name")?;
+async fn ask_over_tls(authority: &str, host: &str, addresses: &[SocketAddr]) -> Result<Response> {
+    let no_name = |_| Unresolved("it is neither an address nor a host name".to_owned());
+    // The scope of an address of one link, such as `%br0`, is nothing that the other end knows of.
+    let name = host.split('%').next().unwrap_or(host).to_owned();
+    let name = ServerName::try_from(name).map_err(no_name)?;
     let connector = TlsConnector::from(Arc::new(tls::config()?));
-    let stream = connector.connect(name, connect(endpoint).await?).await.context("TLS")?;
-    http::get(stream, &endpoint.authority(), "/version").await
+    let stream = connector.connect(name, connect(addresses).await?).await.context("TLS")?;
+    http::get(stream, authority, "/version").await
 }

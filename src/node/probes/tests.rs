@@ -168,6 +168,106 @@ async fn a_rapi_that_wants_another_cipher_is_left_alone() {
     assert!(matches!(probe_rapi(&format!("-p {port}"), LIMIT).await, Health::Unclear(_)));
 }
 
+fn unclear(health: Health, words: &str) {
+    match health {
+        Health::Unclear(why) => assert!(why.contains(words), "{why}"),
+        other => panic!("{other:?}, expected {words}"),
+    }
+}
+
+#[tokio::test]
+async fn r22_rapi_on_an_interface_is_asked_there_and_nobody_knows_when_that_has_no_address() {
+    let port = rapi_over_tls(LOGIN).await;
+    assert_eq!(probe_rapi(&format!("-i lo -p {port}"), LIMIT).await, Health::Alive);
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let dead = probe_rapi(&format!("-i lo -p {closed}"), LIMIT).await;
+    assert!(matches!(dead, Health::Dead(_)), "{dead:?}");
+    // It would answer at the usual address, where this one does not listen.
+    unclear(probe_rapi(&format!("-i nosuch0 -p {port}"), LIMIT).await, "its interface 'nosuch0'");
+}
+
+#[tokio::test]
+async fn r23_rapi_that_listens_by_ipv6_alone_is_found_at_its_loopback_address() {
+    // A machine without IPv6 has no such RAPI.
+    let Ok(listener) = TcpListener::bind("[::1]:0").await else { return };
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _request = stream.read(&mut [0; 1000]).await;
+            let _sent = stream.write_all(VERSION.as_bytes()).await;
+        }
+    });
+    for options in [format!("-b :: --no-ssl -p {port}"), format!("--no-ssl -p {port}")] {
+        assert_eq!(probe_rapi(&options, LIMIT).await, Health::Alive, "{options}");
+    }
+}
+
+#[tokio::test]
+async fn rapi_with_a_name_that_does_not_resolve_is_unclear() {
+    // Too long for a name, so no name server is asked.
+    let name = "x".repeat(300);
+    unclear(probe_rapi(&format!("-b {name}"), LIMIT).await, &format!("{name}:5080"));
+}
+
+#[tokio::test]
+async fn r22_a_command_line_that_cannot_be_read_makes_no_answer_unclear() {
+    let fixture = fixture();
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let services = fixture.directory.path().join("services");
+    let services_say = |port: u16| {
+        let line = format!("ganeti-rapi {port}/tcp\n");
+        replace(&services, line.as_bytes(), |_| Ok(())).map(drop).unwrap();
+    };
+    let probe = || rapi::probe(&fixture.layout, "127.0.0.1", LIMIT);
+    services_say(closed);
+    unclear(probe().await, "ganeti-rapi.pid");
+    let write = |path: &Path, text: &str| replace(path, text.as_bytes(), |_| Ok(())).map(drop).unwrap();
+    write(&fixture.layout.pid_file(RAPI), "\0\0");
+    unclear(probe().await, "has no process number");
+    fixture.rapi_options("");
+    let cmdline = fixture.layout.proc().join("4711/cmdline");
+    write(&cmdline, "/usr/sbin/sshd\0-D\0");
+    unclear(probe().await, "names process 4711, which is not ganeti-rapi");
+    fs::remove_file(&cmdline).unwrap();
+    // Its process has ended: that is known.
+    assert!(matches!(probe().await, Health::Dead(_)));
+    fs::create_dir(&cmdline).unwrap();
+    unclear(probe().await, "4711/cmdline'");
+    // An answer is an answer.
+    services_say(rapi_over_tls(VERSION).await);
+    assert_eq!(probe().await, Health::Alive);
+}
+
+#[test]
+fn r22_what_is_unclear_restarts_nothing() {
+    let fixture = fixture();
+    fixture.rapi_options("-i nosuch0");
+    let calls = fixture.directory.path().join("calls");
+    script(fixture.layout.daemon_util(), &format!("echo \"$@\" >> {}\n", calls.display()));
+    let log = logged(async {
+        wconfd(&fixture.layout.wconfd_socket(), |words| {
+            Some(format!("{{\"success\":true,\"result\":\"{words}\"}}"))
+        });
+        let armed = Armed::unless(false);
+        let mut daemons = NodeDaemons::new(&fixture.layout, armed.as_ref()).await;
+        ensure(&mut daemons, &fixture.layout, &SystemClock, "127.0.0.1", QUICK).await;
+    });
+    assert_eq!(fixture.calls(), ENSURED);
+    assert!(log.contains("WARNING RAPI error: where it listens is not known: its interface"), "{log}");
+    assert!(log.contains("; leaving it alone"), "{log}");
+}
+
+#[test]
+fn what_this_process_cannot_ask_says_nothing_of_who_would_answer() {
+    let error = |code: Errno| anyhow::Error::from(io::Error::from(code)).context("cannot connect");
+    for code in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::EACCES] {
+        assert!(is_our_own(&error(code)), "{code}");
+    }
+    for code in [Errno::ECONNREFUSED, Errno::ENOENT, Errno::ETIMEDOUT, Errno::EADDRNOTAVAIL] {
+        assert!(!is_our_own(&error(code)), "{code}");
+    }
+}
+
 /// Answers with what `answer` makes of the request; `None` is silence.
 fn wconfd(socket: &Path, answer: impl Fn(&str) -> Option<String> + Send + 'static) {
     let listener = UnixListener::bind(socket).unwrap();

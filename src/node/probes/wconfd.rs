@@ -3,7 +3,6 @@
 //! Source: `watcher/__init__.py: IsWconfdResponding`, `wconfd.py`. The framing is that of LUXI, the methods are its own.
 //! The original tries a dead socket for eighteen minutes.
 
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::Health;
+use super::{Health, is_our_own};
 use crate::clock::Clock;
 use crate::luxi::wire::{FrameDecoder, encode};
 
@@ -31,14 +30,10 @@ pub(super) async fn probe(socket: &Path, clock: &dyn Clock, limit: Duration) -> 
             let echo: String = echo.to_string().chars().take(100).collect();
             Health::Dead(format!("it was told '{words}' and answered {echo}"))
         }
-        Ok(Err(error)) if is_forbidden(&error) => Health::Unclear(format!("{error:#}")),
+        Ok(Err(error)) if is_our_own(&error) => Health::Unclear(format!("{error:#}")),
         Ok(Err(error)) => Health::Dead(format!("{error:#}")),
         Err(_) => Health::Dead(format!("it did not answer within {} s", limit.as_secs())),
     }
-}
-
-fn is_forbidden(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 #[derive(Deserialize)]

@@ -9,6 +9,8 @@ pub struct Node {
     pub name: String,
     /// Its UUID.
     pub uuid: String,
+    /// What its kernel calls it, if nothing resolves that; without, its own name.
+    pub host_name: Option<String>,
     /// Name of its group.
     pub group: String,
     /// Whether it is marked offline.

@@ -65,6 +65,7 @@ pub(super) struct GroupSpec {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct NodeSpec {
     name: Spanned<String>,
+    host_name: Option<String>,
     group: Option<Spanned<String>>,
     #[serde(default)]
     offline: bool,
@@ -218,6 +219,7 @@ fn nodes(file: &File, domain: &str, seed: Seed) -> Result<BTreeMap<Name, Node>, 
     let new_node = |name: &str, group: &str| Node {
         name: name.to_owned(),
         uuid: seed.uuid(&format!("node {name}")),
+        host_name: None,
         group: group.to_owned(),
         offline: false,
         vm_capable: true,
@@ -240,6 +242,7 @@ fn nodes(file: &File, domain: &str, seed: Seed) -> Result<BTreeMap<Name, Node>, 
             return Err(Misfit::at(group, "group", format!("there is no group '{}'", group.get_ref())));
         }
         let node = Node {
+            host_name: spec.host_name.clone(),
             offline: spec.offline,
             vm_capable: spec.vm_capable,
             candidate: spec.candidate,

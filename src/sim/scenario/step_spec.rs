@@ -18,6 +18,7 @@ pub(super) struct StepSpec {
     #[serde(deserialize_with = "deserialize_some_duration")]
     pub(super) kill_after: Option<Duration>,
     pub(super) during: Vec<Spanned<StepSpec>>,
+    pub(super) kill_watcher: Option<bool>,
     // When, during a run.
     #[serde(deserialize_with = "deserialize_some_duration")]
     pub(super) after: Option<Duration>,
@@ -41,6 +42,7 @@ pub(super) struct StepSpec {
     pub(super) offline: Names,
     pub(super) online: Names,
     pub(super) master_failover: Option<Spanned<String>>,
+    pub(super) crash_master: Option<bool>,
     // Instances.
     pub(super) crash: Names,
     pub(super) user_shutdown: Names,
@@ -70,6 +72,7 @@ pub(super) struct StepSpec {
     pub(super) submit: Option<Spanned<String>>,
     pub(super) failed_job: Option<Spanned<String>>,
     pub(super) succeeded_job: Option<Spanned<String>>,
+    pub(super) archive: Option<String>,
     pub(super) message: Option<String>,
     pub(super) code: Option<String>,
     // luxid.
@@ -82,4 +85,5 @@ pub(super) struct StepSpec {
     pub(super) delay: Option<Duration>,
     pub(super) text: Option<String>,
     pub(super) class: Option<String>,
+    pub(super) job: Option<u64>,
 }

@@ -243,6 +243,9 @@ impl Reader<'_> {
             ("pause", spec.pause.map(|length| Event::Pause(Some(length)))),
             ("resume", spec.resume.map(|_| Event::Pause(None))),
             ("cancel", spec.cancel.as_ref().map(|summary| Event::Cancel(self.summary(summary)))),
+            ("archive", spec.archive.as_ref().map(|summary| Event::Archive(self.summary(summary)))),
+            ("kill-watcher", spec.kill_watcher.map(|_| Event::KillWatcher)),
+            ("crash-master", spec.crash_master.map(|_| Event::CrashMaster)),
             ("luxid", spec.luxid.as_ref().map(|kind| luxid_event(spec, kind)).transpose()?),
             ("add-tag", self.tag(spec, spec.add_tag.as_ref(), true)?),
             ("remove-tag", self.tag(spec, spec.remove_tag.as_ref(), false)?),
@@ -376,10 +379,11 @@ fn luxid_event(spec: &StepSpec, kind: &Spanned<String>) -> Result<Event, Misfit>
         "close-after" => FaultKind::CloseAfter,
         "close-within" => FaultKind::CloseWithin,
         "answer" => FaultKind::Answer(text()),
+        "status" => FaultKind::Status(spec.job, text()),
         "error" => FaultKind::Error(spec.class.clone().unwrap_or_else(|| "GenericError".to_owned()), text()),
         other => {
-            let known =
-                "stop, break, start, slow, silent, close-before, close-after, close-within, answer, error";
+            let known = "stop, break, start, slow, silent, close-before, close-after, close-within, answer, \
+                         status, error";
             return Err(Misfit::at(kind, "luxid", format!("'{other}' is none of {known}")));
         }
     };

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lab import daemons
+from lab.commands import wait_until
 from lab.lab import Lab
 from lab.node import Node
 from lab.runner import case
+from lab.watcher import LOG
 
 # On Debian 12 nothing but ours gets over the pid files of these when they are killed.
 STAY_DOWN = ["ganeti-confd", "ganeti-luxid", "ganeti-rapi", "ganeti-wconfd"]
+NODED = "ganeti-noded"
+LET_GO = "/run/lab-let-go"
+LOCK_SECONDS = 30
 START_LUXID = "daemon-util check-and-start ganeti-luxid"
 
 
@@ -64,6 +69,8 @@ def every_daemon_killed(lab: Lab) -> None:
         started = list(dict.fromkeys(line.split()[-1] for line in run.logged("check-and-start", "INFO")))
         expected = [*daemons.ON_EVERY_NODE, "ganeti-kvmd", *(daemons.ON_THE_MASTER if node is lab.master else [])]
         lab.expect(f"{node.name}: ensured, in this order", started, expected)
+        # None is slow to have its pid file, so that a run would wait for it.
+        lab.expect(f"{node.name}: starts that seemed to come to nothing", run.logged("Trying again to start"), [])
         lab.fact(f"{node.name}: {len(wanted)} killed daemons back after {run.seconds:.1f} s")
     if not lab.settings.original:
         lab.expect("the instance", cluster.status()[victim], "running")
@@ -104,6 +111,42 @@ def _said_by_the_cluster(node: Node, values: dict[str, str]) -> Iterator[None]:
     finally:
         for path, text in before.items():
             path.write_text(text)
+
+
+@case(ours_only="it believes daemon-util, and says nothing")
+def noded_killed_while_a_child_holds_its_pid_file(lab: Lab) -> None:
+    """noded is killed, and the lock of its pid file is still held, as by a child that serves a request.
+    daemon-util says that it has started noded, and has not. A run tries again, and is content when the
+    lock is free by then; one that finds it held to its end says in one error that noded does not run.
+    The next run starts it."""
+    node = lab.cluster.nodes["node2"]
+    for until, comes_back in ((f"grep -q 'Trying again to start' {LOG}", True), (f"test -e {LET_GO}", False)):
+        daemons.kill(node, NODED)
+        _hold_pid_file(node, NODED, until)
+        run = lab.watch(node=node)
+        lab.expect("exit code", run.code, 0)
+        lab.expect("starts", len(run.logged(f"daemon-util check-and-start {NODED}")), 2)
+        lab.expect("what is wrong", ["does not run" in line for line in run.troubles], [] if comes_back else [True])
+        lab.expect("noded runs", daemons.runs(node, NODED), comes_back)
+        lab.fact(f"{run.seconds:.1f} s; {'; '.join(run.troubles) or 'no error'}")
+    node.path(LET_GO).touch()
+    wait_until("the lock is free", lambda: _is_free(node, NODED), LOCK_SECONDS)
+    run = lab.watch(node=node)
+    lab.expect("what is wrong in the next run", run.troubles, [])
+    lab.expect_that("noded runs after the next run", daemons.runs(node, NODED))
+    node.path(LET_GO).unlink()
+
+
+def _hold_pid_file(node: Node, daemon: str, until: str) -> None:
+    """Takes the lock that the daemon had, until a command of the shell succeeds."""
+    waits = f"until {until}; do sleep 0.05; done"
+    holder = f"setsid flock --no-fork /run/ganeti/{daemon}.pid sh -c \"{waits}\" </dev/null >/dev/null 2>&1 &"
+    node.run("sh", "-c", holder)
+    wait_until("the lock is held", lambda: not _is_free(node, daemon), LOCK_SECONDS)
+
+
+def _is_free(node: Node, daemon: str) -> bool:
+    return node.try_run("flock", "--nonblock", f"/run/ganeti/{daemon}.pid", "true").returncode == 0
 
 
 @case()

@@ -3,16 +3,18 @@
 use std::fs;
 
 use super::*;
+use crate::logging::testing::logged;
+use crate::node::proc::testing::machine_with;
 use crate::node::process::testing::script;
 
-struct Fixture {
-    directory: tempfile::TempDir,
-    layout: Layout,
+pub(super) struct Fixture {
+    pub(super) directory: tempfile::TempDir,
+    pub(super) layout: Layout,
 }
 
 impl Fixture {
     /// `daemon_util` is a shell script that is run after its arguments have been written down.
-    fn new(daemon_util: &str) -> Self {
+    pub(super) fn new(daemon_util: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join("node1.example.com");
         fs::create_dir_all(root.join("var/lib/ganeti")).unwrap();
@@ -28,17 +30,22 @@ impl Fixture {
     }
 
     /// Units answer as `units` (a shell `case` body on the unit's name) says.
-    fn with_systemd(units: &str) -> Self {
+    pub(super) fn with_systemd(units: &str) -> Self {
         let fixture = Self::new("exit 1");
         fs::create_dir(fixture.layout.systemd_marker()).unwrap();
         fixture.set_units(units);
         fixture
     }
 
-    fn set_units(&self, units: &str) {
+    pub(super) fn set_units(&self, units: &str) {
+        self.set_systemctl("echo LoadState=loaded; exit", units);
+    }
+
+    /// `target` is a shell command that answers for `ganeti.target`.
+    pub(super) fn set_systemctl(&self, target: &str, units: &str) {
         let calls = self.directory.path().join("calls");
         let text = format!(
-            "case \"$1 $3\" in 'show ganeti.target') echo LoadState=loaded; exit;; esac\n\
+            "case \"$1 $3\" in 'show ganeti.target') {target};; esac\n\
              [ \"$1\" = show ] || echo \"systemctl $@\" >> {}\n\
              [ \"$1\" = show ] || exit 0\ncase \"$3\" in\n{units}\nesac",
             calls.display()
@@ -46,7 +53,7 @@ impl Fixture {
         script(&self.layout.program("systemctl"), &text);
     }
 
-    fn calls(&self) -> Vec<String> {
+    pub(super) fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(self.directory.path().join("calls")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
@@ -56,7 +63,7 @@ impl Fixture {
     }
 }
 
-const RUNNING: &str =
+pub(super) const RUNNING: &str =
     "*) printf 'LoadState=loaded\\nActiveState=active\\nUnitFileState=enabled\\nCanStart=yes\\n';;";
 
 #[tokio::test]
@@ -80,23 +87,25 @@ async fn the_node_daemons_are_ensured_in_the_original_s_order() {
 async fn a_pid_file_that_a_killed_daemon_left_is_removed_and_one_of_a_live_daemon_is_not() {
     for (name_of_process, removed) in [(None, true), (Some("sshd"), true), (Some("ganeti-rapi"), false)] {
         let directory = tempfile::tempdir().unwrap();
-        let refuses = directory.path().join("refuses");
-        let fixture =
-            Fixture::new(&format!("[ -e \"$(readlink {})\" ] && exit 2; exit 0", refuses.display()));
+        // Refuses to start over the pid file, and otherwise starts process 4712.
+        let link = directory.path().join("pid-file");
+        let fixture = Fixture::new(&format!(
+            "file=$(readlink {}); [ -e $file ] && exit 2; echo 4712 > $file",
+            link.display()
+        ));
         let pid_file = fixture.layout.pid_file(RAPI);
-        std::os::unix::fs::symlink(&pid_file, &refuses).unwrap();
+        std::os::unix::fs::symlink(&pid_file, &link).unwrap();
         fs::create_dir_all(pid_file.parent().unwrap()).unwrap();
         replace(&pid_file, b"4711\n", |_| Ok(())).map(drop).unwrap();
-        if let Some(name) = name_of_process {
-            let process = fixture.layout.proc().join("4711");
-            fs::create_dir_all(&process).unwrap();
-            let command_line = format!("/usr/bin/python3\0/usr/sbin/{name}\0");
-            replace(&process.join("cmdline"), command_line.as_bytes(), |_| Ok(())).map(drop).unwrap();
-        }
+        let program = format!("/usr/sbin/{}", name_of_process.unwrap_or_default());
+        let arguments = ["/usr/bin/python3", &program];
+        machine_with(&fixture.layout, name_of_process.map(|_| ("4711", &arguments[..])));
+        machine_with(&fixture.layout, Some(("4712", &["/usr/sbin/ganeti-rapi"])));
         let armed = Armed::for_test();
         let runs = NodeDaemons::new(&fixture.layout, Some(&armed)).await.ensure(RAPI).await;
         assert_eq!(runs, removed, "{name_of_process:?}");
-        assert_eq!(pid_file.exists(), !removed, "{name_of_process:?}");
+        let now = if removed { "4712\n" } else { "4711\n" };
+        assert_eq!(fs::read_to_string(&pid_file).unwrap(), now, "{name_of_process:?}");
         let calls = vec!["check-and-start ganeti-rapi"; if removed { 2 } else { 1 }];
         assert_eq!(fixture.calls(), calls, "{name_of_process:?}");
     }
@@ -187,6 +196,10 @@ async fn under_systemd_only_a_failed_unit_is_started() {
     assert_eq!(fixture.told(), "", "a dry run");
     NodeDaemons::new(&fixture.layout, Some(&armed)).await.ensure_on_every_node().await;
     assert_eq!(fixture.calls(), ["systemctl start ganeti-noded.service"]);
+    let told = r#"{"ganeti-noded":"failed, signal","ganeti-mond":"masked"}"#;
+    let told: BTreeMap<String, String> = serde_json::from_str(told).unwrap();
+    let now: BTreeMap<String, String> = serde_json::from_str(&fixture.told()).unwrap();
+    assert_eq!(now, told, "systemctl succeeded, and the unit is still a failed one");
 }
 
 #[tokio::test]
@@ -195,4 +208,116 @@ async fn a_missing_daemon_util_is_an_error_and_no_end() {
     let layout = fixture.layout.clone().with_daemon_util("/nonexistent/daemon-util".into());
     let armed = Armed::for_test();
     assert!(!NodeDaemons::new(&layout, Some(&armed)).await.ensure(LUXID).await);
+}
+
+/// What `systemctl show -pLoadState ganeti.target` does when it has no answer.
+const NO_ANSWER: [&str; 6] = [
+    "echo 'Failed to connect to bus: Connection refused' >&2; exit 1",
+    "echo LoadState=loaded; exit 1",
+    "echo LoadState=; exit",
+    "echo LoadState=error; exit",
+    "exit 0",
+    "kill -9 $$",
+];
+
+#[test]
+fn a_systemctl_without_an_answer_is_neither_systemd_nor_none_and_touches_no_daemon() {
+    for no_answer in NO_ANSWER {
+        let fixture = Fixture::with_systemd(RUNNING);
+        fixture.set_systemctl(no_answer, RUNNING);
+        let log = logged(async {
+            let armed = Armed::for_test();
+            let mut daemons = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
+            daemons.ensure_on_every_node().await;
+            assert!(!daemons.ensure(RAPI).await);
+            let Restarted::No(why) = daemons.restart(RAPI).await else { panic!("restarted: {no_answer}") };
+            assert!(why.starts_with("cannot tell whether systemd looks after it"), "{why}");
+        });
+        assert_eq!(fixture.calls(), [""; 0], "{no_answer}");
+        let warnings: Vec<&str> = log.lines().filter(|line| !line.starts_with("DEBUG")).collect();
+        let [warning] = warnings[..] else { panic!("{no_answer}: {log}") };
+        assert!(warning.contains("systemctl show -pLoadState ganeti.target"), "{warning}");
+    }
+}
+
+#[test]
+fn a_marker_that_cannot_be_looked_at_is_no_answer_either() {
+    let fixture = Fixture::new("exit 0");
+    let directory = fixture.directory.path().join("loop");
+    std::os::unix::fs::symlink("loop", &directory).unwrap();
+    let layout = fixture.layout.clone().with_machine(&directory);
+    let log = logged(async {
+        let found = systemd::supervision(&layout).await;
+        assert!(matches!(found, Supervision::Unknown(_)), "{found:?}");
+    });
+    assert_eq!(log.lines().count(), 1, "{log}");
+}
+
+#[test]
+fn a_run_asks_who_looks_after_the_daemons_once_and_says_once_that_it_cannot_be_told() {
+    let fixture = Fixture::with_systemd(RUNNING);
+    fixture.set_systemctl("echo asked >> \"$0.asked\"; exit 1", RUNNING);
+    let log = logged(async {
+        let armed = Armed::for_test();
+        let duties = crate::node::Duties {
+            layout: &fixture.layout,
+            clock: &crate::clock::SystemClock,
+            rapi_ip: "127.0.0.1",
+            hook_limit: TIME_LIMIT,
+            supervision: tokio::sync::OnceCell::new(),
+        };
+        duties.on_every_node(Some(&armed)).await;
+        let error = duties.check_and_start(&armed, LUXID).await.unwrap_err().to_string();
+        assert!(error.contains("was left alone: cannot tell whether systemd"), "{error}");
+        duties.on_master(Some(&armed)).await;
+    });
+    let asked = fs::read_to_string(fixture.directory.path().join("bin/systemctl.asked")).unwrap();
+    assert_eq!(asked, "asked\n");
+    assert_eq!(log.lines().filter(|line| line.starts_with("WARNING")).count(), 1, "{log}");
+    assert_eq!(fixture.calls(), [""; 0]);
+}
+
+#[test]
+fn a_unit_without_an_answer_is_left_alone_and_the_others_are_not() {
+    let failed = "printf 'LoadState=loaded\\nActiveState=failed\\nResult=signal\\nCanStart=yes\\n'";
+    for no_answer in
+        ["exit 1", "exit 0", "echo ActiveState=failed", "echo Connection timed out", "kill -9 $$"]
+    {
+        let units = format!("ganeti-noded*) {no_answer};;\n*) {failed};;");
+        let fixture = Fixture::with_systemd(&units);
+        let log = logged(async {
+            let armed = Armed::for_test();
+            let mut daemons = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
+            daemons.ensure_on_every_node().await;
+            assert!(matches!(daemons.restart("ganeti-noded").await, Restarted::No(_)), "{no_answer}");
+        });
+        let starts = ["ganeti-confd", "ganeti-mond", "ganeti-kvmd"];
+        assert_eq!(
+            fixture.calls(),
+            starts.map(|name| format!("systemctl start {name}.service")),
+            "{no_answer}"
+        );
+        let warning = "WARNING Cannot tell whether daemon 'ganeti-noded' runs, leaving it alone: ";
+        assert_eq!(log.matches(warning).count(), 1, "{no_answer}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn who_looks_after_the_daemons_is_told_by_daemon_util_s_rule() {
+    let fixture = Fixture::new("exit 0");
+    assert_eq!(systemd::supervision(&fixture.layout).await, Supervision::DaemonUtil);
+    fs::create_dir(fixture.layout.systemd_marker()).unwrap();
+    assert_eq!(
+        systemd::supervision(&fixture.layout).await,
+        Supervision::DaemonUtilBesideSystemd,
+        "no systemctl"
+    );
+    for (target, expected) in [
+        ("echo LoadState=loaded; exit", Supervision::Systemd),
+        ("echo LoadState=not-found; exit", Supervision::DaemonUtilBesideSystemd),
+        ("echo LoadState=masked; exit", Supervision::DaemonUtilBesideSystemd),
+    ] {
+        fixture.set_systemctl(target, RUNNING);
+        assert_eq!(systemd::supervision(&fixture.layout).await, expected, "{target}");
+    }
 }

@@ -1,0 +1,64 @@
+//! Values of options. Every error says what the value is, cut, and what is expected; the caller names the option.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use crate::decide::tags::parse_timespec;
+use crate::simulate::{quoted, whole_number};
+
+const TIMESPEC: &str = "an integer, with s, m, h, d or w after it if wanted";
+/// A thousand weeks: sums of times this long stay far from any overflow.
+const LONGEST_LIMIT: u64 = 1000 * 604_800;
+/// No host name is longer.
+const LONGEST_NAME: usize = 255;
+
+/// An age in seconds, which may be negative as with the original: then every job that has ended is older.
+pub(super) fn parse_age(text: &str) -> Result<i64, String> {
+    parse_timespec(text)
+        .map_err(|_| format!("invalid time specification {}: expected {TIMESPEC}", quoted(text)))
+}
+
+/// A time that leaves something time to do its work.
+pub(super) fn parse_limit(text: &str) -> Result<Duration, String> {
+    let seconds = parse_timespec(text).ok().and_then(|seconds| u64::try_from(seconds).ok());
+    let seconds = seconds.filter(|seconds| (1..=LONGEST_LIMIT).contains(seconds));
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("invalid time {}: expected a time from 1s to 1000w: {TIMESPEC}", quoted(text)))
+}
+
+/// At least one.
+pub(super) fn parse_count(text: &str) -> Result<usize, String> {
+    whole_number(text, 1, 100_000)
+}
+
+pub(super) fn parse_load(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(load) if load > 0.0 && f64::is_finite(load) => Ok(load),
+        _ => Err("expected a number of processors above 0, such as 3.5".to_owned()),
+    }
+}
+
+/// An IP address, also in brackets, or a host name: the original makes a URL of what it is given.
+pub(super) fn parse_address(text: &str) -> Result<String, String> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match bare {
+        Some(inner) if inner.parse::<Ipv6Addr>().is_ok() => Ok(inner.to_owned()),
+        None if text.parse::<IpAddr>().is_ok() || is_host_name(text) => Ok(text.to_owned()),
+        _ => Err(format!("invalid value {}: expected an IP address or a host name", quoted(text))),
+    }
+}
+
+fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && !label.starts_with('-')
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    // What ends in a number is meant as an address.
+    let is_number = |label: &str| label.chars().all(|c| c.is_ascii_digit());
+    name.len() <= LONGEST_NAME
+        && name.split('.').all(is_label)
+        && !name.rsplit('.').next().is_some_and(is_number)
+}

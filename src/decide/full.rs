@@ -1,0 +1,205 @@
+//! Nodes without memory for what is to be started on them. When a node says so, everything else that needs as much would
+//! fail in the same way: it is not even asked for in this run, and one line tells of all of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::agenda::Hold;
+use super::blame::{Blame, Cause};
+use super::budget::{Blamed, Detail};
+use super::report::{LogLine, Severity, minutes};
+use super::{Action, Note, NoteKind, Outcome, Step};
+use crate::cluster::{GanetiError, Instance, JobFailure, Snapshot};
+use crate::memory::recovery::Shortage;
+use crate::memory::state::State;
+
+/// As many names are in a line.
+const NAMES: usize = 5;
+
+/// What the failure of the instance's start says about its node's memory; `None` when it is about something else.
+#[must_use]
+pub fn shortage(failure: &JobFailure, instance: &Instance) -> Option<Shortage> {
+    if Cause::of(failure) != Cause::Memory {
+        return None;
+    }
+    let JobFailure::Error(GanetiError { message, .. }) = failure else { return None };
+    // `instance_utils.py: CheckNodeFreeMemory`; hypervisors say no amounts that could be compared.
+    let (needed, available) = (amount(message, ": needed "), amount(message, ", available "));
+    Some(Shortage { needed: needed.or(instance.memory), available, asked: true })
+}
+
+/// The number of MiB that follows these words.
+fn amount(text: &str, words: &str) -> Option<u64> {
+    let (_, rest) = text.rsplit_once(words)?;
+    let (number, unit) = rest.split_once(' ')?;
+    unit.starts_with("MiB").then(|| number.parse().ok()).flatten()
+}
+
+/// Whether a start that needs so much may work all the same. Where an amount is not known, only one that surely needs less
+/// than the one that failed.
+#[must_use]
+pub fn may_fit(shortage: Shortage, memory: Option<u64>) -> bool {
+    match (memory, shortage) {
+        (Some(memory), Shortage { available: Some(available), .. }) => memory <= available,
+        (Some(memory), Shortage { available: None, needed: Some(needed), .. }) => memory < needed,
+        _ => false,
+    }
+}
+
+/// What it is to be remembered as that the instance was not started because another one of its node failed so.
+#[must_use]
+pub fn held(failed: &Blamed, instance: Option<&Instance>) -> Option<Hold> {
+    let (Detail::Memory(shortage), Some(instance)) = (&failed.detail, instance) else { return None };
+    let shortage = Shortage { needed: instance.memory, available: shortage.available, asked: false };
+    let blamed = Blamed { detail: Detail::Memory(shortage), ..failed.clone() };
+    Some(Hold::Memory { node: instance.primary.clone(), blamed })
+}
+
+/// What is on record about memory.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// The nodes that had not enough when they were last asked, as far as somebody still waits for that.
+    pub nodes: BTreeSet<String>,
+    /// The instances for which that was found.
+    pub found_by: BTreeSet<String>,
+}
+
+impl Record {
+    /// Reads it from the state.
+    #[must_use]
+    pub fn of(state: &State, snapshot: &Snapshot) -> Self {
+        let mut record = Self::default();
+        for (name, blocked) in &state.recovery.blocked {
+            let (Some(shortage), Some(instance)) = (blocked.memory, snapshot.instance(name)) else {
+                continue;
+            };
+            record.nodes.insert(instance.primary.clone());
+            if shortage.asked {
+                record.found_by.insert(name.clone());
+            }
+        }
+        record
+    }
+}
+
+/// What waits for the memory of a node.
+#[derive(Debug, Default)]
+struct Waiting {
+    count: usize,
+    /// In all, in MiB; `None` when that of one is not known.
+    needed: Option<u64>,
+    /// The least that the node said, in MiB.
+    available: Option<u64>,
+}
+
+impl Waiting {
+    fn add(&mut self, shortage: Shortage) {
+        let before = if self.count == 0 { Some(0) } else { self.needed };
+        self.needed = before.zip(shortage.needed).map(|(before, needed)| before.saturating_add(needed));
+        self.available = self.available.into_iter().chain(shortage.available).min();
+        self.count += 1;
+    }
+
+    fn amounts(&self) -> String {
+        match (self.needed, self.available) {
+            (Some(needed), Some(available)) => {
+                format!("they need {needed} MiB in all, and {available} MiB were free")
+            }
+            (Some(needed), None) => format!("they need {needed} MiB in all, and that was not free"),
+            (None, _) => "it is not known how much they need".to_owned(),
+        }
+    }
+}
+
+/// The nodes that have said in this run that they have not enough memory.
+#[derive(Debug, Default)]
+pub struct FullNodes(BTreeMap<String, Waiting>);
+
+impl FullNodes {
+    /// A start has ended.
+    pub fn ended(&mut self, action: &Action, outcome: &Outcome, node: Option<&str>) {
+        if let (Outcome::Failed { blamed: Blamed { detail: Detail::Memory(shortage), .. }, .. }, Some(node)) =
+            (outcome, node)
+            && action.kind.is_start()
+        {
+            self.0.entry(node.to_owned()).or_default().add(*shortage);
+        }
+    }
+
+    /// A note's turn has come.
+    pub fn noted(&mut self, note: &Note) {
+        if let NoteKind::LeftForLater(Hold::Memory { node, blamed }) = &note.kind
+            && let Detail::Memory(shortage) = blamed.detail
+        {
+            self.0.entry(node.clone()).or_default().add(shortage);
+        }
+    }
+
+    /// One line for each node on which more than one instance waits. A failure alone has a line of its own.
+    #[must_use]
+    pub fn lines(&self) -> Vec<LogLine> {
+        let several = self.0.iter().filter(|(_, waiting)| waiting.count > 1);
+        let line = |(node, waiting): (&String, &Waiting)| {
+            let text = format!(
+                "Node '{node}' has not enough memory for {} instances ({}): they wait for a later run, which costs no try; free \
+                 memory there, or move some of them",
+                waiting.count,
+                waiting.amounts()
+            );
+            LogLine::new(Severity::Warning, text)
+        };
+        several.map(line).collect()
+    }
+}
+
+/// The lines for instances that wait because of their primary node: one for each node, and one more where memory is what
+/// it lacks.
+#[must_use]
+pub fn blocked_by_nodes(steps: &[Step], snapshot: &Snapshot, state: &State) -> Vec<LogLine> {
+    let by_node = Blame::Node.to_string();
+    let mut groups: BTreeMap<(&str, bool), Vec<(&Note, f64)>> = BTreeMap::new();
+    for step in steps {
+        if let Step::Note(note @ Note { instance, kind: NoteKind::Blocked { by, wait, .. } }) = step
+            && *by == by_node
+        {
+            let node = snapshot.instance(instance).map_or("", |instance| instance.primary.as_str());
+            let lacks_memory = shortage_on_record(state, instance).is_some();
+            groups.entry((node, lacks_memory)).or_default().push((note, *wait));
+        }
+    }
+    groups.into_iter().filter_map(|((node, _), notes)| blocked_line(node, &notes, state)).collect()
+}
+
+fn shortage_on_record(state: &State, instance: &str) -> Option<Shortage> {
+    state.recovery.blocked.get(instance)?.memory
+}
+
+fn blocked_line(node: &str, notes: &[(&Note, f64)], state: &State) -> Option<LogLine> {
+    if let [(note, _)] = notes {
+        return note.blocked_line();
+    }
+    let soonest = notes.iter().map(|(_, wait)| *wait).reduce(f64::min)?;
+    let names = || notes.iter().map(|(note, _)| note.instance.as_str());
+    let mut waiting = Waiting::default();
+    names().filter_map(|name| shortage_on_record(state, name)).for_each(|shortage| waiting.add(shortage));
+    let (count, soonest) = (notes.len(), minutes(soonest));
+    let text = if waiting.count > 0 {
+        format!(
+            "Not starting {count} instances on node '{node}' for another {soonest}: it has not enough memory ({}), which costs \
+             no try; free memory there, or move some of them; 'ganeti-watcher retry' with a name does not wait",
+            waiting.amounts()
+        )
+    } else {
+        let mut list = names().take(NAMES).collect::<Vec<_>>().join(", ");
+        if count > NAMES {
+            list = format!("{list} and {} more", count - NAMES);
+        }
+        format!(
+            "Not starting {count} instances on node '{node}' for another {soonest}: their last starts failed because of that \
+             node, which costs no try: {list}; 'ganeti-watcher retry' with a name does not wait"
+        )
+    };
+    Some(LogLine::new(Severity::Warning, text))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,279 @@
+//! Intents: a start is on record before its job is submitted, so that a run that is killed forgets no try. A later run
+//! settles the intent by what became of the job.
+//!
+//! A start may take the master down, and the run with it. luxid then calls the job's end a detected death, which says
+//! nothing against the instance; or the job was lost with the master, and nobody can say how it ended, or whether it was
+//! submitted at all. The first time that costs the instance nothing, since any start may be in flight when a master dies.
+//! From the second time in a row on it costs a try: otherwise such a start would be made for ever. It is then made alone
+//! ([`super::agenda`]), so that those that were only in flight with it are cleared.
+//!
+//! The master counts as dead when luxid detected the death of a job whose run did not live to see that, or when no such job
+//! is known and the master has another boot id than at the submission. A run that lives lives on the master, so that it
+//! knows a death of the job's process alone when it sees one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::blame::Blame;
+use super::budget::{self, Blamed, Detail};
+use super::instances::{self, RETRY_EXPIRATION};
+use super::report::{LogLine, Severity};
+use super::{Action, ActionKind, Outcome};
+use crate::cluster::{JobFailure, JobId, Snapshot, Timestamp};
+use crate::memory::recovery::{Intent, Recovery};
+use crate::memory::state::State;
+
+/// What luxid knows of the job of an intent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It has not ended.
+    AtWork(JobId),
+    /// It has ended: well, or not.
+    Ended(JobId, Result<(), JobFailure>),
+    /// There is no such job among those that are not archived.
+    NoJob,
+    /// It cannot be told, because luxid describes a job in a way that cannot be read.
+    Unclear,
+}
+
+/// What an intent is settled by.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// The group.
+    pub snapshot: &'a Snapshot,
+    /// What luxid knows, by instance.
+    pub fates: &'a BTreeMap<String, Fate>,
+    /// The master's boot id now; `None` when it is unknown.
+    pub master_boot_id: Option<&'a str>,
+    /// Jobs that ended longer ago may be archived; `None` when all may be.
+    pub archived_after: Option<Duration>,
+    /// What time it is.
+    pub now: Timestamp,
+}
+
+/// What became of a start, as far as that can be said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Settled {
+    /// It goes on.
+    NotYet,
+    /// Its job has ended.
+    Ended(JobId, Result<(), JobFailure>),
+    /// The master died meanwhile.
+    WithTheMaster,
+    /// It was never submitted.
+    Never,
+    /// Nobody can say.
+    Unknown,
+}
+
+/// Puts on record which starts are about to be submitted, with `epoch_ns` as the time of their reasons. Whether there are
+/// any among the actions.
+pub fn record(state: &mut State, actions: &[Action], epoch_ns: u64, master_boot_id: Option<&str>) -> bool {
+    let mut recorded = false;
+    for action in actions.iter().filter(|action| action.kind.is_start()) {
+        let intent = Intent {
+            reason_ns: epoch_ns,
+            master_boot_id: master_boot_id.map(str::to_owned),
+            degraded: action.kind == ActionKind::StartDegraded,
+        };
+        state.recovery.starting.insert(action.instance.clone(), intent);
+        recorded = true;
+    }
+    recorded
+}
+
+/// Takes a start off the record whose outcome is known. One that is unknown stays, for a later run.
+pub fn forget(recovery: &mut Recovery, action: &Action, outcome: &Outcome) {
+    if !action.kind.is_start() {
+        return;
+    }
+    match outcome {
+        Outcome::Succeeded | Outcome::Failed { .. } | Outcome::NotSubmitted(_) => {
+            recovery.starting.remove(&action.instance);
+        }
+        // What was left alone now may still be at work for an earlier run.
+        Outcome::Unknown(_) | Outcome::LeftAlone(_) => {}
+    }
+    let is_its_own = match outcome {
+        Outcome::Succeeded => true,
+        Outcome::Failed { blamed, .. } => blamed.what.uses_up_a_try(),
+        _ => false,
+    };
+    if is_its_own {
+        recovery.lost_starts.remove(&action.instance);
+    }
+}
+
+/// Settles what earlier runs left on record, as far as possible. Returns what is to be said.
+pub fn settle(state: &mut State, evidence: &Evidence<'_>) -> Vec<LogLine> {
+    let Evidence { snapshot, now, .. } = *evidence;
+    let mut lines = Vec::new();
+    let mut told = Told::default();
+    for (name, intent) in std::mem::take(&mut state.recovery.starting) {
+        let Some(instance) = snapshot.instance(&name) else {
+            // One of the instances that cannot be read may be it.
+            if !snapshot.unreadable_instances.is_empty() {
+                state.recovery.starting.insert(name, intent);
+            }
+            continue;
+        };
+        let settled = judge(&name, &intent, evidence);
+        match settled {
+            Settled::NotYet => drop(state.recovery.starting.insert(name, intent)),
+            Settled::Ended(job, result) => {
+                lines.push(take_over(state, &name, &intent, (job, result), evidence));
+            }
+            Settled::Never => told.never.push(name),
+            // It came up all the same, or is not wanted any more.
+            _ if !instance.status.may_be_down() => {}
+            Settled::WithTheMaster | Settled::Unknown => {
+                let again = lose(state, &name, &settled, evidence);
+                match (&settled, again) {
+                    (Settled::WithTheMaster, false) => told.died.push(name),
+                    (Settled::WithTheMaster, true) => told.died_again.push(name),
+                    (_, false) => told.unknown.push(name),
+                    (_, true) => told.unknown_again.push(name),
+                }
+            }
+        }
+    }
+    let may_be_down = |name: &str| match snapshot.instance(name) {
+        Some(instance) => instance.status.may_be_down(),
+        None => !snapshot.unreadable_instances.is_empty(),
+    };
+    state
+        .recovery
+        .lost_starts
+        .retain(|name, lost| may_be_down(name) && (lost.last - now).abs() <= RETRY_EXPIRATION);
+    lines.extend(told.lines());
+    lines
+}
+
+fn judge(name: &str, intent: &Intent, evidence: &Evidence<'_>) -> Settled {
+    let reboot = match (&intent.master_boot_id, evidence.master_boot_id) {
+        (Some(then), Some(now)) => Some(then != now),
+        _ => None,
+    };
+    let was_at_work = |job: &JobId| evidence.snapshot.pending_jobs.iter().any(|pending| pending.id == *job);
+    match evidence.fates.get(name) {
+        Some(Fate::AtWork(_)) => Settled::NotYet,
+        // It ended after the group was seen: the next run knows better what it did.
+        Some(Fate::Ended(job, _)) if was_at_work(job) => Settled::NotYet,
+        Some(Fate::Ended(_, Err(failure))) if is_detected_death(failure) => Settled::WithTheMaster,
+        Some(Fate::Ended(_, Err(JobFailure::Lost))) => Settled::Unknown,
+        Some(Fate::Ended(job, result)) => Settled::Ended(*job, result.clone()),
+        Some(Fate::NoJob) if reboot == Some(true) => Settled::WithTheMaster,
+        Some(Fate::NoJob) if reboot == Some(false) && !may_be_archived(intent, evidence) => Settled::Never,
+        Some(Fate::NoJob | Fate::Unclear) | None => Settled::Unknown,
+    }
+}
+
+/// `JQScheduler.hs: checkForDeath`.
+fn is_detected_death(failure: &JobFailure) -> bool {
+    matches!(failure, JobFailure::Text(text) if text.starts_with("detected death of job "))
+}
+
+fn may_be_archived(intent: &Intent, evidence: &Evidence<'_>) -> bool {
+    // Whole seconds will do.
+    let submitted = Duration::from_nanos(intent.reason_ns).as_secs_f64();
+    evidence.archived_after.is_none_or(|after| (evidence.now - submitted).abs() >= after.as_secs_f64())
+}
+
+/// Remembers how a job of an earlier run ended as if this run had followed it.
+fn take_over(
+    state: &mut State,
+    name: &str,
+    intent: &Intent,
+    (job, result): (JobId, Result<(), JobFailure>),
+    evidence: &Evidence<'_>,
+) -> LogLine {
+    let kind = match intent.degraded {
+        true => ActionKind::StartDegraded,
+        false => ActionKind::Restart { attempt: state.restart_attempts(name) + 1 },
+    };
+    let action = Action { instance: name.to_owned(), kind };
+    let outcome = match result {
+        Ok(()) => Outcome::Succeeded,
+        Err(failure) => {
+            let blamed = budget::blame(&failure, &action, evidence.snapshot);
+            Outcome::Failed { job, failure, blamed }
+        }
+    };
+    instances::remember_outcome(state, &action, &outcome, evidence.now);
+    match outcome {
+        Outcome::Succeeded => LogLine::debug(format!(
+            "The start of instance '{name}' that an earlier run submitted has succeeded (job {job})"
+        )),
+        outcome => action.outcome_line(&outcome),
+    }
+}
+
+/// Remembers a start that the master did not outlive, or whose end is unknown. Whether that is the second in a row or a
+/// later one, which costs a try.
+fn lose(state: &mut State, name: &str, settled: &Settled, evidence: &Evidence<'_>) -> bool {
+    let now = evidence.now;
+    let lost = state.recovery.lost_starts.get(name).copied().unwrap_or_default().and_one_at(now);
+    state.recovery.lost_starts.insert(name.to_owned(), lost);
+    let again = lost.failures > 1;
+    let what = if again { Blame::Instance } else { Blame::Master };
+    // A master that has booted since is as well as it gets: nothing is to be waited for.
+    if again || *settled == Settled::Unknown {
+        budget::remember_failure(
+            state,
+            name,
+            &Blamed { what, cause: String::new(), detail: Detail::None },
+            now,
+        );
+    }
+    again
+}
+
+/// Names of instances by what is to be said of them: one line each, however many they are.
+#[derive(Default)]
+struct Told {
+    never: Vec<String>,
+    died: Vec<String>,
+    died_again: Vec<String>,
+    unknown: Vec<String>,
+    unknown_again: Vec<String>,
+}
+
+impl Told {
+    fn lines(self) -> impl Iterator<Item = LogLine> {
+        use Severity::{Debug, Error, Warning};
+        let line = |(severity, names, text): (Severity, Vec<String>, &str)| {
+            let names = (!names.is_empty()).then(|| names.join(", "))?;
+            Some(LogLine::new(severity, format!("{text}: {names}")))
+        };
+        [
+            (Debug, self.never, "An earlier run ended before it had submitted the starts of these instances"),
+            (
+                Warning,
+                self.died,
+                "The master died while instances were being started, which is not counted as a try unless it happens \
+                 again",
+            ),
+            (
+                Error,
+                self.died_again,
+                "The master died again while the same instances were being started, which is counted as a try of each",
+            ),
+            (
+                Warning,
+                self.unknown,
+                "How the last starts of these instances ended is unknown, which is not counted as a try unless it \
+                 happens again",
+            ),
+            (
+                Error,
+                self.unknown_again,
+                "How the last starts of these instances ended is unknown once more, which is counted as a try of each",
+            ),
+        ]
+        .into_iter()
+        .filter_map(line)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,352 @@
+//! Jobs that were submitted are followed to their end, many at a time.
+//!
+//! Source: `cli.py: GenericPollJob`, `constants.py: JOB_STATUS_ALL`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::time::{Instant, sleep};
+
+use super::client::Client;
+use super::messages::{LuxiError, parse_shape};
+use crate::cluster::{JobFailure, JobId, LONGEST_NAME, excerpt};
+
+/// What became of a job: the results of its opcodes, in their order and as Ganeti encodes each, or why there are none.
+pub type JobResult = Result<Vec<Value>, JobFailure>;
+
+/// How long luxid may say of a job what cannot be understood before its outcome counts as unknown.
+const DOUBT_PATIENCE: Duration = Duration::from_secs(60);
+/// The year 10000, in seconds since 1970: a time from then on does not exist.
+const END_OF_TIME: u64 = 253_402_300_800;
+
+/// What luxid says of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// It has ended. `worked` is how long its opcodes were at work once they had their locks, in seconds; `None` when
+    /// luxid does not know, or gives times that do not exist.
+    Ended {
+        /// What became of it.
+        result: JobResult,
+        /// In seconds.
+        worked: Option<f64>,
+    },
+    /// It has not ended.
+    GoesOn,
+    /// Nobody knows: luxid said something else than Ganeti's words for that. With what is wrong.
+    Unknown(String),
+}
+
+/// A job that is not followed any more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// The job.
+    pub job: JobId,
+    /// How it ended, if that is known.
+    pub end: End,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum End {
+    /// luxid told; with the seconds that the job worked, as in [`Answer::Ended`].
+    Known(JobResult, Option<f64>),
+    /// luxid said for a minute what cannot be understood, and the job may go on: what is wrong with its last answer.
+    Unknown(String),
+}
+
+/// Follows jobs, and knows since when luxid's answers about one are none.
+#[derive(Debug, Default)]
+pub struct Follower {
+    doubtful_since: BTreeMap<JobId, Instant>,
+}
+
+impl Follower {
+    /// Those of `jobs` that have ended, or whose end nobody will learn, by one `QueryJobs` for all of them; none of them
+    /// is an ordinary answer. Without any `jobs` nothing is asked.
+    ///
+    /// # Errors
+    /// As [`Client::query`].
+    pub async fn look(
+        &mut self,
+        client: &mut Client<'_>,
+        jobs: &[JobId],
+    ) -> Result<Vec<Finished>, LuxiError> {
+        let answers = statuses(client, jobs).await?;
+        Ok(jobs.iter().zip(answers).filter_map(|(job, answer)| self.heed(*job, answer)).collect())
+    }
+
+    fn heed(&mut self, job: JobId, answer: Answer) -> Option<Finished> {
+        let end = match answer {
+            Answer::Unknown(problem) => {
+                let since = *self.doubtful_since.entry(job).or_insert_with(Instant::now);
+                if since.elapsed() < DOUBT_PATIENCE {
+                    return None;
+                }
+                End::Unknown(problem)
+            }
+            Answer::Ended { result, worked } => End::Known(result, worked),
+            Answer::GoesOn => {
+                self.doubtful_since.remove(&job);
+                return None;
+            }
+        };
+        self.doubtful_since.remove(&job);
+        Some(Finished { job, end })
+    }
+}
+
+/// What luxid says of each of these jobs, in their order, by one `QueryJobs`. Without any `jobs` nothing is asked. A job
+/// that luxid does not know has ended, as [`JobFailure::Lost`].
+///
+/// # Errors
+/// As [`Client::query`].
+pub async fn statuses(client: &mut Client<'_>, jobs: &[JobId]) -> Result<Vec<Answer>, LuxiError> {
+    // luxid reads an empty list as "all jobs".
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let fields = ["status", "opstatus", "opresult", "opexec", "opend"];
+    let rows: Vec<Box<RawValue>> = client.call("QueryJobs", &(jobs, fields)).await?;
+    if rows.len() != jobs.len() {
+        let reason = format!("{} rows for {} jobs", rows.len(), jobs.len());
+        return Err(LuxiError::Malformed { method: "QueryJobs", reason });
+    }
+    Ok(rows.into_iter().map(|row| answer(row.get())).collect())
+}
+
+/// One row: `[STATUS, [OPCODE STATUS, …], [RESULT, …], [[SECONDS, MICROSECONDS], …], …]`, all null for a job that luxid does
+/// not know. `canceling` counts as ended, as it does for the original.
+fn answer(row: &str) -> Answer {
+    type Row = (Value, Value, Value, Value, Value);
+    let (status, opcode_status, results, begun, ended): Row = match parse_shape(row, "the job") {
+        Ok(row) => row,
+        Err(problem) => return Answer::Unknown(problem),
+    };
+    let ends = |result: JobResult| Answer::Ended { result, worked: worked(&begun, &ended) };
+    let is_null = [&opcode_status, &results, &begun, &ended].into_iter().all(Value::is_null);
+    let results = match results {
+        Value::Array(results) => results,
+        Value::Null => Vec::new(),
+        _ => return Answer::Unknown("its results are no list".to_owned()),
+    };
+    match status {
+        Value::Null if is_null => ends(Err(JobFailure::Lost)),
+        Value::String(status) => match status.as_str() {
+            "queued" | "waiting" | "running" => Answer::GoesOn,
+            "success" => ends(Ok(results)),
+            "canceled" | "canceling" => ends(Err(JobFailure::Canceled)),
+            "error" => ends(Err(failure_of(&opcode_status, results))),
+            _ => Answer::Unknown(strange(&Value::String(status))),
+        },
+        other => Answer::Unknown(strange(&other)),
+    }
+}
+
+fn strange(status: &Value) -> String {
+    let status = status.to_string();
+    format!("its status is {}, which is none of Ganeti's", excerpt(&status, LONGEST_NAME))
+}
+
+/// From the first lock to the last end. Times that do not exist are as good as none.
+fn worked(begun: &Value, ended: &Value) -> Option<f64> {
+    let first = begun.as_array()?.iter().find(|stamp| !stamp.is_null())?;
+    let last = ended.as_array()?.iter().rev().find(|stamp| !stamp.is_null())?;
+    Some(moment(last)?.saturating_sub(moment(first)?).as_secs_f64())
+}
+
+/// `[SECONDS, MICROSECONDS]` since 1970.
+fn moment(stamp: &Value) -> Option<Duration> {
+    let [seconds, micros] = stamp.as_array()?.as_slice() else { return None };
+    let seconds = seconds.as_u64().filter(|seconds| *seconds < END_OF_TIME)?;
+    let micros = micros.as_u64().filter(|micros| *micros < 1_000_000)?;
+    Some(Duration::from_secs(seconds) + Duration::from_micros(micros))
+}
+
+/// The error of the first opcode that failed; those after it only say that it did.
+fn failure_of(opcode_status: &Value, results: Vec<Value>) -> JobFailure {
+    let statuses = opcode_status.as_array().into_iter().flatten();
+    let failed = statuses.zip(&results).find(|(status, _)| *status == "error");
+    match failed {
+        Some((_, result)) => JobFailure::of_result(result),
+        None => JobFailure::of_result(&Value::Array(results)),
+    }
+}
+
+/// How often jobs are asked about: soon after something happened, then ever more rarely. A pause is a tenth of the time
+/// since then, so that the end of a job is noticed with that much delay, however long it takes.
+#[derive(Debug, Clone)]
+pub struct PollPace {
+    since: Instant,
+    shortest: Duration,
+}
+
+impl PollPace {
+    const SHORTEST: Duration = Duration::from_millis(50);
+    /// With many jobs in flight some end all the time, and luxid has better things to do than to tell of each at once.
+    const SHORTEST_OF_MANY: Duration = Duration::from_millis(250);
+    const SHORTEST_UNHURRIED: Duration = Duration::from_millis(500);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    /// Starts with the shortest pause.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { since: Instant::now(), shortest: Self::SHORTEST }
+    }
+
+    /// Begins again with the shortest pause, because something happened.
+    pub fn quicken(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// With pauses for a job whose end nobody is in a hurry to learn.
+    #[must_use]
+    pub fn unhurried() -> Self {
+        Self { shortest: Self::SHORTEST_UNHURRIED, ..Self::new() }
+    }
+
+    /// Makes one pause, while so many jobs are in flight: between 50 ms and 1 s, with more than two jobs not below 250 ms.
+    pub async fn pause(&self, jobs: usize) {
+        let shortest = if jobs > 2 { Self::SHORTEST_OF_MANY } else { self.shortest };
+        sleep((self.since.elapsed() / 10).clamp(shortest, Self::LONGEST)).await;
+    }
+}
+
+impl Default for PollPace {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_row_of_a_job_is_an_answer() {
+        let seeds = [
+            r#"["error", ["error", "error"], [["OpExecError", ["no"]], ["OpExecError", ["Preceding opcode failed"]]],
+                [[1795343883, 1], null], [[1795343884, 999999], null]]"#,
+            r#"["success", ["success"], [true], [null], [null]]"#,
+            "[null, null, null, null, null]",
+        ];
+        crate::fuzz_tests::fuzz_text(&seeds, |text| drop(answer(text)));
+    }
+
+    /// The result of a job with this status, opcode statuses and results.
+    fn result(row: &str) -> JobResult {
+        let row = row.strip_suffix(']').unwrap();
+        match answer(&format!("{row},null,null]")) {
+            Answer::Ended { result, .. } => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_job_that_goes_on_has_no_result() {
+        for status in ["queued", "waiting", "running"] {
+            let row = format!(r#"["{status}",["{status}"],[null],[null],[null]]"#);
+            assert_eq!(answer(&row), Answer::GoesOn);
+        }
+    }
+
+    #[test]
+    fn a_status_that_is_none_of_ganeti_s_is_unknown() {
+        for row in [
+            r#"["x",["x"],[null],[null],[null]]"#,
+            r#"["",[],[],[],[]]"#,
+            r#"["SUCCESS",["success"],[null],[null],[null]]"#,
+            "[7,null,null,null,null]",
+            r#"[null,["running"],[null],[null],[null]]"#,
+            r#"[["success"],["success"],[null],[null],[null]]"#,
+            r#"["success",["success"],7,[null],[null]]"#,
+            "[]",
+            "null",
+            r#"["success"]"#,
+        ] {
+            assert!(matches!(answer(row), Answer::Unknown(_)), "{row}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_unknown_status_for_a_minute_is_an_unknown_end() {
+        let mut follower = Follower::default();
+        let unknown = || Answer::Unknown("x".to_owned());
+        assert_eq!(follower.heed(JobId(1), unknown()), None);
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(follower.heed(JobId(1), unknown()), None);
+        assert_eq!(follower.heed(JobId(1), Answer::GoesOn), None);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(follower.heed(JobId(1), unknown()), None, "a proper answer came between");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let end = End::Unknown("x".to_owned());
+        assert_eq!(follower.heed(JobId(1), unknown()), Some(Finished { job: JobId(1), end }));
+        let ended = Answer::Ended { result: Ok(Vec::new()), worked: None };
+        let end = End::Known(Ok(Vec::new()), None);
+        assert_eq!(follower.heed(JobId(2), ended), Some(Finished { job: JobId(2), end }));
+    }
+
+    #[test]
+    fn work_is_counted_from_the_locks_to_the_end() {
+        let parse = |row: &str| match answer(row) {
+            Answer::Ended { worked, .. } => worked,
+            other => panic!("{other:?}"),
+        };
+        let row = r#"["success",["success"],[null],[[100,500000]],[[103,0]]]"#;
+        assert_eq!(parse(row), Some(2.5));
+        assert_eq!(parse(r#"["canceled",["canceled"],[null],[null],[[103,0]]]"#), None);
+        assert_eq!(parse("[null,null,null,null,null]"), None);
+    }
+
+    #[test]
+    fn times_that_do_not_exist_are_unknown_and_hurt_nobody() {
+        for stamp in [
+            "[18446744073709551615,999999]",
+            "[18446744073709551615,18446744073709551615]",
+            "[18446744073709551616,0]",
+            "[1e308,1e308]",
+            "[-1,0]",
+            "[100,1000000]",
+            "[100]",
+            "7",
+            "\"x\"",
+        ] {
+            for times in
+                [format!("[{stamp}],[[103,0]]"), format!("[[100,0]],[{stamp}]"), format!("{stamp},{stamp}")]
+            {
+                let row = format!(r#"["success",["success"],[null],{times}]"#);
+                assert_eq!(
+                    answer(&row),
+                    Answer::Ended { result: Ok(vec![Value::Null]), worked: None },
+                    "{row}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_end_of_a_job_has_its_result() {
+        assert_eq!(result(r#"["success",["success"],[null]]"#), Ok(vec![Value::Null]));
+        assert_eq!(result("[null,null,null]"), Err(JobFailure::Lost));
+        assert_eq!(result(r#"["canceled",["canceled"],[null]]"#), Err(JobFailure::Canceled));
+        assert_eq!(result(r#"["canceling",["running"],[null]]"#), Err(JobFailure::Canceled));
+    }
+
+    #[test]
+    fn the_first_failed_opcode_explains_a_failed_job() {
+        let failed = result(concat!(
+            r#"["error",["success","error","error"],[null,"#,
+            r#"["OpPrereqError",["Not enough memory on node n1","insufficient_resources"]],"#,
+            r#"["OpExecError",["Preceding opcode failed"]]]]"#
+        ));
+        assert_eq!(
+            failed.unwrap_err().to_string(),
+            "OpPrereqError: Not enough memory on node n1 (insufficient_resources)"
+        );
+        let killed = result(r#"["error",["error"],["Job process vanished"]]"#);
+        assert_eq!(killed, Err(JobFailure::Text("Job process vanished".into())));
+        let strange = result(r#"["error",["success"],[[1]]]"#);
+        assert_eq!(strange, Err(JobFailure::Text("[[1]]".into())));
+    }
+}
