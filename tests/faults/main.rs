@@ -54,43 +54,55 @@ fn run(options: &Options) -> Result<bool> {
     anyhow::ensure!(!attacks.is_empty(), "no attack has such a name; --list shows them");
     let bench = Bench::new(&options.program, options.quick)?;
     let began = Instant::now();
-    let mut rows = Vec::new();
+    watcher::SHOWN.store(options.verbose && options.case.is_some(), Ordering::Relaxed);
+    let mut sweeps = Vec::new();
     for attack in attacks {
         let cases = (attack.cases)(&bench).with_context(|| format!("cannot prepare '{}'", attack.name))?;
-        watcher::SHOWN.store(options.verbose && options.case.is_some(), Ordering::Relaxed);
-        let of = cases.len();
-        let cases = options.choose(cases, attack);
-        let row = carry_out(&bench, attack, of, &cases, options);
-        println!("{}", row.line());
-        rows.push(row);
+        let found = Mutex::new(Row::new(attack.name, cases.len()));
+        sweeps.push(Sweep { attack, cases: options.choose(cases, attack), found });
     }
+    carry_out(&bench, &sweeps, options);
+    let rows: Vec<Row> = sweeps.into_iter().map(|sweep| into_inner(sweep.found)).collect();
     println!("\n{}", table::render(&rows, began.elapsed()));
     let tries: usize = rows.iter().map(|row| row.tries).sum();
     anyhow::ensure!(tries > 0, "nothing was tried");
     Ok(rows.iter().all(|row| row.failures.is_empty()))
 }
 
-/// All of these cases, several at once.
-fn carry_out(bench: &Bench, attack: &Attack, of: usize, cases: &[Case], options: &Options) -> Row {
+/// An attack, what is to be tried of it, and what was found.
+struct Sweep<'a> {
+    attack: &'a Attack,
+    cases: Vec<Case>,
+    found: Mutex<Row>,
+}
+
+/// All cases of all attacks, several at once: most of the time of a case is spent waiting.
+fn carry_out(bench: &Bench, sweeps: &[Sweep<'_>], options: &Options) {
+    let all: Vec<(&Sweep<'_>, &Case)> =
+        sweeps.iter().flat_map(|sweep| sweep.cases.iter().map(move |case| (sweep, case))).collect();
     let next = AtomicUsize::new(0);
-    let found = Mutex::new(Row::new(attack.name, of));
-    let began = Instant::now();
     let work = || {
-        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let case_began = Instant::now();
+        while let Some((sweep, case)) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let began = Instant::now();
             let verdict = (case.work)(bench).unwrap_or_else(|error| Verdict::Failed(format!("{error:#}")));
+            let took = began.elapsed();
+            let name = sweep.attack.name;
             if options.verbose {
-                println!("  {}: {verdict:?}, {:.1} s", case.name, case_began.elapsed().as_secs_f64());
+                println!("  {name} '{}': {verdict:?}, {:.1} s", case.name, took.as_secs_f64());
             }
-            let mut found = lock(&found);
+            let mut found = lock(&sweep.found);
+            found.took += took;
             match verdict {
                 Verdict::Held => found.tries += 1,
                 Verdict::NotReached => found.not_reached += 1,
                 Verdict::Failed(problem) => {
                     found.tries += 1;
-                    println!("  {} '{}': {problem}", attack.name, case.name);
+                    println!("  {name} '{}': {problem}", case.name);
                     found.failures.push(Failure { case: case.name.clone(), problem });
                 }
+            }
+            if found.tries + found.not_reached == sweep.cases.len() {
+                println!("{}", found.line());
             }
         }
     };
@@ -99,7 +111,8 @@ fn carry_out(bench: &Bench, attack: &Attack, of: usize, cases: &[Case], options:
             scope.spawn(work);
         }
     });
-    let mut row = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    row.took = began.elapsed();
-    row
+}
+
+fn into_inner<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

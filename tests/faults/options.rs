@@ -13,7 +13,7 @@ usage: tests/faults/run [--quick] [--attack NAME]... [--case NAME] [--sample N] 
   --case NAME     only this case, such as a failure names it
   --sample N      so many cases of each attack
   --watcher PATH  another program than the one that cargo just built
-  --jobs N        so many worlds at once (8)
+  --jobs N        so many worlds at once (12)
   --verbose       every case, and how it ended; with --case also what its runs wrote
   --list          the attacks";
 
@@ -32,7 +32,7 @@ pub(crate) struct Options {
 
 pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Options> {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_ganeti-watcher"));
-    let mut options = Options { program, jobs: 8, ..Options::default() };
+    let mut options = Options { program, jobs: 12, ..Options::default() };
     while let Some(word) = words.next() {
         let mut value = || words.next().with_context(|| format!("{word} needs a value\n{HELP}"));
         match word.as_str() {

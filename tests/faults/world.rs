@@ -25,6 +25,18 @@ pub(crate) const HOST: &str = "node1.example.com";
 pub(crate) const HMAC_KEY: &str = "deadbeef\n";
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// The daemons that run here, by a `/proc` of their own, RAPI first; no process of the machine has such a number.
+const DAEMONS: [&str; 7] = [
+    "ganeti-rapi",
+    "ganeti-noded",
+    "ganeti-confd",
+    "ganeti-mond",
+    "ganeti-kvmd",
+    "ganeti-wconfd",
+    "ganeti-luxid",
+];
+const FIRST_PID: usize = 5_000_001;
+
 /// Instances that a run must start, and those that it must not.
 pub(crate) const TO_START: [&str; 2] = ["web1.example.com", "web2.example.com"];
 const HOPELESS: &str = "broken.example.com";
@@ -149,15 +161,14 @@ impl World {
         write(machine.join("var/spool/cron/crontabs/root"), "17 * * * * true\n")?;
         write(machine.join("proc/sys/kernel/random/boot_id"), "f983f4c0-6233-d77b-02e6-b3d03af1b230\n")?;
         let (lib, run) = (root.join("var/lib/ganeti"), root.join("var/run/ganeti"));
-        for (pid, daemon) in (4711..).zip(["rapi", "noded", "confd", "mond", "kvmd", "luxid", "wconfd"]) {
+        for (number, daemon) in DAEMONS.into_iter().enumerate() {
+            let pid = FIRST_PID + number;
             let process = machine.join(format!("proc/{pid}"));
-            fs::create_dir_all(&process)?;
-            write(process.join("cmdline"), &format!("python3\0/usr/sbin/ganeti-{daemon}\0--no-ssl\0"))?;
-            write(
-                process.join("stat"),
-                &format!("{pid} (x) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21\n"),
-            )?;
-            write(run.join(format!("ganeti-{daemon}.pid")), &format!("{pid}\n"))?;
+            fs::create_dir(&process)?;
+            write(run.join(format!("{daemon}.pid")), &format!("{pid}\n"))?;
+            let option = if daemon == "ganeti-rapi" { "--no-ssl\0" } else { "" };
+            write(process.join("cmdline"), &format!("python3\0/usr/sbin/{daemon}\0{option}"))?;
+            write(process.join("stat"), &format!("{pid} (daemon) S {}0\n", "1 ".repeat(30)))?;
         }
         write(lib.join("hmac.key"), HMAC_KEY)?;
         write(lib.join("ssconf_maintain_node_health"), "True\n")?;

@@ -67,7 +67,7 @@ pub(crate) struct Attack {
 }
 
 pub(crate) const ALL: &[Attack] = &[
-    Attack { name: "kill", about: "killed at every system call", quick: 80, cases: calls::kills },
+    Attack { name: "kill", about: "killed at every system call", quick: 70, cases: calls::kills },
     Attack {
         name: "fail",
         about: "each system call fails, once and from then on",
@@ -77,32 +77,32 @@ pub(crate) const ALL: &[Attack] = &[
     Attack {
         name: "signals",
         about: "a signal at a system call; nobody reads what it writes",
-        quick: 40,
+        quick: 30,
         cases: signals::cases,
     },
-    Attack { name: "limits", about: "few descriptors, short files", quick: 30, cases: limits::cases },
-    Attack { name: "disks", about: "full and read-only disks", quick: 16, cases: disks::cases },
+    Attack { name: "limits", about: "few descriptors, short files", quick: 25, cases: limits::cases },
+    Attack { name: "disks", about: "full and read-only disks", quick: 20, cases: disks::cases },
     Attack {
         name: "files",
         about: "a hostile file at every path that is opened",
-        quick: 90,
+        quick: 70,
         cases: files::cases,
     },
     Attack {
         name: "lies",
         about: "luxid lies at every place of its answers",
-        quick: 130,
+        quick: 80,
         cases: lies::values,
     },
-    Attack { name: "wire", about: "luxid's answers are broken on the wire", quick: 20, cases: lies::wires },
+    Attack { name: "wire", about: "luxid's answers are broken on the wire", quick: 14, cases: lies::wires },
     Attack {
         name: "silence",
         about: "luxid's answers do not come, for minutes",
         quick: 0,
         cases: lies::silence,
     },
-    Attack { name: "rows", about: "luxid's answers have far too many rows", quick: 6, cases: lies::rows },
-    Attack { name: "daemons", about: "RAPI, WConfD, mond and confd lie", quick: 16, cases: daemons::cases },
+    Attack { name: "rows", about: "luxid's answers have far too many rows", quick: 3, cases: lies::rows },
+    Attack { name: "daemons", about: "RAPI, WConfD, mond and confd lie", quick: 10, cases: daemons::cases },
     Attack {
         name: "together",
         about: "twenty runs at once, with retry and a pause",

@@ -35,9 +35,8 @@ pub(super) fn cases(bench: &Bench) -> Result<Vec<Case>> {
     let whole = bench.calls()?.iter().find(|(mode, _)| *mode == Mode::Whole);
     let calls = whole.map(|(_, calls)| calls.0.as_slice()).unwrap_or_default();
     for (signal, number_of_signal, may_end) in SIGNALS {
-        // The kernel sends this one from writes alone; before the first of them nothing is prepared for it.
-        let fits = |call: &&Call| signal != "SIGXFSZ" || call.name == "write";
-        for Call { name, number, .. } in calls.iter().filter(fits).step_by(EVERY) {
+        let in_time = calls.iter().filter(|call| may_end || !call.is_early);
+        for Call { name, number, .. } in in_time.step_by(EVERY) {
             let (call, what) = (name.clone(), format!("signal={signal}:when={number}"));
             let allowed = Allowed { signal: may_end.then_some(number_of_signal), ..Allowed::default() };
             cases.push(Case::new(format!("{signal} {name} {number}"), move |bench| {

@@ -48,6 +48,8 @@ pub(super) struct Call {
     pub(super) number: usize,
     /// Its descriptor is the runtime's own, or a directory that is closed: nothing that can fail in the kernel.
     cannot_fail: bool,
+    /// It is made before the program could say that it minds no signal of files that are too long.
+    pub(super) is_early: bool,
 }
 
 /// The calls of a run, in order, from where the program itself begins.
@@ -97,7 +99,10 @@ impl Calls {
                 calls.clear();
                 continue;
             }
-            calls.push(Call { name: name.to_owned(), number: *number, cannot_fail });
+            calls.push(Call { name: name.to_owned(), number: *number, cannot_fail, is_early: false });
+            if name == "rt_sigaction" && rest.starts_with("SIGXFSZ") {
+                calls.iter_mut().for_each(|call| call.is_early = true);
+            }
         }
         Self(calls)
     }
