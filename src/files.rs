@@ -240,8 +240,12 @@ fn write_and_rename(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> 
     Ok(file)
 }
 
+/// A temporary file that was not written for so long has been left: writing one takes milliseconds.
+pub const LEFT_AFTER: Duration = Duration::from_secs(60);
+
 /// Removes the temporary files that killed processes left beside `path` on their way to replacing it, when they have not
-/// been written for so long. With no time at all the caller must hold the lock that everybody holds who replaces `path`.
+/// been written for so long. With no time at all the caller must hold the lock that everybody holds who replaces `path`;
+/// where there is none, [`LEFT_AFTER`] will do.
 /// A file that stays is no harm, and tried again by the next run.
 pub fn remove_left_over(path: &Path, older_than: Duration) {
     if let Err(error) = try_to_remove_left_over(path, older_than) {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::armed::Armed;
 use crate::cluster::Timestamp;
-use crate::files::{read_bytes, read_text, replace};
+use crate::files::{self, read_bytes, read_text, replace};
 
 /// From this run on it is told.
 pub const TOLD_FROM: u64 = 3;
@@ -51,6 +51,7 @@ pub fn count(_armed: &Armed, path: &Path, now: Timestamp) -> Result<KeptOut> {
 pub fn forget(_armed: &Armed, path: &Path) {
     // There hardly ever is one; one that stays makes the next row longer than it is, and that is all.
     drop(fs::remove_file(path));
+    files::remove_left_over(path, files::LEFT_AFTER);
 }
 
 /// A process that holds a lock.

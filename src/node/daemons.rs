@@ -17,7 +17,7 @@ use tracing::{debug, error};
 use super::process::Finished;
 use super::systemd::{self, Supervision};
 use crate::armed::Armed;
-use crate::files::{read_text, replace};
+use crate::files::{self, read_text, replace};
 use crate::layout::Layout;
 use crate::luxi::client::LocalFuture;
 
@@ -104,6 +104,9 @@ impl<'a> NodeDaemons<'a> {
 
     /// Starts what should run on every node and does not. What goes wrong is logged.
     pub async fn ensure_on_every_node(&mut self) {
+        if self.armed.is_some() {
+            files::remove_left_over(&self.layout.daemon_states(), files::LEFT_AFTER);
+        }
         for daemon in ON_EVERY_NODE {
             self.ensure(daemon).await;
         }

@@ -117,6 +117,11 @@ pub(crate) fn aftermath(
     world: &World,
     allowed: Allowed,
 ) -> Result<()> {
+    // cron comes again in five minutes.
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(300);
+    for left in files(world).iter().filter(|path| name(path).ends_with(".new")) {
+        fs::File::options().write(true).open(left)?.set_modified(then)?;
+    }
     let mut ended = watcher::watch(program, world, &Run::default())?;
     for _ in 1..MORE_RUNS {
         if ended.status.is_none() || (is_well(&ended) && world.not_started().is_empty()) {
