@@ -10,13 +10,14 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::messages::{LuxiError, RawRows, Rows, parse_answer};
 use super::wire::{FRAME_LIMIT, FrameDecoder, encode};
@@ -150,6 +151,7 @@ impl<'a> Client<'a> {
         args: &impl Serialize,
         parse: impl Fn(&[u8]) -> Result<T, LuxiError>,
     ) -> Result<T, LuxiError> {
+        self.drop_unasked_answers(method);
         self.ensure_connected().await?;
         let request = encode(&Request { method, args })
             .map_err(|error| LuxiError::Malformed { method, reason: format!("request: {error}") })?;
@@ -165,6 +167,19 @@ impl<'a> Client<'a> {
         }
         debug!("luxi {method}: {} ms", started.elapsed().as_millis());
         answer
+    }
+
+    /// What is there before a question is asked is no answer to it: such a connection is given up, or every later answer
+    /// would be taken for that of another question.
+    fn drop_unasked_answers(&mut self, method: &'static str) {
+        let Some(Connection { stream, decoder }) = &mut self.connection else { return };
+        let mut byte = [0];
+        // A connection that luxid closed says so when it is written to.
+        let has_more = matches!(stream.read(&mut byte).now_or_never(), Some(Ok(1..)));
+        if has_more || !decoder.is_empty() {
+            warn!("luxid sent an answer that nobody had asked for; connecting anew before {method}");
+            self.connection = None;
+        }
     }
 
     async fn exchange(&mut self, method: &'static str, request: &[u8]) -> Result<Vec<u8>, LuxiError> {
@@ -259,4 +274,61 @@ pub fn may_pass(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::WouldBlock
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Gives every answer so many times; an answer is the number of its question.
+    #[derive(Debug)]
+    struct Repeating {
+        times: usize,
+        connections: Cell<usize>,
+        asked: std::rc::Rc<Cell<u64>>,
+    }
+
+    impl Connector for Repeating {
+        fn connect(&self) -> LocalFuture<'_, io::Result<Box<dyn Stream>>> {
+            self.connections.set(self.connections.get() + 1);
+            let (ours, mut theirs) = tokio::io::duplex(READ_SIZE);
+            let (times, asked) = (self.times, std::rc::Rc::clone(&self.asked));
+            tokio::task::spawn_local(async move {
+                let mut buffer = vec![0; READ_SIZE];
+                while let Ok(1..) = theirs.read(&mut buffer).await {
+                    asked.set(asked.get() + 1);
+                    let answer = format!("{{\"success\": true, \"result\": {}}}\u{3}", asked.get());
+                    if theirs.write_all(answer.repeat(times).as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            Box::pin(std::future::ready(Ok(Box::new(ours) as Box<dyn Stream>)))
+        }
+
+        fn address(&self) -> String {
+            "the test".to_owned()
+        }
+    }
+
+    /// Found by tests/faults: the second copy was taken for the answer to the next question.
+    #[tokio::test]
+    async fn an_answer_that_nobody_asked_for_is_never_taken_for_another() {
+        let local = tokio::task::LocalSet::new();
+        local
+            .run_until(async {
+                for (times, connections) in [(1, 1), (2, 3), (3, 3)] {
+                    let luxid =
+                        Repeating { times, connections: Cell::default(), asked: std::rc::Rc::default() };
+                    let mut client = Client::connect(&luxid).await.unwrap();
+                    for number in 1..=3_u64 {
+                        assert_eq!(client.call::<u64>("X", &()).await.unwrap(), number, "{times} times");
+                    }
+                    assert_eq!(luxid.connections.get(), connections, "{times} times");
+                }
+            })
+            .await;
+    }
 }

@@ -65,6 +65,12 @@ impl FrameDecoder {
         self.searched = 0;
         Ok(Some(frame))
     }
+
+    /// Whether nothing was taken in that has not been given back.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
 }
 
 /// Whether the JSON text has more than `limit` values; what comes after the first that is too many is not looked at. For a text
