@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Error, Result, bail};
@@ -122,6 +123,8 @@ fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
 }
 
 fn runtime() -> Result<Runtime> {
+    // tokio makes a pair for signals, and panics where there can be none.
+    drop(UnixStream::pair().context("cannot make a pair of sockets, so no program could be waited for")?);
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     // A write to a file that has reached its largest size (RLIMIT_FSIZE) then fails and can be told, and does not kill.
     // Handled, not ignored or blocked: that would stay so in the daemons that are started.
