@@ -8,10 +8,10 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use crate::cluster::{LONGEST_QUOTE, quoted};
-use crate::files::{read_bytes, read_text};
+use crate::files::read_text;
 use crate::layout::{Layout, Service};
-use crate::node::LONGEST_PROC_FILE;
 use crate::node::daemons::RAPI;
+use crate::node::proc::{self, pid_in};
 
 /// Where and how to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,23 +121,18 @@ enum Known {
 
 fn command_line(layout: &Layout) -> CommandLine {
     let path = layout.pid_file(RAPI);
-    let pid = match read_text(&path, 64) {
-        Ok(text) => text.trim().parse::<u32>().map_err(|_| quoted(&text, LONGEST_QUOTE)),
+    let text = match read_text(&path, 64) {
+        Ok(text) => text,
         Err(error) => return CommandLine::Unknown(format!("cannot read '{}': {error}", path.display())),
     };
-    let pid = match pid {
-        Ok(pid) => pid,
-        Err(text) => {
-            return CommandLine::Unknown(format!("'{}' has no process number but {text}", path.display()));
-        }
+    let Some(pid) = pid_in(&text) else {
+        let found = quoted(&text, LONGEST_QUOTE);
+        return CommandLine::Unknown(format!("'{}' has no process number but {found}", path.display()));
     };
-    let cmdline = layout.proc().join(pid.to_string()).join("cmdline");
-    let bytes = match read_bytes(&cmdline, LONGEST_PROC_FILE) {
-        // A process that has ended and was not waited for has an empty one.
-        Ok(bytes) if bytes.is_empty() => return CommandLine::Gone,
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return CommandLine::Gone,
-        Err(error) => return CommandLine::Unknown(format!("cannot read '{}': {error}", cmdline.display())),
+    let bytes = match proc::look(layout, pid) {
+        Ok(Some(seen)) => seen.command_line,
+        Ok(None) => return CommandLine::Gone,
+        Err(error) => return CommandLine::Unknown(error.to_string()),
     };
     let text = String::from_utf8_lossy(&bytes);
     let arguments: Vec<String> = text.trim_end_matches('\0').split('\0').map(str::to_owned).collect();

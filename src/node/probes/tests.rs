@@ -19,6 +19,7 @@ use crate::armed::Armed;
 use crate::clock::SystemClock;
 use crate::files::replace;
 use crate::logging::testing::logged;
+use crate::node::proc::testing::machine_with;
 use crate::node::process::testing::script;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -44,12 +45,13 @@ fn fixture() -> Fixture {
 impl Fixture {
     /// RAPI runs with these options.
     fn rapi_options(&self, options: &str) {
-        let process = self.layout.proc().join("4711");
-        fs::create_dir_all(&process).unwrap();
-        let words = format!("/usr/bin/python3 /usr/sbin/ganeti-rapi {options} ");
-        let write = |path: &Path, text: &str| replace(path, text.as_bytes(), |_| Ok(())).map(drop).unwrap();
-        write(&process.join("cmdline"), &words.replace(' ', "\0"));
-        write(&self.layout.pid_file(RAPI), "4711\n");
+        let words = format!("/usr/bin/python3 /usr/sbin/ganeti-rapi {options}");
+        let words: Vec<&str> = words.split(' ').collect();
+        machine_with(&self.layout, Some(("4711", &words)));
+        machine_with(&self.layout, Some(("4712", &["/usr/sbin/ganeti-wconfd"])));
+        for (daemon, pid) in [(RAPI, "4711\n"), (WCONFD, "4712\n")] {
+            replace(&self.layout.pid_file(daemon), pid.as_bytes(), |_| Ok(())).map(drop).unwrap();
+        }
     }
 
     fn calls(&self) -> String {
@@ -231,6 +233,11 @@ async fn r22_a_command_line_that_cannot_be_read_makes_no_answer_unclear() {
     fs::remove_file(&cmdline).unwrap();
     // Its process has ended: that is known.
     assert!(matches!(probe().await, Health::Dead(_)));
+    // Without /proc every process would look as if it had ended.
+    let own = fixture.layout.proc().join("self");
+    fs::remove_dir(&own).unwrap();
+    unclear(probe().await, "proc/self'");
+    fs::create_dir(&own).unwrap();
     fs::create_dir(&cmdline).unwrap();
     unclear(probe().await, "4711/cmdline'");
     // An answer is an answer.
