@@ -64,4 +64,4 @@ fn log_stamp_of(time: DateTime) -> String {
 }
 
 #[cfg(test)]
-mod local_tests;
+mod tests;

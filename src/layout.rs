@@ -420,7 +420,7 @@ mod tests {
     #[test]
     fn any_file_of_services_gives_a_port_or_none() {
         let seeds = ["ganeti-confd 2814/udp # ours\nother 5090/tcp x ganeti-rapi\n", "ganeti-confd\t1/udp"];
-        crate::fuzz_tests::fuzz_text(&seeds, |text| {
+        crate::testing::fuzz::fuzz_text(&seeds, |text| {
             let found = port_in(text, "ganeti-confd", "udp");
             assert!(found.is_none() || text.contains("ganeti-confd"));
         });

@@ -23,8 +23,6 @@ pub mod clock;
 pub mod cluster;
 pub mod decide;
 pub mod files;
-#[cfg(test)]
-mod fuzz_tests;
 pub mod layout;
 pub mod logging;
 pub mod luxi;
@@ -33,4 +31,6 @@ pub mod node;
 pub mod observe;
 pub mod sim;
 pub mod simulate;
+#[cfg(test)]
+mod testing;
 pub mod watch;

@@ -105,7 +105,7 @@ fn sources() -> BTreeMap<String, String> {
         for entry in fs::read_dir(directory).unwrap() {
             let path: PathBuf = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_str().unwrap();
-            if name.ends_with("tests") || name == "testing" {
+            if name == "tests" || name == "testing" {
                 continue;
             }
             if path.is_dir() {
@@ -135,10 +135,9 @@ fn without_tests(text: &str) -> &str {
     starts.into_iter().find(of_module).map_or(text, |start| &text[..start])
 }
 
-/// `decide/mod.rs` is `decide`, `memory/state.rs` is `memory::state`.
+/// `memory/state.rs` is `memory::state`.
 fn module_of(file: &str) -> String {
-    let file = file.trim_end_matches(".rs").trim_end_matches("/mod");
-    file.replace('/', "::")
+    file.trim_end_matches(".rs").replace('/', "::")
 }
 
 /// Everything that the code names by a path that begins with one of `roots`, `use` trees taken apart. Paths within this
@@ -236,6 +235,40 @@ fn rooms_call_only_what_the_table_allows() {
     let unused = unused.iter().map(|(index, place)| format!("{:?} do not call {place}", rooms[*index].names));
     problems.extend(unused);
     assert!(problems.is_empty(), "see the table in ARCHITECTURE.md:\n{}", problems.join("\n"));
+}
+
+/// A module is `name.rs`, with its own below `name/`. Its tests are `mod tests`, at its end or in `name/tests.rs`; what
+/// tests share is `mod testing`.
+#[test]
+fn modules_and_tests_live_where_everybody_looks_for_them() {
+    let mut problems = Vec::new();
+    let mut directories = vec![root().join("src")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(root()).unwrap().display();
+            if path.ends_with("mod.rs") {
+                problems.push(format!("{name}: the module's file is beside its directory"));
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            for after in text.split("#[cfg(test)]\n").skip(1) {
+                let item =
+                    after.lines().map(str::trim).find(|line| !line.starts_with("#[")).unwrap_or_default();
+                let Some((_, module)) = item.split_once("mod ").filter(|(before, _)| !before.contains("use"))
+                else {
+                    continue;
+                };
+                if !["tests", "testing"].contains(&module.trim_end_matches([';', '{', ' '])) {
+                    problems.push(format!("{name}: {item}"));
+                }
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[test]

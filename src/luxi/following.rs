@@ -231,7 +231,7 @@ mod tests {
             r#"["success", ["success"], [true], [null], [null]]"#,
             "[null, null, null, null, null]",
         ];
-        crate::fuzz_tests::fuzz_text(&seeds, |text| drop(answer(text)));
+        crate::testing::fuzz::fuzz_text(&seeds, |text| drop(answer(text)));
     }
 
     /// The result of a job with this status, opcode statuses and results.

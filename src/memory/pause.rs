@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn any_pause_file_is_judged() {
-        crate::fuzz_tests::fuzz_text(&["1795343883\n", " +1_000 ", "-5"], |text| {
+        crate::testing::fuzz::fuzz_text(&["1795343883\n", " +1_000 ", "-5"], |text| {
             if let Content::Active(until) = judge(text, 1000.0) {
                 assert!(until >= 1000.0);
             }

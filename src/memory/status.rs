@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn any_line_of_a_status_file_is_split_or_not() {
-        crate::fuzz_tests::fuzz_text(&["i1.example.com running", " i2  ERROR_down\t", "i3"], |text| {
+        crate::testing::fuzz::fuzz_text(&["i1.example.com running", " i2  ERROR_down\t", "i3"], |text| {
             if let Some((name, status)) = split_line(text) {
                 assert!(name.len() + status.len() < text.len());
             }

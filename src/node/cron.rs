@@ -127,7 +127,7 @@ mod tests {
     fn any_line_of_a_crontab_is_read() {
         let seeds =
             ["*/5 * * * * root [ -x /usr/sbin/ganeti-watcher ] && /usr/sbin/ganeti-watcher", "A=b", "# x"];
-        crate::fuzz_tests::fuzz_text(&seeds, |line| {
+        crate::testing::fuzz::fuzz_text(&seeds, |line| {
             let calls = calls_watcher(line);
             assert!(!calls || line.contains("ganeti-watcher"));
         });

@@ -102,7 +102,7 @@ mod tests {
     fn any_bytes_are_an_answer_or_an_error() {
         let seeds =
             ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n2\n", "HTTP/1.0 401 Unauthorized\r\n\r\n{}"];
-        crate::fuzz_tests::fuzz(&seeds, |answer| {
+        crate::testing::fuzz::fuzz(&seeds, |answer| {
             let _whole = is_whole(answer);
             // A byte that is no text takes three.
             assert!(

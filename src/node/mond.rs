@@ -104,7 +104,7 @@ mod tests {
     fn any_report_is_a_load_or_an_error() {
         let seeds =
             [r#"{"name":"cpu-avg-load","data":{"cpu_number":2,"cpus":[0.75,0.81],"cpu_total":1.56}}"#];
-        crate::fuzz_tests::fuzz_text(&seeds, |report| {
+        crate::testing::fuzz::fuzz_text(&seeds, |report| {
             if let Ok(Load { busy, processors }) = parse(report) {
                 assert!(busy >= 0.0 && processors >= 1.0);
             }

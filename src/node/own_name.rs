@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn any_answer_of_getents_gives_a_name() {
-        crate::fuzz_tests::fuzz_text(
+        crate::testing::fuzz::fuzz_text(
             &["192.0.2.1  node1 node1.example.com n1\n", "::1 localhost"],
             |hosts| {
                 let name = choose("node1", hosts);

@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn any_stat_has_a_start_time_or_none() {
         let seed = "42 (a) b) S 1 42 42 0 -1 4194304 1 1 0 0 0 0 0 0 20 0 1 0 123456 0 0";
-        crate::fuzz_tests::fuzz_text(&[seed], |text| {
+        crate::testing::fuzz::fuzz_text(&[seed], |text| {
             let _since = start_time(text);
         });
     }

@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn any_text_is_a_uuid_or_none() {
-        crate::fuzz_tests::fuzz_text(&["0f7fae7f-b9b2-4d37-87e1-808357d8239a"], |text| {
+        crate::testing::fuzz::fuzz_text(&["0f7fae7f-b9b2-4d37-87e1-808357d8239a"], |text| {
             assert!(!is_uuid(text) || (text.len() == 36 && text.is_ascii() && !text.contains('/')));
         });
     }

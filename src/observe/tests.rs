@@ -92,7 +92,7 @@ fn any_row_of_an_instance_or_node_is_read_or_not() {
         r#"[[0,"i1"],[0,"running"],[0,"down"],[0,false],[0,[]],[0,"u"],[0,[null]],[2,null],[4,null],[1,null],[0,-1]]"#,
         r#"[[0,"n1"],[0,"b"],[0,false],[0,true],[0,"192.0.2.1"],[0,"u"]]"#,
     ];
-    crate::fuzz_tests::fuzz_text(&seeds, |text| {
+    crate::testing::fuzz::fuzz_text(&seeds, |text| {
         drop(serde_json::from_str::<InstanceRow>(text).map(membership));
         drop(serde_json::from_str::<NodeRow>(text).map(node));
         if let Ok(result) = serde_json::from_str(text) {

@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn any_text_of_mounts_is_searched() {
         let seeds = ["proc /proc proc rw 0 0\n/dev/sda1 /srv/i1 ext4 rw 0 0\n", "/srv/i1"];
-        crate::fuzz_tests::fuzz_text(&seeds, |mounts| {
+        crate::testing::fuzz::fuzz_text(&seeds, |mounts| {
             assert!(!is_mount_point(mounts, Path::new("/srv/i1")) || mounts.contains("srv"));
         });
     }

@@ -83,7 +83,7 @@ mod tests {
     fn any_command_line_has_a_name_or_none() {
         let seeds: [&[u8]; 2] =
             [b"/usr/bin/kvm\0-enable-kvm\0-name\0i1.example.com,debug-threads=on\0-m\x00512\0", b"-name\0"];
-        crate::fuzz_tests::fuzz(&seeds, |bytes| {
+        crate::testing::fuzz::fuzz(&seeds, |bytes| {
             assert!(instance_of(bytes).is_none_or(|name| !name.contains(&0)));
         });
     }

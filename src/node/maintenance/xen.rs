@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn any_list_gives_names_of_it() {
-        crate::fuzz_tests::fuzz_text(&[LIST], |text| {
+        crate::testing::fuzz::fuzz_text(&[LIST], |text| {
             assert!(running(text).iter().all(|name| text.contains(name.as_str()) && name != DOMAIN_0));
         });
     }

@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn any_command_line_of_rapis_leads_somewhere() {
         let seeds = ["-b\x000.0.0.0\0--port=5081\0--no-ssl", "-fdb10.0.0.5\0-p5081", "--bi\0fd00::1\0--\0-p"];
-        crate::fuzz_tests::fuzz_text(&seeds, |text| {
+        crate::testing::fuzz::fuzz_text(&seeds, |text| {
             let arguments: Vec<&str> = text.split('\0').collect();
             drop(with(&arguments));
         });

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::blame::Blame;
-use super::instances::Outlook;
-use super::policy::Policies;
-use super::*;
 use crate::cluster::testing::{drbd_instance, instance, node, snapshot};
 use crate::cluster::{JobId, OpEnd, PendingJob, Snapshot};
+use crate::decide::blame::Blame;
+use crate::decide::instances::Outlook;
+use crate::decide::policy::Policies;
+use crate::decide::*;
 use crate::memory::recovery::{FailedMove, Failures};
 use crate::memory::state::State;
 

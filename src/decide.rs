@@ -192,6 +192,4 @@ pub enum Outcome {
 }
 
 #[cfg(test)]
-mod extreme_tests;
-#[cfg(test)]
-mod unknown_tests;
+mod tests;

@@ -7,14 +7,14 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use super::agenda::Agenda;
-use super::disks::{self, Starts};
-use super::instances::{self, Outlook};
-use super::policy::Policies;
-use super::schedule::{self, Schedule};
-use super::{Step, budget, degraded, elsewhere, split};
 use crate::cluster::Snapshot;
 use crate::cluster::testing::{drbd_instance, instance, node, snapshot};
+use crate::decide::agenda::Agenda;
+use crate::decide::disks::{self, Starts};
+use crate::decide::instances::{self, Outlook};
+use crate::decide::policy::Policies;
+use crate::decide::schedule::{self, Schedule};
+use crate::decide::{Step, budget, degraded, elsewhere, split};
 use crate::memory::state::State;
 
 const NOW: f64 = 1_795_343_883.5;
