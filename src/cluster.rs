@@ -4,6 +4,7 @@
 
 mod excerpt;
 mod job;
+mod seen;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 pub use excerpt::{LONGEST_NAME, LONGEST_QUOTE, LONGEST_TEXT, excerpt, few, quoted};
 pub use job::{EndedJob, GanetiError, JobFailure, JobId, OpEnd, PendingJob};
+pub use seen::{Fate, Seen};
 pub use status::InstanceStatus;
 pub use version::GanetiVersion;
 

@@ -3,17 +3,19 @@
 //! Nothing here knows a clock, a file, the network or the runtime. A pass returns [`Step`]s in the order in which they
 //! are to be taken; [`crate::act`] takes them and feeds every [`Outcome`] back.
 
+pub mod activations;
 pub mod agenda;
 pub mod backoff;
 pub mod blame;
 pub mod budget;
 pub mod degraded;
-pub mod disks;
 pub mod elsewhere;
 pub mod full;
 pub mod governor;
 pub mod instances;
 pub mod intent;
+pub mod mirrors;
+pub mod pass;
 pub mod policy;
 pub mod report;
 pub mod schedule;

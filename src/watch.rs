@@ -3,12 +3,11 @@
 mod connect;
 mod detach;
 mod dry_run;
+mod gather;
 mod global;
 mod group;
 mod inspect;
-mod intents;
 mod ledger;
-mod plan;
 pub mod retry;
 mod verify;
 

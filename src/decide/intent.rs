@@ -11,7 +11,6 @@
 //! is known and the master has another boot id than at the submission. A run that lives lives on the master, so that it
 //! knows a death of the job's process alone when it sees one.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::blame::Blame;
@@ -19,32 +18,15 @@ use super::budget::{self, Blamed, Detail};
 use super::instances::{self, RETRY_EXPIRATION};
 use super::report::{LogLine, Severity};
 use super::{Action, ActionKind, Outcome};
-use crate::cluster::{JobFailure, JobId, Snapshot, Timestamp};
+use crate::cluster::{Fate, JobFailure, JobId, Seen, Timestamp};
 use crate::memory::recovery::{Intent, Recovery};
 use crate::memory::state::State;
-
-/// What luxid knows of the job of an intent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
-    /// It has not ended.
-    AtWork(JobId),
-    /// It has ended: well, or not.
-    Ended(JobId, Result<(), JobFailure>),
-    /// There is no such job among those that are not archived.
-    NoJob,
-    /// It cannot be told, because luxid describes a job in a way that cannot be read.
-    Unclear,
-}
 
 /// What an intent is settled by.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
-    /// The group.
-    pub snapshot: &'a Snapshot,
-    /// What luxid knows, by instance.
-    pub fates: &'a BTreeMap<String, Fate>,
-    /// The master's boot id now; `None` when it is unknown.
-    pub master_boot_id: Option<&'a str>,
+    /// The group, what luxid knows of the jobs, and the master's boot id now.
+    pub seen: &'a Seen<'a>,
     /// Jobs that ended longer ago may be archived; `None` when all may be.
     pub archived_after: Option<Duration>,
     /// What time it is.
@@ -106,7 +88,7 @@ pub fn forget(recovery: &mut Recovery, action: &Action, outcome: &Outcome) {
 
 /// Settles what earlier runs left on record, as far as possible. Returns what is to be said.
 pub fn settle(state: &mut State, evidence: &Evidence<'_>) -> Vec<LogLine> {
-    let Evidence { snapshot, now, .. } = *evidence;
+    let Evidence { seen: Seen { snapshot, .. }, now, .. } = *evidence;
     let mut lines = Vec::new();
     let mut told = Told::default();
     for (name, intent) in std::mem::take(&mut state.recovery.starting) {
@@ -150,12 +132,13 @@ pub fn settle(state: &mut State, evidence: &Evidence<'_>) -> Vec<LogLine> {
 }
 
 fn judge(name: &str, intent: &Intent, evidence: &Evidence<'_>) -> Settled {
-    let reboot = match (&intent.master_boot_id, evidence.master_boot_id) {
+    let reboot = match (intent.master_boot_id.as_deref(), evidence.seen.master_boot_id) {
         (Some(then), Some(now)) => Some(then != now),
         _ => None,
     };
-    let was_at_work = |job: &JobId| evidence.snapshot.pending_jobs.iter().any(|pending| pending.id == *job);
-    match evidence.fates.get(name) {
+    let was_at_work =
+        |job: &JobId| evidence.seen.snapshot.pending_jobs.iter().any(|pending| pending.id == *job);
+    match evidence.seen.fates.get(name) {
         Some(Fate::AtWork(_)) => Settled::NotYet,
         // It ended after the group was seen: the next run knows better what it did.
         Some(Fate::Ended(job, _)) if was_at_work(job) => Settled::NotYet,
@@ -195,7 +178,7 @@ fn take_over(
     let outcome = match result {
         Ok(()) => Outcome::Succeeded,
         Err(failure) => {
-            let blamed = budget::blame(&failure, &action, evidence.snapshot);
+            let blamed = budget::blame(&failure, &action, evidence.seen.snapshot);
             Outcome::Failed { job, failure, blamed }
         }
     };

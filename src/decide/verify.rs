@@ -1,9 +1,8 @@
-//! The verify pass: whether Ganeti is asked to verify the group's disks, and what is done about its findings.
+//! Whether Ganeti is asked to verify the group's disks, and what it finds.
 //!
 //! Source: `watcher/__init__.py: _VerifyDisks, _GroupWatcher`; the rule about pending jobs is that of 3.1.
 
 use super::report::{LogLine, Severity};
-use super::{Action, ActionKind, Note, NoteKind, Step};
 use crate::cluster::{PendingJob, Snapshot};
 
 const EXT: &str = "ext";
@@ -85,38 +84,10 @@ impl Findings {
     }
 }
 
-/// What to do about the findings: an activation for every instance that needs one and can have one.
-#[must_use]
-pub fn plan(snapshot: &Snapshot, findings: &Findings) -> Vec<Step> {
-    let step = |name: &String| {
-        let note = |kind| Step::Note(Note { instance: name.clone(), kind });
-        match snapshot.instance(name) {
-            None => note(NoteKind::Unknown),
-            Some(instance)
-                if instance.status.is_helpless()
-                    || !instance.status.is_known()
-                    || snapshot.has_offline_secondary(instance) =>
-            {
-                note(NoteKind::VerifyHelpless)
-            }
-            // It would fail, and make Ganeti mark the disks of what may well be running as not active.
-            Some(instance) if snapshot.silent_secondary(instance).is_some() => note(NoteKind::VerifyHelpless),
-            Some(_) => match snapshot.job_at(name) {
-                Some(job) => note(NoteKind::Busy(job.clone())),
-                None => {
-                    let kind = ActionKind::ActivateDisks { although_inactive: false };
-                    Step::Act(Action { instance: name.clone(), kind })
-                }
-            },
-        }
-    };
-    findings.need_activation.iter().map(step).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::testing::{drbd_instance, instance, node, pending_job, snapshot};
+    use crate::cluster::testing::{instance, pending_job, snapshot};
 
     const SUMMARY: &str = "GROUP_VERIFY_DISKS(u)";
 
@@ -151,44 +122,5 @@ mod tests {
             findings.log_lines(strict).iter().filter(|line| line.severity == Severity::Warning).count()
         };
         assert_eq!((warnings(true), warnings(false)), (2, 1));
-    }
-
-    #[test]
-    fn findings_are_acted_on_unless_nothing_can_be_done() {
-        let mut offline = node("n3", None);
-        offline.offline = Some(true);
-        let mut cluster = snapshot(
-            [
-                drbd_instance("busy", "running", "n1"),
-                drbd_instance("broken", "running", "n2"),
-                drbd_instance("alone", "running", "n3"),
-                drbd_instance("away", "ERROR_nodedown", "n1"),
-                drbd_instance("peerless", "running", "n4"),
-            ],
-            [node("n1", Some("b")), node("n2", Some("c")), offline, node("n4", None)],
-        );
-        let job = pending_job(7, "INSTANCE_REPLACE_DISKS(busy)");
-        cluster.pending_jobs.push(job.clone());
-        let findings = Findings {
-            need_activation: ["broken", "busy", "alone", "away", "peerless", "split"]
-                .map(str::to_owned)
-                .to_vec(),
-            ..Findings::default()
-        };
-        let note = |instance: &str, kind| Step::Note(Note { instance: instance.into(), kind });
-        assert_eq!(
-            plan(&cluster, &findings),
-            [
-                Step::Act(Action {
-                    instance: "broken".into(),
-                    kind: ActionKind::ActivateDisks { although_inactive: false }
-                }),
-                note("busy", NoteKind::Busy(job)),
-                note("alone", NoteKind::VerifyHelpless),
-                note("away", NoteKind::VerifyHelpless),
-                note("peerless", NoteKind::VerifyHelpless),
-                note("split", NoteKind::Unknown),
-            ]
-        );
     }
 }

@@ -2,7 +2,7 @@
 //! object, with the fields of [`Recovery`] as keys, below the key `recovery` at the top level; the original does not know
 //! that key, keeps it and ignores it. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -24,6 +24,24 @@ impl Failures {
     pub fn and_one_at(self, now: Timestamp) -> Self {
         Self { failures: self.failures.saturating_add(1), last: now }
     }
+
+    /// So few that nothing has to wait for them. One is left: it says why Ganeti may mark the disks as not active.
+    #[must_use]
+    pub fn without_wait(self) -> Self {
+        Self { failures: self.failures.min(1), last: 0.0 }
+    }
+}
+
+/// An activation of an instance's disks that has not succeeded yet.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Activation {
+    /// How often it failed in a row, and when last; 0 when its turn did not come.
+    #[serde(flatten)]
+    pub failures: Failures,
+    /// The nodes whose reboot calls for it: their boot ids are stored when it has succeeded. Without any, verify-disks
+    /// called for it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub reboots: BTreeSet<String>,
 }
 
 /// What a node without enough memory said about a start, in MiB.
@@ -104,9 +122,9 @@ pub struct Recovery {
     /// Instances that were started without their secondary node, and when.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub degraded: BTreeMap<String, Timestamp>,
-    /// Activations that verify-disks called for and that failed.
+    /// Activations that are still to be made, whatever called for them, by instance.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub activations: BTreeMap<String, Failures>,
+    pub activations: BTreeMap<String, Activation>,
     /// Starts whose outcome is not known yet; none after a run that saw them all end.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub starting: BTreeMap<String, Intent>,

@@ -2,16 +2,17 @@
 //!
 //! ```text
 //! {"instance": {NAME: {"restart_count": N, "restart_when": TIME, "cleanup_count": N, "cleanup_when": TIME}},
-//!  "node": {NAME: {"bootid": TEXT, "pending_bootid": TEXT, "pending_activations": {INSTANCE: FAILURES}}},
+//!  "node": {NAME: {"bootid": TEXT, "pending_bootid": TEXT}},
 //!  "recovery": {...}}
 //! ```
 //!
-//! Times are seconds since the epoch with a fraction. The two `pending` keys and `recovery` are ours; the original keeps
-//! and ignores them. Keys that this program does not know are kept too.
+//! Times are seconds since the epoch with a fraction. `pending_bootid` and `recovery` are ours; the original keeps and
+//! ignores them. Keys that this program does not know are kept too. Earlier versions kept the activations that a reboot
+//! calls for below the node, as `"pending_activations": {INSTANCE: {"failures": N, "last": TIME}}`; they are taken over.
 //!
 //! Source: `watcher/state.py: WatcherState`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -28,8 +29,9 @@ const RESTART_WHEN: &str = "restart_when";
 const CLEANUP_COUNT: &str = "cleanup_count";
 const CLEANUP_WHEN: &str = "cleanup_when";
 const BOOT_ID: &str = "bootid";
-/// Ours; the original keeps and ignores them.
+/// Ours; the original keeps and ignores it.
 const PENDING_BOOT_ID: &str = "pending_bootid";
+/// Of an earlier version.
 const PENDING_ACTIVATIONS: &str = "pending_activations";
 const RECOVERY: &str = "recovery";
 const FAILURES: &str = "failures";
@@ -77,7 +79,29 @@ impl State {
                 Recovery::read(recovery).map_err(|problem| format!("'{RECOVERY}': {problem}"))?;
         }
         state.check()?;
+        state.take_over_pending_activations();
         Ok(state)
+    }
+
+    /// Brings what an earlier version kept below the nodes to where all activations are.
+    fn take_over_pending_activations(&mut self) {
+        let Self { document, recovery } = self;
+        let nodes = document.get_mut(NODE).and_then(Value::as_object_mut);
+        for (node, record) in nodes.into_iter().flatten() {
+            let Some(record) = record.as_object_mut() else { continue };
+            let pending = record.shift_remove(PENDING_ACTIVATIONS);
+            if !record.contains_key(PENDING_BOOT_ID) {
+                continue;
+            }
+            for (instance, entry) in pending.as_ref().and_then(Value::as_object).into_iter().flatten() {
+                let earlier = read_failures(entry);
+                let activation = recovery.activations.entry(instance.clone()).or_default();
+                activation.reboots.insert(node.clone());
+                let failures = &mut activation.failures;
+                failures.failures = failures.failures.max(earlier.failures);
+                failures.last = failures.last.max(earlier.last);
+            }
+        }
     }
 
     fn with_sections(mut document: Map<String, Value>) -> Self {
@@ -182,17 +206,9 @@ impl State {
         found |= self.recovery.blocked.remove(instance).is_some();
         found |= self.recovery.failed_moves.remove(instance).is_some();
         found |= self.recovery.lost_starts.remove(instance).is_some();
-        let failed = self.recovery.activations.get_mut(instance);
-        found |= failed
-            .map(|failures| *failures = Failures { failures: failures.failures.min(1), last: 0.0 })
-            .is_some();
-        for node in self.section_mut(NODE).values_mut() {
-            let pending = node.get_mut(PENDING_ACTIVATIONS).and_then(Value::as_object_mut);
-            if let Some(entry) = pending.and_then(|pending| pending.get_mut(instance)) {
-                let failures = read_failures(entry).failures;
-                found |= failures > 0;
-                *entry = json!(Failures { failures: failures.min(1), last: 0.0 });
-            }
+        if let Some(activation) = self.recovery.activations.get_mut(instance) {
+            found |= activation.failures.failures > 0;
+            activation.failures = activation.failures.without_wait();
         }
         found
     }
@@ -202,11 +218,9 @@ impl State {
     pub fn instances_with_budget(&self) -> BTreeSet<String> {
         let counted = self.section(INSTANCE).into_iter().flatten().map(|(name, _)| name.clone());
         let blocked = self.recovery.blocked.keys().chain(self.recovery.failed_moves.keys()).cloned();
-        let failed = self.recovery.activations.keys().chain(self.recovery.lost_starts.keys()).cloned();
-        let nodes = self.section(NODE).into_iter().flat_map(Map::values);
-        let pending = nodes.filter_map(|node| node.get(PENDING_ACTIVATIONS)?.as_object()).flatten();
-        let pending = pending.filter(|(_, entry)| read_failures(entry).failures > 0);
-        counted.chain(blocked).chain(failed).chain(pending.map(|(name, _)| name.clone())).collect()
+        let lost = self.recovery.lost_starts.keys().cloned();
+        let failed = self.recovery.activations.iter().filter(|(_, entry)| entry.failures.failures > 0);
+        counted.chain(blocked).chain(lost).chain(failed.map(|(name, _)| name.clone())).collect()
     }
 
     /// Drops the instance's counters (`WatcherState.RemoveInstance`); what is remembered of it in `recovery` stays.
@@ -246,33 +260,28 @@ impl State {
         let record = self.record_mut(NODE, node);
         record.insert(BOOT_ID.to_owned(), json!(boot_id));
         record.shift_remove(PENDING_BOOT_ID);
-        record.shift_remove(PENDING_ACTIVATIONS);
     }
 
-    /// The activations that this boot of the node called for and that are still to be done; `None` when no pass over
-    /// the node's instances has been made since it booted.
+    /// The boot id whose activations are still to be done, all of which are among [`Recovery::activations`].
     #[must_use]
-    pub fn pending_activations(&self, node: &str, boot_id: &str) -> Option<BTreeMap<String, Failures>> {
-        let record = self.node(node)?;
-        if record.get(PENDING_BOOT_ID)?.as_str()? != boot_id {
-            return None;
-        }
-        let pending = record.get(PENDING_ACTIVATIONS)?.as_object()?.iter();
-        Some(pending.map(|(name, entry)| (name.clone(), read_failures(entry))).collect())
+    pub fn pending_boot_id(&self, node: &str) -> Option<&str> {
+        self.node(node)?.get(PENDING_BOOT_ID)?.as_str()
     }
 
-    /// Stores which activations this boot of the node still calls for.
-    pub fn set_pending_activations(
-        &mut self,
-        node: &str,
-        boot_id: &str,
-        pending: &BTreeMap<String, Failures>,
-    ) {
-        let entries: Map<String, Value> =
-            pending.iter().map(|(name, entry)| (name.clone(), json!(entry))).collect();
-        let record = self.record_mut(NODE, node);
-        record.insert(PENDING_BOOT_ID.to_owned(), json!(boot_id));
-        record.insert(PENDING_ACTIVATIONS.to_owned(), Value::Object(entries));
+    /// Stores that the activations that this boot of the node calls for are on record.
+    pub fn set_pending_boot_id(&mut self, node: &str, boot_id: &str) {
+        self.record_mut(NODE, node).insert(PENDING_BOOT_ID.to_owned(), json!(boot_id));
+    }
+
+    /// The nodes with activations that are still to be done, and their boot ids.
+    #[must_use]
+    pub fn pending_boot_ids(&self) -> Vec<(String, String)> {
+        let nodes = self.section(NODE).into_iter().flatten();
+        let pending = nodes.filter_map(|(node, record)| {
+            let boot_id = record.get(PENDING_BOOT_ID)?.as_str()?;
+            Some((node.clone(), boot_id.to_owned()))
+        });
+        pending.collect()
     }
 
     fn section(&self, section: &str) -> Option<&Map<String, Value>> {
@@ -345,6 +354,9 @@ fn kind(value: &Value) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
+    use crate::memory::recovery::Activation;
 
     const TEXT: &str = concat!(
         r#"{"instance": {"i4": {"restart_when": 1795343883.7321687, "restart_count": 2, "new": [1]}}, "#,
@@ -422,16 +434,37 @@ mod tests {
     }
 
     #[test]
-    fn pending_activations_belong_to_one_boot() {
+    fn a_pending_boot_ends_when_its_boot_id_is_stored() {
         let mut state = State::default();
-        assert_eq!(state.pending_activations("n", "b1"), None);
-        let pending = BTreeMap::from([("i1".to_owned(), Failures { failures: 2, last: 7.5 })]);
-        state.set_pending_activations("n", "b1", &pending);
-        assert_eq!(state.pending_activations("n", "b1"), Some(pending));
-        assert_eq!(state.pending_activations("n", "b2"), None);
-        assert_eq!(state.boot_id("n"), None);
+        state.set_pending_boot_id("n", "b1");
+        assert_eq!((state.pending_boot_id("n"), state.boot_id("n")), (Some("b1"), None));
+        assert_eq!(state.pending_boot_ids(), [("n".to_owned(), "b1".to_owned())]);
         state.set_boot_id("n", "b1");
-        assert_eq!(state.pending_activations("n", "b1"), None);
+        assert_eq!((state.pending_boot_id("n"), state.pending_boot_ids()), (None, Vec::new()));
         assert_eq!(state.to_text(), "{\"instance\": {}, \"node\": {\"n\": {\"bootid\": \"b1\"}}}\n");
+    }
+
+    #[test]
+    fn activations_that_an_earlier_version_kept_below_the_nodes_are_taken_over() {
+        let text = r#"{"node": {
+            "n1": {"bootid": "a", "pending_bootid": "b", "pending_activations": {
+                "i1": {"failures": 2, "last": 7.5}, "i2": {"failures": 0, "last": 0.0}}},
+            "n2": {"pending_bootid": "c", "pending_activations": {"i1": {"failures": 1, "last": 9.5}}},
+            "n3": {"bootid": "d", "pending_activations": {"i3": {"failures": 1, "last": 9.5}}}},
+            "recovery": {"activations": {"i2": {"failures": 3, "last": 5.0}, "i4": {"failures": 1, "last": 6.0}}}}"#;
+        let state = State::parse(text).unwrap();
+        let entry = |failures, last, reboots: &[&str]| Activation {
+            failures: Failures { failures, last },
+            reboots: reboots.iter().map(|node| (*node).to_owned()).collect(),
+        };
+        let expected = [
+            ("i1".to_owned(), entry(2, 9.5, &["n1", "n2"])),
+            ("i2".to_owned(), entry(3, 5.0, &["n1"])),
+            ("i4".to_owned(), entry(1, 6.0, &[])),
+        ];
+        assert_eq!(state.recovery.activations, BTreeMap::from(expected));
+        assert_eq!((state.boot_id("n1"), state.pending_boot_id("n1")), (Some("a"), Some("b")));
+        assert_eq!(State::parse(&state.to_text()).unwrap(), state);
+        assert!(!state.to_text().contains("pending_activations"), "{}", state.to_text());
     }
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::Result;
 use tracing::{error, info};
 
-use super::plan::{self, Plan};
+use super::gather::gather;
 use super::{Context, group, verify};
 use crate::cluster::Snapshot;
+use crate::decide::pass::Pass;
 use crate::decide::{Action, ActionKind, Note};
 use crate::memory::state_file::StateFile;
 use crate::node::boot_id::boot_id;
@@ -18,7 +19,7 @@ use crate::{logging, observe};
 /// # Errors
 /// When luxid cannot be used, or the state file cannot be opened.
 pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path) -> Result<()> {
-    let mut state = StateFile::peek(state_path)?;
+    let mut pass = Pass::new(StateFile::peek(state_path)?, group::pass_options(context.options));
     let (facts, mut view) = group::look(context, group).await?;
     if facts.queue_is_drained {
         error!("Job queue is drained, can't maintain cluster state");
@@ -26,24 +27,18 @@ pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path)
     }
     let setup = observe::cluster_setup(&mut view.client).await?;
     let now = context.clock.now();
-    let Plan { lines, notes, actions, starts: _, schedule: _, disks: _, to_inspect: _ } = plan::make(
-        &mut view,
-        &mut state,
-        context.options,
-        boot_id(context.layout).as_deref(),
-        &setup.tags,
-        now,
-    )
-    .await?;
+    let intents = &pass.remembered().recovery.starting;
+    let gathered = gather(&mut view, intents, setup.tags, boot_id(context.layout)).await?;
     let snapshot = &view.snapshot;
-    lines.iter().for_each(logging::log);
-    notes.iter().filter_map(Note::log_line).for_each(|line| logging::log(&line));
-    actions.iter().for_each(|action| info!("{}", would(action, snapshot)));
+    let plan = pass.plan(&gathered.with(snapshot), now);
+    plan.lines.iter().for_each(logging::log);
+    plan.notes.iter().filter_map(Note::log_line).for_each(|line| logging::log(&line));
+    plan.actions.iter().for_each(|action| info!("{}", would(action, snapshot)));
     if context.options.no_verify_disks {
         return Ok(());
     }
     let strict = verify::is_strict(context.options.no_strict, setup.version);
-    if verify::wanted(snapshot, strict).is_some() {
+    if verify::wanted(&pass, snapshot, strict).is_some() {
         info!("Would verify the disks of group '{group}', and activate those that are found broken");
     }
     Ok(())

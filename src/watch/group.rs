@@ -3,23 +3,20 @@
 //! Source: `watcher/__init__.py: _GroupWatcher`; the order of saving and verifying is that of 3.1.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tracing::{debug, error, info};
 
+use super::gather::gather;
 use super::ledger::{Activations, Ledger};
-use super::{Context, Options, connect, dry_run, inspect, plan, verify};
+use super::{Context, LogWitness, Options, connect, dry_run, inspect, verify};
 use crate::act::{Runner, Slots, Stopped, View, Witness};
 use crate::armed::Armed;
 use crate::clock;
-use crate::cluster::Snapshot;
-use crate::decide::agenda::Agenda;
-use crate::decide::disks::{DiskPlan, Starts};
-use crate::decide::full;
+use crate::cluster::{Snapshot, Timestamp};
 use crate::decide::governor::Governor;
-use crate::decide::schedule::Schedule;
-use crate::decide::shared::Shared;
-use crate::decide::{self, degraded, disks};
+use crate::decide::pass::{Pass, PassOptions, Plan};
 use crate::logging;
 use crate::luxi::client::CONNECT_TIMEOUT;
 use crate::memory::state_file::StateFile;
@@ -50,7 +47,7 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     };
     let stamp = clock::file_stamp(context.clock.since_epoch());
     let (file, state) = StateFile::open(armed, &state_path, &stamp)?;
-    let mut ledger = Ledger::new(file, state, boot_id(context.layout));
+    let mut ledger = Ledger::new(file, Pass::new(state, pass_options(context.options)));
 
     let seen = look(context, &group).await;
     let (facts, mut view) = match seen {
@@ -89,14 +86,14 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
         monitor: context.monitor,
         unknown_loads: BTreeSet::new(),
     };
-    let repaired = repair(&mut runner, &mut ledger, options, &setup.tags).await;
-    ledger.state.recovery.seen_until(context.clock.now());
+    let repaired = repair(&mut runner, &mut ledger, setup.tags, boot_id(context.layout)).await;
+    ledger.pass.end(context.clock.now());
     let saved = ledger.save();
     // Verifying may take long, and needs no state: other runs may go on meanwhile.
-    drop(ledger);
+    let mut pass = ledger.close();
     let result = match may_go_on(repaired) {
         Ok(true) if !options.no_verify_disks => {
-            let mut activations = Activations::default();
+            let mut activations = Activations::of(&mut pass);
             let verified = verify::run(context, &mut runner, &mut activations).await;
             activations.remember(armed, &state_path, &stamp).await;
             may_go_on(verified).map(drop)
@@ -141,62 +138,54 @@ async fn report_status(
     status::merge(armed, &context.layout.instance_status(), &files, written).await
 }
 
-/// The instance pass and the boot-id pass, side by side.
+/// What the options of the run say about its decisions.
+pub(super) fn pass_options(options: &Options) -> PassOptions {
+    // What this or another node's watcher archives, it archives by that age.
+    let archived_after = u64::try_from(options.job_age).ok().map(Duration::from_secs);
+    PassOptions { start_degraded: options.start_degraded, archived_after }
+}
+
+/// Everything that changes the state: starts and clean-ups, and the activations of disks beside and after them.
 async fn repair<'a, 'c: 'a>(
     runner: &mut Runner<'a, 'c>,
     ledger: &mut Ledger,
-    options: &Options,
-    cluster_tags: &[String],
+    cluster_tags: Vec<String>,
+    master_boot_id: Option<String>,
 ) -> Result<(), Stopped> {
     let now = runner.clock.now();
-    let boot_id = ledger.master_boot_id.as_deref();
-    let plan = plan::make(&mut runner.view, &mut ledger.state, options, boot_id, cluster_tags, now).await?;
-    plan.lines.iter().for_each(logging::log);
-    for node in plan.disks.without_boot_id {
-        debug!("Node '{node}' missing boot ID, skipping secondary checks");
-    }
-    ledger.rebooted = plan.disks.rebooted;
-    plan.notes.iter().for_each(|note| ledger.noted(note, now));
-    ledger.shared = Shared::new(&runner.view.snapshot);
-    let mut agenda = Agenda::new(plan.actions, &runner.view.snapshot, plan.schedule);
-    agenda.go_carefully(full::Record::of(&ledger.state, &runner.view.snapshot));
-    let carried_out = runner.carry_out(agenda, ledger).await;
-    ledger.full.lines().iter().for_each(logging::log);
+    let intents = &ledger.pass.remembered().recovery.starting;
+    let gathered = gather(&mut runner.view, intents, cluster_tags, master_boot_id).await?;
+    let plan = ledger.pass.plan(&gathered.with(&runner.view.snapshot), now);
+    let carried_out = carry_out(runner, plan, ledger, now).await;
+    ledger.pass.lines_after_starts().iter().for_each(logging::log);
     carried_out?;
-
-    activate_after_starts(runner, ledger, plan.starts).await?;
-    if !plan.to_inspect.is_empty() {
-        let whole = inspect::whole_mirrors(runner, &plan.to_inspect).await;
+    if ledger.pass.had_starts() {
+        runner.view.renew().await?;
+        let now = runner.clock.now();
+        let plan = ledger.pass.plan_after_starts(&runner.view.snapshot, now);
+        carry_out(runner, plan, ledger, now).await?;
+    }
+    if !ledger.pass.to_inspect().is_empty() {
+        let whole = inspect::whole_mirrors(runner, ledger.pass.to_inspect()).await;
         whole.iter().for_each(|name| info!("The mirror of instance '{name}' is whole again"));
         let now = runner.clock.now();
-        let notes = degraded::inspected(&mut ledger.state, &plan.to_inspect, &whole);
-        notes.iter().for_each(|note| ledger.noted(note, now));
+        let notes = ledger.pass.inspected(&whole);
+        notes.iter().for_each(|note| LogWitness.noted(note, now));
     }
     Ok(())
 }
 
-/// A start assembles the disks on all nodes. Where it failed, the activation that a reboot calls for is still to be made.
-async fn activate_after_starts<'a, 'c: 'a>(
+/// Says what there is to say, and does what there is to do.
+pub(super) async fn carry_out<'a, 'c: 'a>(
     runner: &mut Runner<'a, 'c>,
-    ledger: &mut Ledger,
-    planned: BTreeSet<String>,
+    plan: Plan,
+    witness: &mut dyn Witness,
+    now: Timestamp,
 ) -> Result<(), Stopped> {
-    if planned.is_empty() {
-        return Ok(());
-    }
-    runner.view.renew().await?;
-    let now = runner.clock.now();
-    ledger.remember_disks();
-    let starts = Starts { succeeded: ledger.started.clone(), planned: ledger.left_for_later.clone() };
-    let DiskPlan { steps, rebooted, .. } = disks::plan(&runner.view.snapshot, &ledger.state, &starts, now);
-    ledger.rebooted = rebooted;
-    let (mut notes, mut actions) = decide::split(steps);
-    // The others had their turn.
-    notes.retain(|note| planned.contains(&note.instance));
-    actions.retain(|action| planned.contains(&action.instance));
-    notes.iter().for_each(|note| ledger.noted(note, now));
-    let agenda = Agenda::new(actions, &runner.view.snapshot, Schedule::default());
-    runner.carry_out(agenda, ledger).await
+    plan.lines.iter().for_each(logging::log);
+    plan.notes.iter().for_each(|note| LogWitness.noted(note, now));
+    let agenda = plan.into_agenda(&runner.view.snapshot);
+    runner.carry_out(agenda, witness).await
 }
 
 /// Whether the run may go on; not when an administrator stopped it, which is no failure.

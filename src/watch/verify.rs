@@ -11,15 +11,16 @@ use serde_json::Value;
 use tracing::{debug, info, warn};
 
 use super::Context;
-use crate::act::{Runner, Stopped, Witness};
+use super::group::carry_out;
+use super::ledger::Activations;
+use crate::act::{Runner, Stopped};
 use crate::cluster::{GanetiVersion, LONGEST_TEXT, Snapshot, excerpt};
-use crate::decide::agenda::Agenda;
-use crate::decide::schedule::Schedule;
-use crate::decide::verify::{self, Findings, Verification};
+use crate::decide::pass::Pass;
+use crate::decide::verify::{Findings, Verification};
+use crate::logging;
 use crate::luxi::jobs::{self, JobFailure, JobResult};
 use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
-use crate::{decide, logging};
 
 /// Verifies the group's disks, unless that is useless or already under way, and activates what needs it.
 ///
@@ -28,11 +29,11 @@ use crate::{decide, logging};
 pub(super) async fn run<'a, 'c: 'a>(
     context: &Context<'_>,
     runner: &mut Runner<'a, 'c>,
-    witness: &mut dyn Witness,
+    activations: &mut Activations<'_>,
 ) -> Result<(), Stopped> {
     let strict = is_strict(context.options.no_strict, runner.version);
     runner.view.renew_jobs().await?;
-    let Some(opcode) = wanted(&runner.view.snapshot, strict) else {
+    let Some(opcode) = wanted(activations.pass(), &runner.view.snapshot, strict) else {
         return Ok(());
     };
     let group = runner.view.snapshot.group.clone();
@@ -55,17 +56,15 @@ pub(super) async fn run<'a, 'c: 'a>(
     findings.log_lines(strict).iter().for_each(logging::log);
     // The job may have waited for locks for a long time.
     runner.view.renew().await?;
-    let snapshot = &runner.view.snapshot;
-    let (notes, actions) = decide::split(verify::plan(snapshot, &findings));
-    notes.iter().for_each(|note| witness.noted(note, runner.clock.now()));
-    let agenda = Agenda::new(actions, snapshot, Schedule::default());
-    runner.carry_out(agenda, witness).await
+    let now = runner.clock.now();
+    let plan = activations.pass().plan_after_verification(&runner.view.snapshot, &findings, now);
+    carry_out(runner, plan, activations, now).await
 }
 
 /// The verification that the group needs now; when it needs none, that is logged.
-pub(super) fn wanted(snapshot: &Snapshot, strict: bool) -> Option<OpCode> {
+pub(super) fn wanted(pass: &Pass, snapshot: &Snapshot, strict: bool) -> Option<OpCode> {
     let opcode = OpCode::GroupVerifyDisks { group: snapshot.group.clone(), strict };
-    let verification = verify::decide(snapshot, &opcode.summary());
+    let verification = pass.verification(snapshot, &opcode.summary());
     verification.log_line(&snapshot.group).iter().for_each(logging::log);
     (verification == Verification::Wanted).then_some(opcode)
 }

@@ -1,6 +1,8 @@
 use super::*;
 use crate::cluster::testing::{instance, node, pending_job, snapshot};
+use crate::cluster::{EndedJob, Snapshot};
 use crate::cluster::{GanetiError, Instance};
+use std::collections::BTreeMap;
 
 const NOW: Timestamp = 10_000.0;
 const HOURS: u64 = 3600;
@@ -22,12 +24,15 @@ fn cluster(status: &str) -> Snapshot {
 fn settled(state: &mut State, cluster: &Snapshot, fate: Fate, boot_id: Option<&str>) -> (bool, String) {
     let fates = BTreeMap::from([("i".to_owned(), fate)]);
     let archived_after = Some(Duration::from_secs(6 * HOURS));
-    let evidence =
-        Evidence { snapshot: cluster, fates: &fates, master_boot_id: boot_id, archived_after, now: NOW };
-    let lines = settle(state, &evidence);
+    let lines = settle(state, &Evidence { seen: &seen(cluster, &fates, boot_id), archived_after, now: NOW });
     let words: Vec<String> =
         lines.into_iter().map(|line| format!("{:?} {}", line.severity, line.text)).collect();
     (state.recovery.starting.contains_key("i"), words.join("\n"))
+}
+
+fn seen<'a>(snapshot: &'a Snapshot, fates: &'a BTreeMap<String, Fate>, boot_id: Option<&'a str>) -> Seen<'a> {
+    static NO_MOVES: BTreeMap<String, Vec<EndedJob>> = BTreeMap::new();
+    Seen { snapshot, cluster_tags: &[], master_boot_id: boot_id, moves: &NO_MOVES, fates }
 }
 
 fn detected_death() -> Fate {
@@ -143,11 +148,8 @@ fn a_job_that_may_be_archived_is_unknown_and_not_absent() {
     ] {
         let mut state = State::default();
         intended(&mut state);
-        let master_boot_id = Some("b1");
-        settle(
-            &mut state,
-            &Evidence { snapshot: &cluster, fates: &fates, master_boot_id, archived_after, now: NOW },
-        );
+        let seen = seen(&cluster, &fates, Some("b1"));
+        settle(&mut state, &Evidence { seen: &seen, archived_after, now: NOW });
         assert_eq!(cost(&state).1, lost, "{archived_after:?}");
     }
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::cluster::Snapshot;
 use crate::cluster::testing::{drbd_instance, instance, node, snapshot};
+use crate::decide::activations::{self, Starts};
 use crate::decide::agenda::Agenda;
-use crate::decide::disks::{self, Starts};
 use crate::decide::instances::{self, Outlook};
 use crate::decide::policy::Policies;
 use crate::decide::schedule::{self, Schedule};
@@ -84,13 +84,13 @@ fn decide(state: &mut State, snapshot: &Snapshot, now: f64) -> Vec<Step> {
     elsewhere::remember_moves(state, snapshot, &BTreeMap::new());
     degraded::remember_silent(state, snapshot, now);
     schedule::remember_down(state, snapshot, &policies, now);
-    disks::forget_stopped(state, snapshot);
+    activations::forget_stopped(state, snapshot);
     budget::forgive(state, snapshot);
     state.recovery.seen_until(now);
     degraded::review(state, snapshot);
     let steps = instances::plan(&Outlook { snapshot, state, policies: &policies, now });
     let mut steps = degraded::allow(steps, state, &policies, Some(Duration::MAX), now);
-    steps.extend(disks::plan(snapshot, state, &Starts::default(), now).steps);
+    steps.extend(activations::plan(state, snapshot, &Starts::default(), now).steps);
     let (notes, actions) = split(steps.clone());
     notes.iter().for_each(|note| drop(note.log_line()));
     let mut agenda = Agenda::new(actions, snapshot, Schedule::of(snapshot, state, &policies, now));

@@ -9,7 +9,7 @@ use crate::decide::blame::Blame;
 use crate::decide::instances::Outlook;
 use crate::decide::policy::Policies;
 use crate::decide::*;
-use crate::memory::recovery::{FailedMove, Failures};
+use crate::memory::recovery::{Activation, FailedMove};
 use crate::memory::state::State;
 
 const NOW: f64 = 1000.0;
@@ -92,19 +92,19 @@ fn a_status_that_is_not_known_begins_nothing_and_forgets_nothing() {
     let failed = FailedMove { job: JobId(7), summary: "INSTANCE_MIGRATE(i)".into() };
     state.recovery.failed_moves.insert("i".into(), failed);
     state.recovery.degraded.insert("i".into(), 5.0);
-    state.recovery.activations.insert("i".into(), Failures::default());
+    state.recovery.activations.insert("i".into(), Activation::default());
     state.recovery.down.insert("i".into(), 5.0);
     let before = state.clone();
     assert_eq!(plan(&cluster, &state), []);
     elsewhere::remember_moves(&mut state, &cluster, &BTreeMap::new());
     degraded::review(&mut state, &cluster);
-    disks::forget_stopped(&mut state, &cluster);
+    activations::forget_stopped(&mut state, &cluster);
     let (policies, _) = Policies::read(&cluster, &[], NOW);
     schedule::remember_down(&mut state, &cluster, &policies, NOW);
     assert_eq!(state, before);
-    let disks = disks::plan(&cluster, &state, &disks::Starts::default(), NOW);
+    let disks = activations::plan(&mut state, &cluster, &activations::Starts::default(), NOW);
     assert!(disks.steps.iter().all(|step| matches!(step, Step::Note(_))), "{:?}", disks.steps);
-    assert_eq!(disks.rebooted[0].waiting.len(), 1, "the boot id waits for it");
+    assert_eq!(state.recovery.activations["i"].reboots.len(), 1, "the boot id waits for it");
     // A status that is known tells.
     cluster.instances[0].status = crate::cluster::InstanceStatus::Running;
     assert_eq!(only_note(&plan(&cluster, &state)), NoteKind::Recovered);

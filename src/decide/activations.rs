@@ -1,0 +1,482 @@
+//! Activations of disks: one planner and one memory, whatever calls for them.
+//!
+//! A node with a new boot id has rebooted, and the instances that have it as secondary need their disks activated, or
+//! their DRBD links stay broken (`watcher/__init__.py: _CheckDisks`). verify-disks names instances with broken disks
+//! (`_VerifyDisks`). A failed activation makes Ganeti mark the disks as not active, and then neither it nor verify-disks
+//! looks at them any more. So, unlike the original, what failed is remembered and tried again, ever more rarely; and a boot
+//! id is stored only when every activation that it called for has succeeded.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::{Action, ActionKind, Note, NoteKind, Outcome, Step, backoff};
+use crate::cluster::{AdminState, Instance, InstanceStatus, Snapshot, Timestamp};
+use crate::memory::recovery::{Activation, Failures};
+use crate::memory::state::State;
+
+/// What is to be done about disks.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ActivationPlan {
+    /// Activations and skips, at most one for an instance.
+    pub steps: Vec<Step>,
+    /// Names of the nodes that gave no boot id although they are not marked offline.
+    pub without_boot_id: Vec<String>,
+}
+
+/// What the instance pass has to do with the disks.
+#[derive(Debug, Clone, Default)]
+pub struct Starts {
+    /// Instances whose start succeeded in this run.
+    pub succeeded: BTreeSet<String>,
+    /// Instances that are yet to be started in this run: what becomes of them decides.
+    pub planned: BTreeSet<String>,
+}
+
+/// What calls for an activation.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Call {
+    /// A node that has the instance as secondary rebooted, or an activation failed earlier; so often, and then.
+    OnRecord(Failures),
+    /// verify-disks has just named the instance.
+    Verification,
+}
+
+/// Plans what reboots call for, and what earlier runs left undone, and brings that on record. Nothing is planned for an
+/// instance that `starts` has as planned.
+pub fn plan(state: &mut State, snapshot: &Snapshot, starts: &Starts, now: Timestamp) -> ActivationPlan {
+    let mut plan = ActivationPlan::default();
+    let rebooted = note_reboots(state, snapshot, &mut plan.without_boot_id);
+    let (by_secondary, by_name) = (snapshot.instances_by_secondary(), snapshot.instances_by_name());
+    let of_reboots = rebooted.iter().flat_map(|node| by_secondary.get(node.as_str())).flatten().copied();
+    let found = state.recovery.activations.iter().filter(|(_, activation)| activation.reboots.is_empty());
+    let found: Vec<&Instance> = found.filter_map(|(name, _)| by_name.get(name.as_str()).copied()).collect();
+    let mut planned = HashSet::new();
+    for instance in of_reboots.chain(found) {
+        let name = &instance.name;
+        let Some(Activation { failures, reboots }) = state.recovery.activations.get(name) else { continue };
+        if !planned.insert(name.as_str()) {
+            continue;
+        }
+        let is_for_reboot = !reboots.is_empty();
+        let step = step(snapshot, instance, Call::OnRecord(*failures), starts, now);
+        if is_for_reboot && !step.as_ref().is_none_or(Step::is_waited_for) {
+            state.recovery.activations.remove(name);
+        }
+        plan.steps.extend(step);
+    }
+    plan
+}
+
+/// Plans what verify-disks called for by naming these instances.
+#[must_use]
+pub fn plan_found(snapshot: &Snapshot, broken: &[String], now: Timestamp) -> Vec<Step> {
+    let by_name = snapshot.instances_by_name();
+    let step = |name: &String| match by_name.get(name.as_str()) {
+        Some(instance) => step(snapshot, instance, Call::Verification, &Starts::default(), now),
+        None => Some(Step::Note(Note { instance: name.clone(), kind: NoteKind::Unknown })),
+    };
+    broken.iter().filter_map(step).collect()
+}
+
+/// Puts on record what the nodes' boot ids call for. Gives the nodes whose boot ids are not stored yet.
+fn note_reboots(state: &mut State, snapshot: &Snapshot, without_boot_id: &mut Vec<String>) -> Vec<String> {
+    forget_nodes_that_are_gone(state, snapshot);
+    let by_secondary = snapshot.instances_by_secondary();
+    let mut rebooted = Vec::new();
+    for node in &snapshot.nodes {
+        let Some(boot_id) = &node.boot_id else {
+            if !node.is_offline() {
+                without_boot_id.push(node.name.clone());
+            }
+            continue;
+        };
+        let is_pending = state.pending_boot_id(&node.name) == Some(boot_id);
+        if !is_pending && state.boot_id(&node.name) == Some(boot_id) {
+            continue;
+        }
+        // Whether an instance that cannot be read has this node as secondary is unknown. It stays until it can be read.
+        let unreadable = snapshot.unreadable_names();
+        let of_node = by_secondary.get(node.name.as_str()).into_iter().flatten();
+        let of_node: HashSet<&str> =
+            of_node.map(|instance| instance.name.as_str()).chain(unreadable.iter().copied()).collect();
+        let activations = &mut state.recovery.activations;
+        activations.retain(|name, activation| {
+            let is_moved = !of_node.contains(name.as_str()) && activation.reboots.remove(&node.name);
+            !(is_moved && activation.reboots.is_empty())
+        });
+        for name in if is_pending { unreadable } else { of_node } {
+            let activation = activations.entry(name.to_owned()).or_default();
+            if !is_pending {
+                // What failed before the reboot says little about what comes after it.
+                activation.failures = activation.failures.without_wait();
+            }
+            activation.reboots.insert(node.name.clone());
+        }
+        state.set_pending_boot_id(&node.name, boot_id);
+        rebooted.push(node.name.clone());
+    }
+    rebooted
+}
+
+fn forget_nodes_that_are_gone(state: &mut State, snapshot: &Snapshot) {
+    let nodes = snapshot.nodes.iter().map(|node| &node.name).chain(&snapshot.unreadable_nodes);
+    let nodes: HashSet<&String> = nodes.collect();
+    state.recovery.activations.retain(|_, activation| {
+        let was_for_reboot = !activation.reboots.is_empty();
+        activation.reboots.retain(|node| nodes.contains(node));
+        !(was_for_reboot && activation.reboots.is_empty())
+    });
+}
+
+/// What is to be done about an instance whose disks need activation; `None` when that depends on its start.
+fn step(
+    snapshot: &Snapshot,
+    instance: &Instance,
+    call: Call,
+    starts: &Starts,
+    now: Timestamp,
+) -> Option<Step> {
+    let name = &instance.name;
+    let note = |kind| Some(Step::Note(Note { instance: name.clone(), kind }));
+    let act = |although_inactive| {
+        let kind = ActionKind::ActivateDisks { although_inactive };
+        Some(Step::Act(Action { instance: name.clone(), kind }))
+    };
+    // With a silent secondary it would fail, and make Ganeti mark the disks of what may well be running as not active.
+    let is_out_of_reach = instance.status.is_helpless()
+        || !instance.status.is_known()
+        || snapshot.silent_secondary(instance).is_some();
+    let Call::OnRecord(Failures { failures, last }) = call else {
+        return if is_out_of_reach || snapshot.has_offline_secondary(instance) {
+            note(NoteKind::VerifyHelpless)
+        } else if let Some(job) = snapshot.job_at(name) {
+            note(NoteKind::Busy(job.clone()))
+        } else {
+            act(false)
+        };
+    };
+    // A failed activation makes Ganeti mark the disks as not active: that mark is then our own doing, and no reason
+    // to leave a running instance without its mirror. One that is down is the instance pass's business.
+    let although_inactive =
+        failures > 0 && instance.status == InstanceStatus::Running && instance.admin_state == AdminState::Up;
+    // Once at the next run, and only then ever more rarely: it locks two nodes, and a disk that is really broken does
+    // not mend itself.
+    let wait = backoff::left(failures.saturating_sub(1), last, name, now);
+    if starts.planned.contains(name) {
+        None
+    } else if starts.succeeded.contains(name) {
+        note(NoteKind::StartedInThisRun)
+    } else if !instance.disks_active && !although_inactive {
+        note(NoteKind::DisksNotActive)
+    } else if is_out_of_reach {
+        note(NoteKind::ActivationHelpless)
+    } else if let Some(job) = snapshot.job_at(name) {
+        note(NoteKind::Busy(job.clone()))
+    } else if wait > 0.0 {
+        note(NoteKind::ActivationDelayed { failures, wait })
+    } else {
+        act(although_inactive)
+    }
+}
+
+impl Step {
+    fn is_waited_for(&self) -> bool {
+        match self {
+            Self::Act(_) => true,
+            Self::Note(note) => matches!(
+                note.kind,
+                NoteKind::ActivationHelpless | NoteKind::ActivationDelayed { .. } | NoteKind::Busy(_)
+            ),
+        }
+    }
+}
+
+/// Remembers how an action ended that has to do with disks: a start assembles them too.
+pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
+    let activations = &mut state.recovery.activations;
+    match outcome {
+        Outcome::Succeeded => drop(activations.remove(&action.instance)),
+        Outcome::Failed { .. } | Outcome::Unknown(_) => {
+            let is_activation = matches!(action.kind, ActionKind::ActivateDisks { .. });
+            if is_activation || activations.contains_key(&action.instance) {
+                let activation = activations.entry(action.instance.clone()).or_default();
+                activation.failures = activation.failures.and_one_at(now);
+            }
+        }
+        Outcome::NotSubmitted(_) | Outcome::LeftAlone(_) => {}
+    }
+}
+
+/// Stores the boot ids of the nodes for which nothing is to be done any more.
+pub fn store_boot_ids(state: &mut State) {
+    let waiting = state.recovery.activations.values().flat_map(|activation| &activation.reboots);
+    let waiting: BTreeSet<String> = waiting.cloned().collect();
+    for (node, boot_id) in state.pending_boot_ids() {
+        if !waiting.contains(&node) {
+            state.set_boot_id(&node, &boot_id);
+        }
+    }
+}
+
+/// Forgets what verify-disks called for of instances that do not run any more: their next start assembles the disks.
+pub fn forget_stopped(state: &mut State, snapshot: &Snapshot) {
+    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
+    state.recovery.activations.retain(|name, activation| match instances.get(name.as_str()) {
+        _ if !activation.reboots.is_empty() => true,
+        Some(Instance { status, .. }) => {
+            *status == InstanceStatus::Running || status.is_helpless() || !status.is_known()
+        }
+        None => unreadable.contains(name.as_str()),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::testing::{drbd_instance, node, pending_job, snapshot};
+    use crate::cluster::{JobFailure, JobId};
+    use crate::decide::blame::Blame;
+    use crate::decide::budget::Blamed;
+
+    const NOW: Timestamp = 10_000.0;
+
+    fn started(names: &[&str]) -> Starts {
+        let succeeded = names.iter().map(|name| (*name).to_owned()).collect();
+        Starts { succeeded, ..Starts::default() }
+    }
+
+    fn activation(instance: &str, although_inactive: bool) -> Action {
+        Action { instance: instance.into(), kind: ActionKind::ActivateDisks { although_inactive } }
+    }
+
+    fn activate(instance: &str) -> Step {
+        Step::Act(activation(instance, false))
+    }
+
+    fn note(instance: &str, kind: NoteKind) -> Step {
+        Step::Note(Note { instance: instance.into(), kind })
+    }
+
+    fn failed() -> Outcome {
+        let blamed =
+            Blamed { what: Blame::Queue, cause: String::new(), detail: crate::decide::budget::Detail::None };
+        Outcome::Failed { job: JobId(1), failure: JobFailure::Canceled, blamed }
+    }
+
+    fn two_nodes() -> Snapshot {
+        snapshot(
+            [drbd_instance("i1", "running", "n2"), drbd_instance("i2", "running", "n1")],
+            [node("n1", Some("b1")), node("n2", Some("b2"))],
+        )
+    }
+
+    fn all_stored() -> State {
+        let mut state = State::default();
+        state.set_boot_id("n1", "b1");
+        state.set_boot_id("n2", "b2");
+        state
+    }
+
+    /// Plans, lets the named activations fail and the others succeed, and remembers.
+    fn pass(cluster: &Snapshot, state: &mut State, failing: &[&str], now: Timestamp) -> Vec<Step> {
+        let ActivationPlan { steps, .. } = plan(state, cluster, &Starts::default(), now);
+        for step in &steps {
+            if let Step::Act(action) = step {
+                let fails = failing.contains(&action.instance.as_str());
+                let outcome = if fails { failed() } else { Outcome::Succeeded };
+                remember_outcome(state, action, &outcome, now);
+            }
+        }
+        store_boot_ids(state);
+        steps
+    }
+
+    /// An activation of each on record, for the boot of that node.
+    fn pending(state: &mut State, node: &str, boot_id: &str, instances: &[(&str, u64)]) {
+        state.set_pending_boot_id(node, boot_id);
+        for (name, failures) in instances {
+            let failures = Failures { failures: *failures, last: NOW };
+            let activation = Activation { failures, reboots: BTreeSet::from([node.to_owned()]) };
+            state.recovery.activations.insert((*name).to_owned(), activation);
+        }
+    }
+
+    #[test]
+    fn without_a_reboot_nothing_is_done() {
+        assert_eq!(plan(&mut all_stored(), &two_nodes(), &Starts::default(), NOW), ActivationPlan::default());
+    }
+
+    #[test]
+    fn a_new_boot_id_or_none_stored_activates_the_instances_with_that_secondary() {
+        let mut state = all_stored();
+        state.set_boot_id("n2", "earlier");
+        assert_eq!(pass(&two_nodes(), &mut state, &[], NOW), [activate("i1")]);
+        assert_eq!(state, all_stored());
+        let mut state = State::default();
+        assert_eq!(pass(&two_nodes(), &mut state, &[], NOW), [activate("i2"), activate("i1")]);
+        assert_eq!(state, all_stored());
+    }
+
+    #[test]
+    fn skips_have_their_reasons_and_do_not_hold_the_boot_id_back() {
+        let mut cluster = two_nodes();
+        cluster.instances[0].disks_active = false;
+        let mut state = State::default();
+        let plan = plan(&mut state, &cluster, &started(&["i2"]), NOW);
+        assert_eq!(
+            plan.steps,
+            [note("i2", NoteKind::StartedInThisRun), note("i1", NoteKind::DisksNotActive),]
+        );
+        store_boot_ids(&mut state);
+        assert_eq!(state, all_stored());
+    }
+
+    #[test]
+    fn a_failed_activation_is_tried_again_alone_although_its_disks_are_now_marked_inactive() {
+        let mut cluster = two_nodes();
+        cluster.instances.push(drbd_instance("i3", "running", "n2"));
+        let mut state = all_stored();
+        state.set_boot_id("n2", "earlier");
+        assert_eq!(pass(&cluster, &mut state, &["i1"], NOW), [activate("i1"), activate("i3")]);
+        assert_eq!(state.boot_id("n2"), Some("earlier"));
+
+        cluster.instances[0].disks_active = false;
+        assert_eq!(pass(&cluster, &mut state, &[], NOW), [Step::Act(activation("i1", true))]);
+        assert_eq!(state, all_stored());
+    }
+
+    #[test]
+    fn a_disk_that_stays_broken_is_tried_ever_more_rarely() {
+        let mut state = all_stored();
+        state.set_boot_id("n2", "earlier");
+        let mut tried_at = Vec::new();
+        for run in 0..60_u32 {
+            let now = NOW + f64::from(run) * 300.0;
+            let steps = pass(&two_nodes(), &mut state, &["i1"], now);
+            if steps.iter().any(|step| matches!(step, Step::Act(_))) {
+                tried_at.push(run);
+            } else {
+                assert!(matches!(
+                    &steps[..],
+                    [Step::Note(Note { kind: NoteKind::ActivationDelayed { .. }, .. })]
+                ));
+            }
+        }
+        // Without the jitter: 0, 1, 2, 4, 8, 16, 28, 40, 52.
+        assert_eq!(tried_at, [0, 1, 2, 4, 8, 15, 27, 37, 48]);
+        assert_eq!(state.boot_id("n2"), Some("earlier"));
+    }
+
+    #[test]
+    fn a_failed_activation_of_an_instance_that_is_down_is_left_to_its_restart() {
+        let mut cluster = two_nodes();
+        let mut state = all_stored();
+        pending(&mut state, "n2", "b2", &[("i1", 1)]);
+        cluster.instances[0].disks_active = false;
+        cluster.instances[0].status = InstanceStatus::ErrorDown;
+        assert_eq!(pass(&cluster, &mut state, &[], NOW), [note("i1", NoteKind::DisksNotActive)]);
+        assert_eq!(state, all_stored());
+    }
+
+    #[test]
+    fn an_instance_that_was_shut_down_meanwhile_is_not_activated_again() {
+        let mut cluster = two_nodes();
+        let mut state = all_stored();
+        pending(&mut state, "n2", "b2", &[("i1", 1), ("removed", 1)]);
+        cluster.instances[0].disks_active = false;
+        cluster.instances[0].admin_state = AdminState::Down;
+        cluster.instances[0].status = InstanceStatus::AdminDown;
+        assert_eq!(pass(&cluster, &mut state, &[], NOW), [note("i1", NoteKind::DisksNotActive)]);
+        assert_eq!(state, all_stored());
+    }
+
+    #[test]
+    fn an_instance_whose_primary_is_away_or_that_a_job_is_at_waits() {
+        let mut cluster = snapshot(
+            [drbd_instance("i1", "ERROR_nodedown", "n2"), drbd_instance("i2", "running", "n2")],
+            [node("n1", None), node("n2", Some("b2"))],
+        );
+        let job = pending_job(7, "INSTANCE_ACTIVATE_DISKS(i2)");
+        cluster.pending_jobs.push(job.clone());
+        let mut state = State::default();
+        let plan = plan(&mut state, &cluster, &Starts::default(), NOW);
+        assert_eq!(plan.steps, [note("i1", NoteKind::ActivationHelpless), note("i2", NoteKind::Busy(job))]);
+        assert_eq!(plan.without_boot_id, ["n1"]);
+        store_boot_ids(&mut state);
+        assert_eq!(state.boot_id("n2"), None);
+        assert_eq!(state.recovery.activations.keys().collect::<Vec<_>>(), ["i1", "i2"]);
+    }
+
+    #[test]
+    fn what_was_not_reached_is_still_to_be_done() {
+        let mut state = all_stored();
+        state.set_boot_id("n2", "earlier");
+        plan(&mut state, &two_nodes(), &Starts::default(), NOW);
+        store_boot_ids(&mut state);
+        assert_eq!(pass(&two_nodes(), &mut state, &[], NOW), [activate("i1")]);
+        assert_eq!(state, all_stored());
+    }
+
+    #[test]
+    fn an_instance_that_cannot_be_read_holds_the_boot_id_back_until_it_can() {
+        let mut cluster = two_nodes();
+        let unread = cluster.instances.remove(0);
+        cluster.unreadable_instances.push(unread.name.clone());
+        let mut state = all_stored();
+        state.set_boot_id("n2", "earlier");
+        assert_eq!(pass(&cluster, &mut state, &[], NOW), []);
+        assert_eq!(state.boot_id("n2"), Some("earlier"));
+        cluster.unreadable_instances.clear();
+        cluster.instances.push(unread);
+        assert_eq!(pass(&cluster, &mut state, &[], NOW), [activate("i1")]);
+        assert_eq!(state, all_stored());
+    }
+
+    #[test]
+    fn another_reboot_begins_anew() {
+        let mut state = State::default();
+        pending(&mut state, "n2", "b-old", &[("other", 9)]);
+        state.set_boot_id("n1", "b1");
+        assert_eq!(plan(&mut state, &two_nodes(), &Starts::default(), NOW).steps, [activate("i1")]);
+    }
+
+    #[test]
+    fn an_offline_node_has_no_boot_id_and_is_not_mentioned() {
+        let mut cluster = two_nodes();
+        cluster.nodes[0].boot_id = None;
+        cluster.nodes[0].offline = Some(true);
+        assert_eq!(plan(&mut all_stored(), &cluster, &Starts::default(), NOW), ActivationPlan::default());
+    }
+
+    #[test]
+    fn findings_are_acted_on_unless_nothing_can_be_done() {
+        let mut offline = node("n3", None);
+        offline.offline = Some(true);
+        let mut cluster = snapshot(
+            [
+                drbd_instance("busy", "running", "n1"),
+                drbd_instance("broken", "running", "n2"),
+                drbd_instance("alone", "running", "n3"),
+                drbd_instance("away", "ERROR_nodedown", "n1"),
+                drbd_instance("peerless", "running", "n4"),
+            ],
+            [node("n1", Some("b")), node("n2", Some("c")), offline, node("n4", None)],
+        );
+        let job = pending_job(7, "INSTANCE_REPLACE_DISKS(busy)");
+        cluster.pending_jobs.push(job.clone());
+        let broken = ["broken", "busy", "alone", "away", "peerless", "split"].map(str::to_owned);
+        assert_eq!(
+            plan_found(&cluster, &broken, NOW),
+            [
+                Step::Act(Action {
+                    instance: "broken".into(),
+                    kind: ActionKind::ActivateDisks { although_inactive: false }
+                }),
+                note("busy", NoteKind::Busy(job)),
+                note("alone", NoteKind::VerifyHelpless),
+                note("away", NoteKind::VerifyHelpless),
+                note("peerless", NoteKind::VerifyHelpless),
+                note("split", NoteKind::Unknown),
+            ]
+        );
+    }
+}

@@ -1,0 +1,257 @@
+//! One pass: the whole policy of a group part, in its order. Pure, so that a run can be tested, recorded and replayed.
+//!
+//! ```text
+//! plan                      records of earlier runs, tags, then starts and clean-ups, then activations of disks
+//!   begin, ended, noted     what happens while that is carried out
+//! plan_after_starts         the activations that depended on starts
+//!   begin, ended, noted
+//! inspected                 instances that run without their mirror were looked at
+//! remembered                goes into the state file, whose lock is given back
+//! verification              whether Ganeti is to verify the group's disks
+//! plan_after_verification   the activations that it calls for
+//!   begin, ended, noted
+//! ```
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::activations::{self, ActivationPlan, Starts};
+use super::agenda::Agenda;
+use super::full::{self, FullNodes};
+use super::instances::{self, Outlook};
+use super::intent::{self, Evidence};
+use super::policy::Policies;
+use super::report::{LogLine, silent_secondaries};
+use super::schedule::{self, Schedule};
+use super::shared::Shared;
+use super::verify::{self, Findings, Verification};
+use super::{Action, Note, NoteKind, Outcome, Step, budget, degraded, elsewhere, mirrors, split};
+use crate::cluster::{Seen, Snapshot, Timestamp, few};
+use crate::memory::state::State;
+
+/// What the options of a run say about its decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct PassOptions {
+    /// An instance whose secondary node has been silent for so long is started without it; `None` is never.
+    pub start_degraded: Option<Duration>,
+    /// Jobs that ended longer ago may be archived; `None` when all may be.
+    pub archived_after: Option<Duration>,
+}
+
+/// What is to be said and done next.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// What is to be said before everything else.
+    pub lines: Vec<LogLine>,
+    /// What there is to say about instances.
+    pub notes: Vec<Note>,
+    /// Starts and clean-ups, then activations.
+    pub actions: Vec<Action>,
+    schedule: Schedule,
+    memory: full::Record,
+}
+
+impl Plan {
+    /// Whose turn it is.
+    #[must_use]
+    pub fn into_agenda(self, snapshot: &Snapshot) -> Agenda {
+        let mut agenda = Agenda::new(self.actions, snapshot, self.schedule);
+        agenda.go_carefully(self.memory);
+        agenda
+    }
+}
+
+/// What a group part knows while it goes on: what is remembered, and what became of its actions.
+#[derive(Debug)]
+pub struct Pass {
+    options: PassOptions,
+    state: State,
+    master_boot_id: Option<String>,
+    /// Where memory is short.
+    full: FullNodes,
+    /// What instances failed alike in this run.
+    shared: Shared,
+    /// Instances that were to be started or cleaned up: what is to be done with their disks depends on that.
+    starts: BTreeSet<String>,
+    /// Those whose start succeeded.
+    started: BTreeSet<String>,
+    /// Those whose turn did not come.
+    left_for_later: BTreeSet<String>,
+    to_inspect: Vec<String>,
+}
+
+impl Pass {
+    /// Begins with what earlier runs left.
+    #[must_use]
+    pub fn new(state: State, options: PassOptions) -> Self {
+        Self {
+            options,
+            state,
+            master_boot_id: None,
+            full: FullNodes::default(),
+            shared: Shared::default(),
+            starts: BTreeSet::new(),
+            started: BTreeSet::new(),
+            left_for_later: BTreeSet::new(),
+            to_inspect: Vec::new(),
+        }
+    }
+
+    /// The first plan: brings what is remembered up to date with what was seen, and decides from both.
+    pub fn plan(&mut self, seen: &Seen<'_>, now: Timestamp) -> Plan {
+        let Self { state, options, .. } = self;
+        let snapshot = seen.snapshot;
+        self.master_boot_id = seen.master_boot_id.map(str::to_owned);
+        self.shared = Shared::new(snapshot);
+        let mut lines = Vec::new();
+
+        // What earlier runs left on record.
+        let stale = instances::drop_stale_records(snapshot, state, now);
+        lines.extend(about(
+            &stale,
+            "Forgetting the records of instances that are gone or were last started long ago",
+        ));
+        lines.extend(intent::settle(state, &Evidence { seen, archived_after: options.archived_after, now }));
+        let (policies, problems) = Policies::read(snapshot, seen.cluster_tags, now);
+        lines.extend(problems);
+        state.recovery.see(now);
+        elsewhere::remember_moves(state, snapshot, seen.moves);
+        degraded::remember_silent(state, snapshot, now);
+        schedule::remember_down(state, snapshot, &policies, now);
+        activations::forget_stopped(state, snapshot);
+        let forgiven = budget::forgive(state, snapshot);
+        lines.extend(about(
+            &forgiven,
+            "Instances that need not wait any more, because what failed them has changed",
+        ));
+        state.recovery.seen_until(now);
+
+        // Starts and clean-ups.
+        let mirrors = degraded::review(state, snapshot);
+        self.to_inspect = mirrors.to_inspect;
+        let steps = instances::plan(&Outlook { snapshot, state, policies: &policies, now });
+        let steps = degraded::allow(steps, state, &policies, options.start_degraded, now);
+        lines.extend(silent_secondaries(&steps));
+        lines.extend(full::blocked_by_nodes(&steps, snapshot, state));
+        self.starts = steps.iter().filter_map(acted_on).collect();
+
+        // Activations of disks.
+        let schedule = Schedule::of(snapshot, state, &policies, now);
+        let starts = Starts { planned: self.starts.clone(), ..Starts::default() };
+        let disks = activations::plan(state, snapshot, &starts, now);
+        let unguarded = mirrors::not_active(snapshot, &disks.steps);
+        lines.extend(disks.without_boot_id.iter().map(|node| missing_boot_id(node)));
+
+        let degraded = mirrors.notes.into_iter().map(Step::Note);
+        let (notes, actions) = split(steps.into_iter().chain(degraded).chain(disks.steps).chain(unguarded));
+        notes.iter().for_each(|note| self.noted(note, now));
+        let memory = full::Record::of(&self.state, snapshot);
+        Plan { lines, notes, actions, schedule, memory }
+    }
+
+    /// The jobs of these actions are about to be submitted, with `epoch_ns` as the time of their reasons. Whether what is
+    /// remembered has changed, and should be saved before that.
+    pub fn begin(&mut self, actions: &[Action], epoch_ns: u64) -> bool {
+        intent::record(&mut self.state, actions, epoch_ns, self.master_boot_id.as_deref())
+    }
+
+    /// A note's turn has come.
+    pub fn noted(&mut self, note: &Note, now: Timestamp) {
+        instances::remember_note(&mut self.state, note, now);
+        if let NoteKind::LeftForLater(_) = note.kind {
+            self.left_for_later.insert(note.instance.clone());
+        }
+        self.full.noted(note);
+    }
+
+    /// An action has ended. Gives what is to be said.
+    pub fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) -> Vec<LogLine> {
+        let (outcome, of_node) = self.shared.settle(&mut self.state, action, outcome, now);
+        self.full.ended(action, &outcome, self.shared.node_of(&action.instance));
+        instances::remember_outcome(&mut self.state, action, &outcome, now);
+        activations::remember_outcome(&mut self.state, action, &outcome, now);
+        if action.kind.is_start() && outcome == Outcome::Succeeded {
+            self.started.insert(action.instance.clone());
+        }
+        [action.outcome_line(&outcome)].into_iter().chain(of_node).collect()
+    }
+
+    /// What is to be said when everything of the first plan has ended.
+    #[must_use]
+    pub fn lines_after_starts(&self) -> Vec<LogLine> {
+        self.full.lines()
+    }
+
+    /// Whether [`Pass::plan_after_starts`] has anything to decide.
+    #[must_use]
+    pub fn had_starts(&self) -> bool {
+        !self.starts.is_empty()
+    }
+
+    /// A start assembles the disks on all nodes. Where it failed, the activation that a reboot calls for is still to be
+    /// made.
+    pub fn plan_after_starts(&mut self, snapshot: &Snapshot, now: Timestamp) -> Plan {
+        let starts = Starts { succeeded: self.started.clone(), planned: self.left_for_later.clone() };
+        let ActivationPlan { steps, .. } = activations::plan(&mut self.state, snapshot, &starts, now);
+        let (mut notes, mut actions) = split(steps);
+        // The others had their turn.
+        notes.retain(|note| self.starts.contains(&note.instance));
+        actions.retain(|action| self.starts.contains(&action.instance));
+        Plan { notes, actions, ..Plan::default() }
+    }
+
+    /// Instances that run without their mirror as far as is known, and that Ganeti can tell about.
+    #[must_use]
+    pub fn to_inspect(&self) -> &[String] {
+        &self.to_inspect
+    }
+
+    /// These of [`Pass::to_inspect`] have their whole mirror again. Gives what there is to say about the others.
+    pub fn inspected(&mut self, whole: &[String]) -> Vec<Note> {
+        degraded::inspected(&mut self.state, &self.to_inspect, whole)
+    }
+
+    /// What later runs must know.
+    pub fn remembered(&mut self) -> &State {
+        activations::store_boot_ids(&mut self.state);
+        &self.state
+    }
+
+    /// What needs the state file's lock has come to its end.
+    pub fn end(&mut self, now: Timestamp) {
+        self.state.recovery.seen_until(now);
+    }
+
+    /// Whether the group's disks are verified now; `summary` is that of the opcode that does it.
+    #[must_use]
+    pub fn verification(&self, snapshot: &Snapshot, summary: &str) -> Verification {
+        verify::decide(snapshot, summary)
+    }
+
+    /// The activations that verify-disks calls for.
+    #[must_use]
+    pub fn plan_after_verification(&self, snapshot: &Snapshot, findings: &Findings, now: Timestamp) -> Plan {
+        let (notes, actions) = split(activations::plan_found(snapshot, &findings.need_activation, now));
+        Plan { notes, actions, ..Plan::default() }
+    }
+}
+
+fn acted_on(step: &Step) -> Option<String> {
+    match step {
+        Step::Act(action) => Some(action.instance.clone()),
+        Step::Note(_) => None,
+    }
+}
+
+/// One line, however many there are: a state file may hold more records than a log should have lines.
+fn about(names: &[String], what: &str) -> Option<LogLine> {
+    let shown = few(names.iter().map(String::as_str));
+    (!names.is_empty()).then(|| LogLine::debug(format!("{what}: {shown}")))
+}
+
+fn missing_boot_id(node: &str) -> LogLine {
+    LogLine::debug(format!("Node '{node}' missing boot ID, skipping secondary checks"))
+}
+
+#[cfg(test)]
+mod tests;
