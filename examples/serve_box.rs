@@ -1,6 +1,6 @@
 //! Serves a cluster in a box on a real UNIX socket, in real time, for a watcher in another process:
 //!
-//!     cargo run --example serve_box -- tests/scenarios/02-power-cut/cluster.toml /tmp/box
+//!     cargo run --example serve_box -- tests/scenarios/instance-restarts/power-cut/cluster.toml /tmp/box
 //!
 //! A third argument such as `0.1` lets everything take that part of its time. Steps that happen at once are taken
 //! first; runs and waits are left out. It prints the environment with which a watcher finds the box, and serves until

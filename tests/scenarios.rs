@@ -1,12 +1,14 @@
-//! Plays every directory of `tests/scenarios` in a cluster in a box, on virtual time, and compares what our watcher
-//! did with what the directory says that it must. See `tests/scenarios/README.md`.
+//! Plays every scenario of `tests/scenarios` in a cluster in a box, on virtual time, and compares what our
+//! watcher did with what the scenario's directory says that it must. See `tests/scenarios/README.md`.
+
+#![allow(clippy::print_stderr, reason = "a scenario out of place must be told")]
 
 mod support;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use ganeti_watcher::files::replace;
@@ -15,45 +17,25 @@ use ganeti_watcher::sim::story::play_in_virtual_time;
 use libtest_mimic::{Arguments, Failed, Trial};
 use similar::TextDiff;
 
-const CLUSTER: &str = "cluster.toml";
+use support::topics::{CLUSTER, ScenarioDirectory, scenarios};
+
 const README: &str = "README.md";
 const UPDATE: &str = "UPDATE_SCENARIOS";
 
 fn main() -> ExitCode {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
-    let entries = match directories(&root) {
-        Ok(entries) => entries,
-        Err(problem) => {
-            return libtest_mimic::run(
-                &Arguments::from_args(),
-                vec![Trial::test("tests/scenarios", move || Err(problem.into()))],
-            )
-            .exit_code();
+    let arguments = Arguments::from_args();
+    let scenarios = match scenarios() {
+        Ok(scenarios) => scenarios,
+        // No trial, which a filter could leave out.
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::FAILURE;
         }
     };
-    let trials = entries.into_iter().map(|directory| {
-        let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Trial::test(name, move || check(&directory).map_err(Failed::from))
+    let trials = scenarios.into_iter().map(|ScenarioDirectory { name, path }| {
+        Trial::test(name, move || check(&path).map_err(Failed::from))
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
-}
-
-/// Every directory, in order. Anything that is none is an error, but for the README.
-fn directories(root: &Path) -> Result<Vec<PathBuf>, String> {
-    let mut directories = Vec::new();
-    for entry in fs::read_dir(root).map_err(|error| format!("{}: {error}", root.display()))? {
-        let path = entry.map_err(|error| error.to_string())?.path();
-        match path.file_name() {
-            _ if path.is_dir() => directories.push(path),
-            Some(name) if name == README => {}
-            _ => return Err(format!("{} belongs to no scenario", path.display())),
-        }
-    }
-    if directories.is_empty() {
-        return Err(format!("{} has no scenarios", root.display()));
-    }
-    directories.sort();
-    Ok(directories)
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }
 
 fn check(directory: &Path) -> Result<(), String> {

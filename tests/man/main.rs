@@ -10,3 +10,5 @@ mod options;
 mod page;
 mod source;
 mod template;
+#[path = "../support/topics.rs"]
+mod topics;

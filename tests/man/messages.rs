@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use super::page::{self, Item};
 use super::source::{self, Literal};
 use super::template::Template;
+use super::topics::scenarios;
 
 /// Every line at these levels has to be explained.
 const TOLD: [&str; 3] = ["WARNING", "ERROR", "CRITICAL"];
@@ -78,10 +78,9 @@ fn messages() -> Vec<Message> {
 
 /// What the scenarios expect in their logs.
 fn lines() -> BTreeSet<Line> {
-    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut lines = BTreeSet::new();
-    for entry in fs::read_dir(scenarios).unwrap() {
-        let log = fs::read_to_string(entry.unwrap().path().join("expected.log")).unwrap_or_default();
+    for scenario in scenarios().unwrap() {
+        let log = fs::read_to_string(scenario.path.join("expected.log")).unwrap();
         lines.extend(log.lines().filter_map(|line| {
             let (level, text) = line.strip_prefix("  ")?.split_once(' ')?;
             Some(Line { level: level.to_owned(), text: text.to_owned() })

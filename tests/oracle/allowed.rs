@@ -38,7 +38,7 @@ struct Line {
     pattern: String,
     /// What the matching part becomes; the line goes when this is not given.
     becomes: Option<String>,
-    /// Only in these scenarios.
+    /// Only in these scenarios, each as `TOPIC/name`.
     scenarios: Option<Vec<String>>,
     reason: String,
     #[serde(skip)]
@@ -50,6 +50,7 @@ struct Line {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Part {
+    /// As `TOPIC/name`.
     scenario: String,
     what: What,
     reason: String,
@@ -110,8 +111,8 @@ impl Allowed {
     pub(crate) fn line(&self, scenario: &str, whose: Whose, line: &str) -> Option<String> {
         let mut line = line.to_owned();
         for entry in self.line.iter().filter(|entry| entry.whose == whose) {
-            let is_here = |names: &Vec<String>| names.iter().any(|name| is_named(scenario, name));
-            if !entry.scenarios.as_ref().is_none_or(is_here) {
+            let is_elsewhere = |names: &Vec<String>| !names.iter().any(|name| name == scenario);
+            if entry.scenarios.as_ref().is_some_and(is_elsewhere) {
                 continue;
             }
             let Some(pattern) = entry.compiled.as_ref().filter(|pattern| pattern.is_match(&line)) else {
@@ -125,7 +126,7 @@ impl Allowed {
 
     /// Whether that part of the scenario may differ.
     pub(crate) fn differs(&self, scenario: &str, what: What) -> bool {
-        let fits = |part: &&Part| part.what == what && is_named(scenario, &part.scenario);
+        let fits = |part: &&Part| part.what == what && part.scenario == scenario;
         self.part.iter().find(fits).is_some_and(|part| {
             part.used.store(true, Ordering::Relaxed);
             true
@@ -143,9 +144,4 @@ impl Allowed {
         let all: Vec<(String, bool)> = lines.chain(parts).chain(keys).collect();
         (all.len(), all.into_iter().filter(|(_, used)| !used).map(|(entry, _)| entry).collect())
     }
-}
-
-/// Scenarios are named without their number.
-fn is_named(scenario: &str, name: &str) -> bool {
-    scenario.split_once('-').is_some_and(|(_, rest)| rest == name)
 }

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use ganeti_watcher::sim::scenario::Scenario;
 use ganeti_watcher::sim::story::{Pace, Record, play, play_in_virtual_time};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -25,6 +25,7 @@ use similar::TextDiff;
 
 use allowed::{Allowed, What, Whose};
 use original::{Original, Rapi};
+use support::topics::{CLUSTER, ScenarioDirectory, scenarios};
 
 /// The box is so much faster with the original, for which time is real.
 const FACTOR: f64 = 0.02;
@@ -38,11 +39,11 @@ fn main() -> ExitCode {
         );
         return ExitCode::SUCCESS;
     };
-    let prepared = || -> Result<(Rapi, Allowed, Vec<Story>)> {
+    let prepared = || -> Result<(Rapi, Allowed, Vec<ScenarioDirectory>)> {
         let allowed = Allowed::load(&root.join("tests/oracle/allowed.toml"))?;
-        Ok((Rapi::start(&cache)?, allowed, scenarios(&root.join("tests/scenarios"))?))
+        Ok((Rapi::start(&cache)?, allowed, comparable()?))
     };
-    let (rapi, allowed, scenarios) = match prepared() {
+    let (rapi, allowed, comparable) = match prepared() {
         Ok(prepared) => prepared,
         Err(error) => {
             eprintln!("oracle: not run: {error:#}");
@@ -51,9 +52,9 @@ fn main() -> ExitCode {
     };
     let allowed = Arc::new(allowed);
     let original = Original::below(&cache);
-    let trials = scenarios.into_iter().map(|(name, path)| {
+    let trials = comparable.into_iter().map(|ScenarioDirectory { name, path }| {
         let (allowed, original) = (Arc::clone(&allowed), original.clone());
-        Trial::test(name.clone(), move || compare(&name, &path, &allowed, &original))
+        Trial::test(name.clone(), move || compare(&name, &path.join(CLUSTER), &allowed, &original))
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
     drop(rapi);
@@ -66,20 +67,15 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-/// A scenario's name and its file.
-type Story = (String, PathBuf);
-
-fn scenarios(root: &Path) -> Result<Vec<Story>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(root)? {
-        let path = entry?.path();
-        if path.is_dir() && Scenario::load(&path.join("cluster.toml"))?.oracle {
-            let name = path.file_name().context("a name")?.to_string_lossy().into_owned();
-            found.push((name, path.join("cluster.toml")));
+/// The scenarios that the original can be asked about.
+fn comparable() -> Result<Vec<ScenarioDirectory>> {
+    let mut comparable = Vec::new();
+    for scenario in scenarios().map_err(anyhow::Error::msg)? {
+        if Scenario::load(&scenario.path.join(CLUSTER))?.oracle {
+            comparable.push(scenario);
         }
     }
-    found.sort();
-    Ok(found)
+    Ok(comparable)
 }
 
 fn compare(name: &str, path: &Path, allowed: &Allowed, original: &Original) -> Result<(), Failed> {

@@ -1,5 +1,7 @@
 //! What a scenario's record looks like as text: the expectations in `tests/scenarios`, and what the oracle compares.
 
+pub(crate) mod topics;
+
 use std::collections::BTreeMap;
 
 use ganeti_watcher::cluster::AdminState;
