@@ -93,7 +93,6 @@ pub struct Blocked {
 /// A migration or failover that failed, so that the instance may be running on either node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedMove {
-    /// The job.
     pub job: JobId,
     /// Its summary, such as `INSTANCE_MIGRATE(name)`.
     pub summary: String,
