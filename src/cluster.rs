@@ -87,7 +87,6 @@ pub struct Instance {
     pub disk_template: String,
     /// The memory without which Ganeti does not start it (`be/minmem`), in MiB; `None` when luxid did not say.
     pub memory: Option<u64>,
-    /// Its tags.
     pub tags: Vec<String>,
 }
 
@@ -127,7 +126,6 @@ pub struct Node {
     pub vm_capable: Option<bool>,
     /// Its primary IP address, of either family.
     pub address: String,
-    /// Its UUID.
     pub uuid: String,
 }
 

@@ -27,7 +27,7 @@ pub mod verify;
 pub use report::{LogLine, Severity};
 
 use crate::cluster::{JobFailure, JobId, PendingJob, Timestamp};
-use crate::memory::recovery::FailedMove;
+use crate::memory::recovery::{BlockedBy, FailedMove};
 use agenda::Hold;
 use budget::Blamed;
 use tags::Place;
@@ -150,7 +150,7 @@ pub enum NoteKind {
     /// It is down, its last start failed for a reason that is not its own, and it is too early to try again.
     Blocked {
         /// What was to blame.
-        by: String,
+        by: BlockedBy,
         /// How often in a row.
         failures: u64,
         /// In how many seconds it is tried again.

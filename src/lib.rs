@@ -16,21 +16,29 @@
 //! - [`sim`]: a cluster in a box, which stands in for luxid and the rest of the world. [`simulate`] tells its story on
 //!   a terminal.
 
+// What `main` and the seams use says what it is; inside, only what its name does not say has a doc.
 pub mod act;
+#[warn(missing_docs)]
 pub mod armed;
+#[warn(missing_docs)]
 pub mod cli;
+#[warn(missing_docs)]
 pub mod clock;
 pub mod cluster;
 pub mod decide;
 pub mod files;
+#[warn(missing_docs)]
 pub mod layout;
+#[warn(missing_docs)]
 pub mod logging;
 pub mod luxi;
 pub mod memory;
 pub mod node;
 pub mod observe;
 pub mod sim;
+#[warn(missing_docs)]
 pub mod simulate;
 #[cfg(test)]
 mod testing;
+#[warn(missing_docs)]
 pub mod watch;

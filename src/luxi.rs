@@ -3,6 +3,7 @@
 //! [`wire`] cuts messages out of bytes, [`messages`] gives them types, [`client`] talks, [`opcodes`] writes jobs,
 //! [`jobs`] submits them, [`following`] learns how they end.
 
+#[warn(missing_docs)]
 pub mod client;
 pub mod following;
 pub mod jobs;

@@ -12,11 +12,14 @@
 
 pub mod boot_id;
 pub mod confd;
+#[warn(missing_docs)]
 pub mod cron;
+#[warn(missing_docs)]
 pub mod daemons;
 pub mod hooks;
 mod http;
 pub mod maintenance;
+#[warn(missing_docs)]
 pub mod mond;
 pub mod own_name;
 mod pid_file;

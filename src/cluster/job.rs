@@ -21,7 +21,6 @@ impl fmt::Display for JobId {
 /// A job that is queued, waiting for locks or running.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingJob {
-    /// Its number.
     pub id: JobId,
     /// What its opcodes do, one entry each, such as `INSTANCE_STARTUP(name)` (`opcodes.py: OpCode.Summary`); `None` when
     /// luxid did not say. It may then do anything.
@@ -78,7 +77,6 @@ pub struct EndedJob {
     pub id: JobId,
     /// Its summary, such as `INSTANCE_MIGRATE(name)`.
     pub summary: String,
-    /// How it ended.
     pub end: OpEnd,
 }
 

@@ -3,9 +3,7 @@
 /// Ganeti's release, such as `3.0.2` or `3.1.0~rc2`; only the first two numbers matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GanetiVersion {
-    /// The first number.
     pub major: u32,
-    /// The second number.
     pub minor: u32,
 }
 

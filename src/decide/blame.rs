@@ -10,24 +10,9 @@ use std::fmt;
 
 pub use causes::Cause;
 
-use crate::cluster::{GanetiError, JobFailure};
-
-/// Whose fault it is that a job failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Blame {
-    /// Its own: its disks, its parameters, or a hook of the site that refuses it.
-    Instance,
-    /// Its primary node's: away, out of memory, without a bridge, or its node daemon is in trouble.
-    Node,
-    /// Its secondary node's: it does not answer, or the DRBD handshake with it fails.
-    Peer,
-    /// The job queue's: the job was canceled, or its turn never came.
-    Queue,
-    /// The master's: the job's process died, or the configuration could not be read or written.
-    Master,
-    /// It cannot be told.
-    Unknown,
-}
+use crate::cluster::{GanetiError, JobFailure, LONGEST_QUOTE, quoted};
+pub use crate::memory::recovery::Blame;
+use crate::memory::recovery::BlockedBy;
 
 impl fmt::Display for Blame {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,11 +27,19 @@ impl fmt::Display for Blame {
     }
 }
 
-impl Blame {
-    /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Instance, Self::Node, Self::Peer, Self::Queue, Self::Master, Self::Unknown];
+impl fmt::Display for BlockedBy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(blame) => blame.fmt(formatter),
+            Self::Other(text) => {
+                let text = quoted(text, LONGEST_QUOTE);
+                write!(formatter, "something that this version does not know, {text}")
+            }
+        }
+    }
+}
 
+impl Blame {
     /// The blame for a start or an activation of disks that failed. `primary_answers` is what is known
     /// after the failure. `silent_secondary` is whether a secondary that is not marked offline does not answer.
     #[must_use]

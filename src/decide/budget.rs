@@ -8,7 +8,7 @@ use super::blame::Blame;
 use super::shared::{self, Likeness};
 use super::{Action, backoff, full};
 use crate::cluster::{Instance, InstanceStatus, JobFailure, Node, Snapshot, Timestamp};
-use crate::memory::recovery::{Blocked, Failures, Shortage};
+use crate::memory::recovery::{Blocked, BlockedBy, Failures, Shortage};
 use crate::memory::state::State;
 
 /// Whose fault a failure is, and what that looked like.
@@ -39,7 +39,7 @@ pub enum Detail {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wait {
     /// What was to blame.
-    pub by: String,
+    pub by: BlockedBy,
     /// How often in a row.
     pub failures: u64,
     /// For how many more seconds.
@@ -92,7 +92,7 @@ pub fn remember_failure(state: &mut State, instance: &str, blamed: &Blamed, now:
         state.record_restart_attempt(instance, now);
         return;
     }
-    let by = blamed.what.to_string();
+    let by = BlockedBy::Known(blamed.what);
     let before = state.recovery.blocked.get(instance).filter(|blocked| blocked.by == by);
     let failures = before.map_or_else(Failures::default, |blocked| blocked.failures).and_one_at(now);
     let (alike, memory) = match &blamed.detail {
@@ -113,10 +113,9 @@ pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
         let Some(instance) = instances.get(name.as_str()) else {
             return unreadable.contains(name.as_str());
         };
-        let blame = Blame::ALL.into_iter().find(|blame| blame.to_string() == blocked.by);
         if instance.status.is_helpless() {
             // The blamed node is seen to be away, so its return is a change, even with the boot id that it had.
-            if blame == Some(Blame::Node) {
+            if blocked.by == BlockedBy::Known(Blame::Node) {
                 blocked.cause = cause(Blame::Node, instance, snapshot);
             }
             return true;
@@ -126,11 +125,16 @@ pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
         }
         // Storage that has come back carries somebody already.
         let is_back = blocked.alike.is_some() && shared::works(instance, snapshot);
-        let same = !is_back && blame.is_some_and(|blame| cause(blame, instance, snapshot) == blocked.cause);
-        if !same {
+        let has_changed = match blocked.by {
+            BlockedBy::Known(blame) => cause(blame, instance, snapshot) != blocked.cause,
+            // What that looked like is not for this version to say, so the wait takes as long as it does.
+            BlockedBy::Other(_) => false,
+        };
+        let is_over = is_back || has_changed;
+        if is_over {
             forgiven.push(name.clone());
         }
-        same
+        !is_over
     });
     forgiven
 }

@@ -9,7 +9,7 @@ use super::budget::{Blamed, Detail};
 use super::report::{LogLine, Severity, minutes};
 use super::{Action, Note, NoteKind, Outcome, Step};
 use crate::cluster::{GanetiError, Instance, JobFailure, Snapshot};
-use crate::memory::recovery::Shortage;
+use crate::memory::recovery::{BlockedBy, Shortage};
 use crate::memory::state::State;
 
 /// As many names are in a line.
@@ -155,11 +155,10 @@ impl FullNodes {
 /// it lacks.
 #[must_use]
 pub fn blocked_by_nodes(steps: &[Step], snapshot: &Snapshot, state: &State) -> Vec<LogLine> {
-    let by_node = Blame::Node.to_string();
     let mut groups: BTreeMap<(&str, bool), Vec<(&Note, f64)>> = BTreeMap::new();
     for step in steps {
         if let Step::Note(note @ Note { instance, kind: NoteKind::Blocked { by, wait, .. } }) = step
-            && *by == by_node
+            && *by == BlockedBy::Known(Blame::Node)
         {
             let node = snapshot.instance(instance).map_or("", |instance| instance.primary.as_str());
             let lacks_memory = shortage_on_record(state, instance).is_some();

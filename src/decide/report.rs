@@ -8,7 +8,7 @@ use super::agenda::Hold;
 use super::blame::Blame;
 use super::instances::{MAX_TRIES, RETRY_EXPIRATION};
 use super::{Action, ActionKind, Note, NoteKind, Outcome, Step};
-use crate::memory::recovery::FailedMove;
+use crate::memory::recovery::{BlockedBy, FailedMove};
 
 /// How much a line matters, in Python's levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +154,7 @@ impl Note {
                 format!("Not starting instance '{name}': its secondary node '{node}' does not answer"),
             ),
             // One line for all instances of the node, see `full::blocked_by_nodes`.
-            NoteKind::Blocked { by, .. } if *by == Blame::Node.to_string() => {
+            NoteKind::Blocked { by: by @ BlockedBy::Known(Blame::Node), .. } => {
                 (Debug, format!("Not starting instance '{name}' now: its last starts failed because of {by}"))
             }
             NoteKind::Blocked { .. } => return self.blocked_line(),

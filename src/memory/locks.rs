@@ -17,10 +17,7 @@ use crate::files;
 pub enum LockError {
     /// Somebody else holds it.
     #[error("Failed to lock {path}: somebody else holds the lock")]
-    Busy {
-        /// The locked file.
-        path: String,
-    },
+    Busy { path: String },
     /// The lock file cannot be used: what the kernel said.
     #[error(transparent)]
     Io(#[from] io::Error),

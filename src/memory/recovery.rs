@@ -55,11 +55,45 @@ pub struct Shortage {
     pub asked: bool,
 }
 
+/// Whose fault it is that a job failed; in the state file a code. The aliases are what earlier versions wrote there,
+/// their words for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Blame {
+    /// Its own: its disks, its parameters, or a hook of the site that refuses it.
+    #[serde(rename = "instance", alias = "the instance itself")]
+    Instance,
+    /// Its primary node's: away, out of memory, without a bridge, or its node daemon is in trouble.
+    #[serde(rename = "node", alias = "its primary node")]
+    Node,
+    /// Its secondary node's: it does not answer, or the DRBD handshake with it fails.
+    #[serde(rename = "secondary", alias = "its secondary node")]
+    Peer,
+    /// The job queue's: the job was canceled, or its turn never came.
+    #[serde(rename = "job-queue", alias = "the job queue")]
+    Queue,
+    /// The master's: the job's process died, or the configuration could not be read or written.
+    #[serde(rename = "master", alias = "the master")]
+    Master,
+    /// It cannot be told.
+    #[serde(rename = "unknown", alias = "an unknown cause")]
+    Unknown,
+}
+
+/// What a start that waits was blamed on, as it is on record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a text that says what is to blame")]
+pub enum BlockedBy {
+    /// What this version has a code for.
+    Known(Blame),
+    /// The text that another version wrote, or that was damaged; it is written back as it is.
+    Other(String),
+}
+
 /// A start that failed for a reason that is not the instance's fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Blocked {
-    /// What is to blame, in the words of [`crate::decide::blame::Blame`].
-    pub by: String,
+    /// What is to blame.
+    pub by: BlockedBy,
     /// How often in a row, and when last.
     #[serde(flatten)]
     pub failures: Failures,
@@ -77,7 +111,6 @@ pub struct Blocked {
 /// A migration or failover that failed, so that the instance may be running on either node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedMove {
-    /// The job.
     pub job: JobId,
     /// Its summary, such as `INSTANCE_MIGRATE(name)`.
     pub summary: String,
@@ -174,3 +207,6 @@ impl Recovery {
         serde_json::to_value(self).unwrap_or_else(|_| Value::Object(Map::new()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,13 +11,10 @@ pub mod packet;
 /// What confd says that a node is, 0 to 4 in this order (`Confd/Types.hs: ConfdNodeRole`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The master node.
     Master,
-    /// A master candidate.
     Candidate,
     /// Marked offline: nothing must run there.
     Offline,
-    /// Marked drained.
     Drained,
     /// A node like any other.
     Regular,

@@ -20,7 +20,6 @@ const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Whether a name is this node's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IsOwn {
-    /// It is.
     Yes,
     /// Another node has it.
     No,
@@ -35,9 +34,7 @@ pub enum IsOwn {
      {why}; give it the name that it has in the cluster, with hostnamectl or in /etc/hosts"
 )]
 pub struct Nameless {
-    /// What the master is called.
     pub master: String,
-    /// What this host is called.
     pub host_name: String,
     /// Why these two cannot be compared: a relative clause.
     pub why: String,

@@ -24,7 +24,6 @@ pub enum Untold {
     /// There is one, and it cannot be read.
     #[error("cannot read '{}': {reason}", .path.display())]
     Unreadable {
-        /// The file.
         path: PathBuf,
         /// What the kernel said, or that it is no regular file.
         reason: io::Error,
@@ -32,7 +31,6 @@ pub enum Untold {
     /// It can be read, and holds something else than Ganeti writes there.
     #[error("'{}' {problem}; 'gnt-cluster redist-conf' on the master writes it anew", .path.display())]
     Malformed {
-        /// The file.
         path: PathBuf,
         /// What is wrong, such as `is empty`, or `contains 'x', which is no host name`.
         problem: String,

@@ -175,8 +175,18 @@ fn a_primary_that_does_not_answer_is_to_blame_for_what_is_not_the_queue_s_or_the
 }
 
 #[test]
-fn every_blame_has_a_phrase() {
-    let phrases = [Instance, Node, Peer, Queue, Master, Unknown].map(|blame| blame.to_string());
-    assert_eq!(phrases[1], "its primary node");
-    assert!(phrases.iter().all(|phrase| !phrase.is_empty()));
+fn every_blame_has_its_words() {
+    let words = [Instance, Node, Peer, Queue, Master, Unknown].map(|blame| blame.to_string());
+    let expected = [
+        "the instance itself",
+        "its primary node",
+        "its secondary node",
+        "the job queue",
+        "the master",
+        "an unknown cause",
+    ];
+    assert_eq!(words, expected);
+    assert_eq!(BlockedBy::Known(Node).to_string(), "its primary node");
+    let other = BlockedBy::Other("the\nweather".into()).to_string();
+    assert_eq!(other, "something that this version does not know, 'the\\nweather'");
 }

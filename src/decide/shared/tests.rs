@@ -2,6 +2,7 @@ use super::*;
 use crate::cluster::JobId;
 use crate::cluster::testing::{drbd_instance, instance, node, snapshot};
 use crate::decide::ActionKind;
+use crate::memory::recovery::BlockedBy;
 
 const NOW: Timestamp = 10_000.0;
 const DISKS: &str = "Disk consistency error";
@@ -67,7 +68,7 @@ fn two_that_fail_alike_on_storage_that_carries_nobody_lose_no_try() {
     assert!(run.lines[0].contains("'a' and 'b'"), "{:?}", run.lines);
     for name in ["a", "b", "c"] {
         let wait = budget::wait(&run.state, name, NOW).unwrap();
-        assert_eq!((wait.by.as_str(), wait.failures), ("its primary node", 1), "{name}");
+        assert_eq!((wait.by, wait.failures), (BlockedBy::Known(Blame::Node), 1), "{name}");
     }
 }
 
