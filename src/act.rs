@@ -16,12 +16,11 @@ use tracing::{debug, warn};
 
 use crate::armed::Armed;
 use crate::clock::Clock;
-use crate::cluster::{GanetiVersion, JobId, PendingJob, Timestamp};
+use crate::cluster::{GanetiVersion, JobId, Timestamp};
 use crate::decide::agenda::Agenda;
-use crate::decide::budget::{Blamed, Detail};
 use crate::decide::governor::{Governor, Load};
-use crate::decide::second_look::{self, Changed};
-use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome, budget, full};
+use crate::decide::second_look;
+use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome, budget};
 use crate::luxi::LuxiError;
 use crate::luxi::client::LocalFuture;
 use crate::luxi::jobs::{self, End, Finished, Follower, JobResult, PollPace, SubmitError};
@@ -160,7 +159,7 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
                         }
                     }
                     None => {
-                        self.share.wants_more(false);
+                        self.share.set_wants_more(false);
                         return progress.stopped;
                     }
                 }
@@ -226,7 +225,7 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         let room = self.room().min(submissions::LARGEST);
         let (now, width) = (self.clock.now(), self.width());
         let actions = progress.agenda.take(now, room, &width);
-        self.share.wants_more(progress.agenda.is_ready(now, &width));
+        self.share.set_wants_more(progress.agenda.is_ready(now, &width));
         drop(width);
         if actions.is_empty() {
             return Ok(false);
@@ -270,9 +269,8 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         }
         let mut wanted = Vec::new();
         for action in actions {
-            let retagged = action.kind.is_start() && self.view.has_other_tags(&action.instance);
-            let change = second_look::change(&action, &self.view.snapshot);
-            match change.or(retagged.then_some(Changed::Tags)) {
+            let planned_by = self.view.first_tags(&action.instance);
+            match second_look::change(&action, planned_by, &self.view.snapshot) {
                 None => wanted.push(action),
                 Some(change) => {
                     progress.agenda.ended(&action.instance, change.is_up());
@@ -284,16 +282,9 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         Ok(wanted)
     }
 
-    /// How many starts of ours each node bears, next to those that an earlier run or an administrator began.
+    /// How many starts of ours each node bears, next to those of others.
     fn width(&self) -> impl Fn(&str) -> usize {
-        let snapshot = &self.view.snapshot;
-        let of_others = |job: &&PendingJob| !self.share.is_ours(job.id);
-        let others = snapshot.pending_jobs.iter().filter(of_others).flat_map(PendingJob::started_instances);
-        let mut begun: BTreeMap<&str, usize> = BTreeMap::new();
-        for instance in others.filter_map(|name| snapshot.instance(name)) {
-            *begun.entry(&instance.primary).or_default() += 1;
-        }
-        move |node| self.governor.width(node).saturating_sub(begun.get(node).copied().unwrap_or(0))
+        self.governor.width_beside_others(&self.view.snapshot, |job| self.share.is_ours(job))
     }
 
     /// luxid has answered a submission, or will not. When it refused the whole of one, nothing more is submitted: it would
@@ -378,33 +369,13 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
             }
             witness.ended(&action, &outcome, now);
             if let Outcome::Failed { blamed, .. } = &outcome {
-                self.leave_what_has_no_room(progress, &action, blamed, witness, now);
+                let snapshot = &self.view.snapshot;
+                let notes = progress.agenda.take_out_what_would_fail_alike(&action, blamed, snapshot);
+                notes.iter().for_each(|note| witness.noted(note, now));
             }
             progress.pace.quicken();
         }
         witness.checkpoint();
-    }
-
-    /// After a start that failed for want of memory: what would fail in the same way has no turn in this run.
-    fn leave_what_has_no_room(
-        &self,
-        progress: &mut Progress<'a>,
-        failed: &Action,
-        blamed: &Blamed,
-        witness: &mut dyn Witness,
-        now: Timestamp,
-    ) {
-        let snapshot = &self.view.snapshot;
-        let (Detail::Memory(shortage), Some(instance)) =
-            (&blamed.detail, snapshot.instance(&failed.instance))
-        else {
-            return;
-        };
-        for action in progress.agenda.is_full(&instance.primary, *shortage) {
-            let Some(hold) = full::held(blamed, snapshot.instance(&action.instance)) else { continue };
-            let note = Note { instance: action.instance, kind: NoteKind::LeftForLater(hold) };
-            witness.noted(&note, now);
-        }
     }
 
     /// The jobs that have ended. An error of luxid's, such as one while it loads its configuration, may pass.

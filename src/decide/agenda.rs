@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::budget::Blamed;
+use super::budget::{Blamed, Detail};
 use super::schedule::{Schedule, Turn};
-use super::{Action, ActionKind, full};
+use super::{Action, ActionKind, Note, NoteKind, full};
 use crate::cluster::{Snapshot, Timestamp};
 use crate::memory::recovery::Shortage;
 
@@ -152,12 +152,33 @@ impl Agenda {
             if let Some(Claim::Start { on }) = &claim {
                 self.careful.remove(on);
             }
-            self.schedule.is_up(instance);
+            self.schedule.stop_waiting_for(instance);
         }
     }
 
-    /// A start on this node has failed for want of memory. Takes out the starts there that would fail in the same way.
-    pub fn is_full(&mut self, node: &str, shortage: Shortage) -> Vec<Action> {
+    /// An action has failed. When its node had not enough memory for it, the starts there that would fail in the same way
+    /// are taken out; gives what there is to say of them. None when it failed for another reason.
+    pub fn take_out_what_would_fail_alike(
+        &mut self,
+        failed: &Action,
+        blamed: &Blamed,
+        snapshot: &Snapshot,
+    ) -> Vec<Note> {
+        let (Detail::Memory(shortage), Some(instance)) =
+            (&blamed.detail, snapshot.instance(&failed.instance))
+        else {
+            return Vec::new();
+        };
+        let in_vain = self.take_out_what_has_no_room(&instance.primary, *shortage).into_iter();
+        let note = |action: Action| {
+            let hold = full::held(blamed, snapshot.instance(&action.instance))?;
+            Some(Note { instance: action.instance, kind: NoteKind::LeftForLater(hold) })
+        };
+        in_vain.filter_map(note).collect()
+    }
+
+    /// The starts on this node that need more memory than it has.
+    fn take_out_what_has_no_room(&mut self, node: &str, shortage: Shortage) -> Vec<Action> {
         let is_in_vain = |entry: &Entry| {
             let is_there = matches!(&entry.claim, Claim::Start { on } if on == node);
             is_there && entry.action.kind.is_start() && !full::may_fit(shortage, entry.memory)

@@ -93,7 +93,8 @@ impl Schedule {
         waited_for.map(|(name, until)| (name.as_str(), *until)).max_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    pub(super) fn is_up(&mut self, instance: &str) {
+    /// The instance is up, so higher tiers do not wait for it any more.
+    pub(super) fn stop_waiting_for(&mut self, instance: &str) {
         let tier = self.turn(instance).tier;
         if let Some(instances) = self.not_up.get_mut(&tier) {
             instances.remove(instance);
