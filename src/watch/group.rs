@@ -9,7 +9,7 @@ use tracing::{debug, error, info};
 
 use super::ledger::{Activations, Ledger};
 use super::{Context, Options, connect, dry_run, inspect, plan, verify};
-use crate::act::{Runner, Slots, Stopped, View, Witness};
+use crate::act::{Runner, Seams, Slots, Stopped, View, Witness};
 use crate::armed::Armed;
 use crate::clock;
 use crate::cluster::Snapshot;
@@ -77,18 +77,10 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
         }
     };
     let options = context.options;
-    let mut runner = Runner {
-        view,
-        armed,
-        version: setup.version,
-        ceiling: setup.max_running_jobs.into_iter().chain(setup.max_tracked_jobs).min(),
-        clock: context.clock,
-        is_paused: &|| context.is_paused(),
-        share: slots.share(),
-        governor: Governor::new(options.starts_per_node, options.load_limit),
-        monitor: context.monitor,
-        unknown_loads: BTreeSet::new(),
-    };
+    let governor = Governor::new(options.starts_per_node, options.load_limit);
+    let is_paused = || context.is_paused();
+    let seams = Seams { armed, clock: context.clock, monitor: context.monitor, is_paused: &is_paused };
+    let mut runner = Runner::new(view, &setup, slots.share(), governor, seams);
     let repaired = repair(&mut runner, &mut ledger, options, &setup.tags).await;
     ledger.state.recovery.seen_until(context.clock.now());
     let saved = ledger.save();
@@ -142,24 +134,24 @@ async fn report_status(
 }
 
 /// The instance pass and the boot-id pass, side by side.
-async fn repair<'a, 'c: 'a>(
-    runner: &mut Runner<'a, 'c>,
+async fn repair(
+    runner: &mut Runner<'_>,
     ledger: &mut Ledger,
     options: &Options,
     cluster_tags: &[String],
 ) -> Result<(), Stopped> {
-    let now = runner.clock.now();
+    let now = runner.now();
     let boot_id = ledger.master_boot_id.as_deref();
-    let plan = plan::make(&mut runner.view, &mut ledger.state, options, boot_id, cluster_tags, now).await?;
+    let plan = plan::make(runner.view_mut(), &mut ledger.state, options, boot_id, cluster_tags, now).await?;
     plan.lines.iter().for_each(logging::log);
     for node in plan.disks.without_boot_id {
         debug!("Node '{node}' missing boot ID, skipping secondary checks");
     }
     ledger.rebooted = plan.disks.rebooted;
     plan.notes.iter().for_each(|note| ledger.noted(note, now));
-    ledger.shared = Shared::new(&runner.view.snapshot);
-    let mut agenda = Agenda::new(plan.actions, &runner.view.snapshot, plan.schedule);
-    agenda.go_carefully(full::Record::of(&ledger.state, &runner.view.snapshot));
+    ledger.shared = Shared::new(runner.snapshot());
+    let mut agenda = Agenda::new(plan.actions, runner.snapshot(), plan.schedule);
+    agenda.go_carefully(full::Record::of(&ledger.state, runner.snapshot()));
     let carried_out = runner.carry_out(agenda, ledger).await;
     ledger.full.lines().iter().for_each(logging::log);
     carried_out?;
@@ -168,7 +160,7 @@ async fn repair<'a, 'c: 'a>(
     if !plan.to_inspect.is_empty() {
         let whole = inspect::whole_mirrors(runner, &plan.to_inspect).await;
         whole.iter().for_each(|name| info!("The mirror of instance '{name}' is whole again"));
-        let now = runner.clock.now();
+        let now = runner.now();
         let notes = degraded::inspected(&mut ledger.state, &plan.to_inspect, &whole);
         notes.iter().for_each(|note| ledger.noted(note, now));
     }
@@ -176,26 +168,26 @@ async fn repair<'a, 'c: 'a>(
 }
 
 /// A start assembles the disks on all nodes. Where it failed, the activation that a reboot calls for is still to be made.
-async fn activate_after_starts<'a, 'c: 'a>(
-    runner: &mut Runner<'a, 'c>,
+async fn activate_after_starts(
+    runner: &mut Runner<'_>,
     ledger: &mut Ledger,
     planned: BTreeSet<String>,
 ) -> Result<(), Stopped> {
     if planned.is_empty() {
         return Ok(());
     }
-    runner.view.renew().await?;
-    let now = runner.clock.now();
+    runner.view_mut().renew().await?;
+    let now = runner.now();
     ledger.remember_disks();
     let starts = Starts { succeeded: ledger.started.clone(), planned: ledger.left_for_later.clone() };
-    let DiskPlan { steps, rebooted, .. } = disks::plan(&runner.view.snapshot, &ledger.state, &starts, now);
+    let DiskPlan { steps, rebooted, .. } = disks::plan(runner.snapshot(), &ledger.state, &starts, now);
     ledger.rebooted = rebooted;
     let (mut notes, mut actions) = decide::split(steps);
     // The others had their turn.
     notes.retain(|note| planned.contains(&note.instance));
     actions.retain(|action| planned.contains(&action.instance));
     notes.iter().for_each(|note| ledger.noted(note, now));
-    let agenda = Agenda::new(actions, &runner.view.snapshot, Schedule::default());
+    let agenda = Agenda::new(actions, runner.snapshot(), Schedule::default());
     runner.carry_out(agenda, ledger).await
 }
 

@@ -16,7 +16,7 @@ use crate::cluster::{GanetiVersion, LONGEST_TEXT, Snapshot, excerpt};
 use crate::decide::agenda::Agenda;
 use crate::decide::schedule::Schedule;
 use crate::decide::verify::{self, Findings, Verification};
-use crate::luxi::jobs::{self, JobFailure, JobResult};
+use crate::luxi::jobs::{JobFailure, JobResult};
 use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
 use crate::{decide, logging};
@@ -25,17 +25,17 @@ use crate::{decide, logging};
 ///
 /// # Errors
 /// See [`Stopped`].
-pub(super) async fn run<'a, 'c: 'a>(
+pub(super) async fn run(
     context: &Context<'_>,
-    runner: &mut Runner<'a, 'c>,
+    runner: &mut Runner<'_>,
     witness: &mut dyn Witness,
 ) -> Result<(), Stopped> {
-    let strict = is_strict(context.options.no_strict, runner.version);
-    runner.view.renew_jobs().await?;
-    let Some(opcode) = wanted(&runner.view.snapshot, strict) else {
+    let strict = is_strict(context.options.no_strict, runner.version());
+    runner.view_mut().renew_jobs().await?;
+    let Some(opcode) = wanted(runner.snapshot(), strict) else {
         return Ok(());
     };
-    let group = runner.view.snapshot.group.clone();
+    let group = runner.snapshot().group.clone();
     let failed = |problem: &dyn std::fmt::Display| {
         let problem = excerpt(&problem.to_string(), LONGEST_TEXT);
         Stopped::Failed(anyhow!("cannot verify disks of group '{group}': {problem}"))
@@ -51,13 +51,13 @@ pub(super) async fn run<'a, 'c: 'a>(
     }
     let findings = findings(result).map_err(|problem| failed(&format!("job {job}: {problem}")))?;
     // One that failed stays in the queue, where an administrator can look at it.
-    jobs::archive(&mut runner.view.client, runner.armed, job).await;
+    runner.archive(job).await;
     findings.log_lines(strict).iter().for_each(logging::log);
     // The job may have waited for locks for a long time.
-    runner.view.renew().await?;
-    let snapshot = &runner.view.snapshot;
+    runner.view_mut().renew().await?;
+    let snapshot = runner.snapshot();
     let (notes, actions) = decide::split(verify::plan(snapshot, &findings));
-    notes.iter().for_each(|note| witness.noted(note, runner.clock.now()));
+    notes.iter().for_each(|note| witness.noted(note, runner.now()));
     let agenda = Agenda::new(actions, snapshot, Schedule::default());
     runner.carry_out(agenda, witness).await
 }
