@@ -1,5 +1,5 @@
-//! Carries out plans: one job for each action, side by side within limits, and a second look before each. Makes no choice
-//! that a plan could have made.
+//! Carries out plans: one job for each action, side by side within limits, and a second look before each.
+//! Makes no choice that a plan could have made.
 
 mod carry_out;
 mod following;
@@ -14,3 +14,8 @@ pub use runner::{Runner, Seams};
 pub use slots::{Share, Slots};
 pub use view::View;
 pub use witness::{Stopped, Witness};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
