@@ -1,4 +1,4 @@
-//! The loop: takes from an agenda what may be begun now, looks again, submits, and follows the jobs to their end.
+//! The loop: takes from an agenda what may be begun, looks again, submits, and follows the jobs to their end.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::luxi::jobs::{End, Finished, SubmitError};
 
 /// How long luxid may give errors when instances are looked at again before the plan is given up.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
-/// How long a run waits with nothing to do for the turn of what is left, before it leaves that to a later run.
+/// How long a run waits with nothing to do for the turn of what is left, before a later run has to.
 const IDLE_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks whether another group has left slots.
 const SLOT_INTERVAL: Duration = Duration::from_secs(1);
@@ -43,8 +43,8 @@ impl<'a> Runner<'a> {
     /// Carries out an agenda, and returns when everything that was submitted has ended.
     ///
     /// # Errors
-    /// See [`Stopped`]. Nothing more is submitted then. What is in flight is followed to its end all the same, unless
-    /// luxid itself is away.
+    /// See [`Stopped`]. Nothing more is submitted then. What is in flight is followed to its end all the
+    /// same, unless luxid itself is away.
     pub async fn carry_out(&mut self, agenda: Agenda, witness: &mut dyn Witness) -> Result<(), Stopped> {
         let mut progress = Progress {
             submissions: Submissions::new(self.seams.armed, self.version),
@@ -167,8 +167,8 @@ impl<'a> Runner<'a> {
         Ok(wanted)
     }
 
-    /// luxid has answered a submission, or will not. When it refused the whole of one, nothing more is submitted: it would
-    /// refuse the next one too.
+    /// luxid has answered a submission, or will not. When it refused the whole of one, nothing more is
+    /// submitted: it would refuse the next one too.
     fn answered(&mut self, progress: &mut Progress<'a>, answered: Answered, witness: &mut dyn Witness) {
         let Answered { actions, result } = answered;
         let now = self.now();
@@ -256,8 +256,8 @@ impl<'a> Runner<'a> {
         witness.checkpoint();
     }
 
-    /// With nothing in flight: how long to wait for the turn of what is left; `None` when there is nothing left, or
-    /// nothing that is worth waiting for.
+    /// With nothing in flight: how long to wait for the turn of what is left; `None` when there is nothing
+    /// left, or nothing that is worth waiting for.
     fn when_idle(&mut self, progress: &mut Progress<'a>, witness: &mut dyn Witness) -> Option<Duration> {
         if progress.stopped.is_err() || progress.agenda.is_empty() {
             return None;

@@ -64,7 +64,7 @@ impl InFlight {
     }
 }
 
-/// Those of `jobs` that have ended. An error of luxid's, such as one while it loads its configuration, may pass.
+/// Those of `jobs` that have ended. An error of luxid's, as while it loads its configuration, may pass.
 ///
 /// # Errors
 /// luxid's, when it gives nothing else for [`PATIENCE`].
@@ -87,7 +87,7 @@ async fn ended(
 /// Waits for one job, however long it takes.
 ///
 /// # Errors
-/// When luxid cannot be asked any more, or says for a minute what cannot be understood; the job may go on then.
+/// When luxid cannot be asked any more, or says for a minute what cannot be understood; the job may go on.
 pub(super) async fn wait(client: &mut Client<'_>, job: JobId) -> Result<JobResult, LuxiError> {
     let pace = PollPace::unhurried();
     let mut follower = Follower::default();

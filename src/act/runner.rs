@@ -56,8 +56,8 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// A runner for the group that `view` shows, in a cluster of this setup, with its share of the slots for jobs and
-    /// what `governor` lets each node bear.
+    /// A runner for the group that `view` shows, in a cluster of this setup, with its share of the slots for
+    /// jobs and what `governor` lets each node bear.
     #[must_use]
     pub fn new(
         view: View<'a>,
@@ -94,8 +94,8 @@ impl<'a> Runner<'a> {
         self.seams.clock.now()
     }
 
-    /// Submits one opcode as a job of its own, unless the watcher was paused. The inner error means that this opcode has
-    /// no job that is known of; others may be submitted all the same.
+    /// Submits one opcode as a job of its own, unless the watcher was paused. The inner error means that this
+    /// opcode has no job that is known of; others may be submitted all the same.
     ///
     /// # Errors
     /// See [`Stopped`].
@@ -122,7 +122,7 @@ impl<'a> Runner<'a> {
     /// Waits for one job, however long it takes.
     ///
     /// # Errors
-    /// When luxid cannot be asked any more, or says for a minute what cannot be understood; the job may go on then.
+    /// When luxid cannot be asked any more, or says for a minute what cannot be understood; the job may go on.
     pub async fn wait(&mut self, job: JobId) -> Result<JobResult, LuxiError> {
         following::wait(&mut self.view.client, job).await
     }

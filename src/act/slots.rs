@@ -40,8 +40,8 @@ impl Slots {
 }
 
 impl Share<'_> {
-    /// How many more jobs this group may submit now. `ceiling` is how many jobs the cluster runs at once, if that is
-    /// known, and `pending` what is in its queue.
+    /// How many more jobs this group may submit now. `ceiling` is how many jobs the cluster runs at once, if
+    /// that is known, and `pending` what is in its queue.
     #[must_use]
     pub fn room(&self, ceiling: Option<usize>, pending: &[PendingJob]) -> usize {
         let limit = slots::limit(self.slots.limit, ceiling, pending, |job| self.is_ours(job));

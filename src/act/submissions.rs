@@ -1,14 +1,14 @@
 //! Submissions on their way: several at once, each over a connection of its own.
 //!
-//! luxid numbers jobs and writes them to every master candidate before it answers, and enqueues them only then
-//! (`Query/Server.hs: SubmitManyJobs`, `JQueue.hs: allocateJobIds, replicateManyJobs`). A candidate that is dead and not
-//! marked offline costs three seconds each time. Measured on such a cluster, until 32 instances ran: 211 s with one
-//! submission after the other, 146 s with all jobs in one, 88 s with four connections and two jobs in each submission.
-//! On a healthy cluster there is no difference.
+//! luxid numbers jobs and writes them to every master candidate before it answers, and enqueues them only
+//! then (`Query/Server.hs: SubmitManyJobs`, `JQueue.hs: allocateJobIds, replicateManyJobs`). A candidate that
+//! is dead and not marked offline costs three seconds each time. Measured on such a cluster, until 32
+//! instances ran: 211 s with one submission after the other, 146 s with all jobs in one, 88 s with four
+//! connections and two jobs in each submission. On a healthy cluster there is no difference.
 //!
-//! Every start is a job of its own, although a job with several opcodes costs fewer processes (62 starts on a machine
-//! with two cores: 65 s with four in a job, 89 to 97 s with one): it ends with the first opcode that fails, it tells
-//! nothing before its end, and it holds a node's turn that a later start may need more.
+//! Every start is a job of its own, although a job with several opcodes costs fewer processes (62 starts on a
+//! machine with two cores: 65 s with four in a job, 89 to 97 s with one): it ends with the first opcode that
+//! fails, it tells nothing before its end, and it holds a node's turn that a later start may need more.
 
 use std::collections::VecDeque;
 use std::future::Future;

@@ -73,9 +73,9 @@ impl<'c> View<'c> {
         Ok(())
     }
 
-    /// Looks again at these instances, right before something is done to them: always at what the configuration wants of
-    /// them, who holds their locks and which jobs are at them, which asks no node, and at everything when the snapshot
-    /// is older than a minute.
+    /// Looks again at these instances, right before something is done to them: always at what the
+    /// configuration wants of them, who holds their locks and which jobs are at them, which asks no node, and
+    /// at everything when the snapshot is older than a minute.
     ///
     /// # Errors
     /// As [`observe::group`].

@@ -1,4 +1,4 @@
-//! What is told while a plan is carried out: each outcome to a witness, and at the end why not everything was done.
+//! What is told while a plan is carried out: each outcome to a witness, and at the end why it was stopped.
 
 use thiserror::Error;
 

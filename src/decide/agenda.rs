@@ -1,8 +1,9 @@
 //! The agenda of a pass: what is still to be begun, in order, and what holds each of it back.
 //!
 //! Ganeti itself would take any number of starts for one node: they lock nothing but their instance
-//! (`cmdlib/instance_operation.py: LUInstanceStartup`). An activation holds the locks of its nodes alone, so a second one
-//! on one of them would only occupy a slot (`cmdlib/instance_storage.py: LUInstanceActivateDisks`).
+//! (`cmdlib/instance_operation.py: LUInstanceStartup`). An activation holds the locks of its nodes alone, so
+//! a second one on one of them would only occupy a slot (`cmdlib/instance_storage.py:
+//! LUInstanceActivateDisks`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,8 +48,8 @@ struct Entry {
     turn: Turn,
     /// What its instance needs, in MiB.
     memory: Option<u64>,
-    /// Whether it is a start that may take the master down. It is made alone, so that no other one is lost with it and
-    /// comes under the same suspicion.
+    /// Whether it is a start that may take the master down. It is made alone, so that no other one is lost
+    /// with it and comes under the same suspicion.
     is_suspect: bool,
 }
 
@@ -91,7 +92,7 @@ pub struct Agenda {
 }
 
 impl Agenda {
-    /// An agenda of these actions, lower tiers first and starts under suspicion last, otherwise in the order given.
+    /// An agenda of these actions, lower tiers first and starts under suspicion last, otherwise as given.
     #[must_use]
     pub fn new(actions: Vec<Action>, snapshot: &Snapshot, schedule: Schedule) -> Self {
         let entry = |action: Action| Entry {
@@ -107,15 +108,15 @@ impl Agenda {
         agenda
     }
 
-    /// Starts on nodes that had not enough memory are begun one at a time until one has succeeded there: one answer is
-    /// enough to know that it is so still. The instances for which that was found come last in their tiers, so that one
-    /// which never gets its memory keeps no other down.
+    /// Starts on nodes that had not enough memory are begun one at a time until one has succeeded there: one
+    /// answer is enough to know that it is so still. The instances for which that was found come last in
+    /// their tiers, so that one which never gets its memory keeps no other down.
     pub fn go_carefully(&mut self, record: full::Record) {
         self.put_in_order(&record.found_by);
         self.careful = record.nodes;
     }
 
-    /// By tier; in a tier those come last that may take the master down, and before them those that come `late`.
+    /// By tier; in a tier those come last that may take the master down, and before them those that are `late`.
     fn put_in_order(&mut self, late: &BTreeSet<String>) {
         let schedule = &self.schedule;
         self.waiting.sort_by_key(|Entry { action, turn, is_suspect, .. }| {
@@ -124,8 +125,9 @@ impl Agenda {
         });
     }
 
-    /// Takes out the next actions that may be begun now: at most `room` altogether, and so many starts at once on a node
-    /// as `width` says of its name. Each is in flight until [`Agenda::ended`]. None when nothing may be begun now.
+    /// Takes out the next actions that may be begun now: at most `room` altogether, and so many starts at
+    /// once on a node as `width` says of its name. Each is in flight until [`Agenda::ended`]. None when
+    /// nothing may be begun now.
     pub fn take(&mut self, now: Timestamp, room: usize, width: &dyn Fn(&str) -> usize) -> Vec<Action> {
         let mut taken = Vec::new();
         let mut at = 0;
@@ -156,8 +158,9 @@ impl Agenda {
         }
     }
 
-    /// An action has failed. When its node had not enough memory for it, the starts there that would fail in the same way
-    /// are taken out; gives what there is to say of them. None when it failed for another reason.
+    /// An action has failed. When its node had not enough memory for it, the starts there that would fail in
+    /// the same way are taken out; gives what there is to say of them. None when it failed for another
+    /// reason.
     pub fn take_out_what_would_fail_alike(
         &mut self,
         failed: &Action,
@@ -248,7 +251,8 @@ impl Agenda {
         if self.suspect.is_some() || (entry.is_suspect && !self.in_flight.is_empty()) {
             return Some(Hold::Busy);
         }
-        // A clean-up and an activation of the same instance, for example: the second look comes after the first's end.
+        // A clean-up and an activation of the same instance, for example: the second look comes after the
+        // first's end.
         if self.in_flight.contains_key(&entry.action.instance) {
             return Some(Hold::Busy);
         }

@@ -1,8 +1,8 @@
-//! The governor: how many starts a node bears at once, by what it shows. The limits are ceilings; below them it follows
-//! the time that starts take, compared with the first ones, and the node's load.
+//! The governor: how many starts a node bears at once, by what it shows. The limits are ceilings; below them
+//! it follows the time that starts take, compared with the first ones, and the node's load.
 //!
-//! Additive increase and multiplicative decrease, as for the window of a network connection: a node that slows down is
-//! relieved quickly, and given more again little by little.
+//! Additive increase and multiplicative decrease, as for the window of a network connection: a node that
+//! slows down is relieved quickly, and given more again little by little.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -75,8 +75,8 @@ impl fmt::Display for Change {
 }
 
 impl Governor {
-    /// `ceiling` is the most starts at once on a node; with `load_limit` none is begun on a node with that many busy
-    /// processors or more.
+    /// `ceiling` is the most starts at once on a node; with `load_limit` none is begun on a node with that
+    /// many busy processors or more.
     #[must_use]
     pub fn new(ceiling: usize, load_limit: Option<f64>) -> Self {
         Self { ceiling: ceiling.max(1), load_limit, nodes: BTreeMap::new() }
@@ -91,8 +91,8 @@ impl Governor {
         self.nodes.get(node).map_or(self.ceiling, NodeStarts::whole_width)
     }
 
-    /// How many starts of ours each node bears now, by its name, beside those that an earlier run or an administrator
-    /// began. `is_ours` says whether a job is one of this run's.
+    /// How many starts of ours each node bears now, by its name, beside those that an earlier run or an
+    /// administrator began. `is_ours` says whether a job is one of this run's.
     pub fn width_beside_others(
         &self,
         snapshot: &Snapshot,
@@ -120,8 +120,8 @@ impl Governor {
         matches!((self.load_limit, load), (Some(limit), Some(load)) if load.busy >= limit)
     }
 
-    /// The load of a node was read, or could not be: then the last one counts, because a node that is too busy to tell is
-    /// busy enough.
+    /// The load of a node was read, or could not be: then the last one counts, because a node that is too
+    /// busy to tell is busy enough.
     pub fn load_seen(&mut self, node: &str, load: Option<Load>) {
         let starts = self.starts_on(node);
         starts.load = load.or(starts.load);

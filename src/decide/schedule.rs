@@ -7,8 +7,8 @@ use super::tags::Consent;
 use crate::cluster::{AdminState, Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::state::State;
 
-/// So many seconds after the watcher first saw an instance down, higher tiers do not wait for it any more: one that
-/// never starts must not keep the others down.
+/// So many seconds after the watcher first saw an instance down, higher tiers do not wait for it any more:
+/// one that never starts must not keep the others down.
 pub const TIER_PATIENCE: f64 = 600.0;
 
 /// When an instance may be started.
@@ -31,8 +31,8 @@ pub struct Schedule {
     suspects: BTreeMap<String, u64>,
 }
 
-/// Whether the instance is down although it should run. One on a node that is marked offline, or that must not be
-/// started now, is nobody's hurry.
+/// Whether the instance is down although it should run. One on a node that is marked offline, or that must
+/// not be started now, is nobody's hurry.
 fn is_missing(instance: &Instance) -> bool {
     instance.admin_state == AdminState::Up
         && matches!(instance.status, InstanceStatus::ErrorDown | InstanceStatus::NodeDown)

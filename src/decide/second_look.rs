@@ -70,8 +70,8 @@ impl fmt::Display for Changed {
     }
 }
 
-/// `None` when what called for the action still holds in a newer snapshot. `planned_by` are the tags that its instance had
-/// when it was planned.
+/// `None` when what called for the action still holds in a newer snapshot. `planned_by` are the tags that its
+/// instance had when it was planned.
 #[must_use]
 pub fn change(action: &Action, planned_by: &[String], now: &Snapshot) -> Option<Changed> {
     let Some(instance) = now.instance(&action.instance) else {

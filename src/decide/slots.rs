@@ -1,8 +1,8 @@
 //! How many jobs a group part may submit now, out of the slots that all group parts of a run share.
 //!
 //! luxid runs `max_running_jobs` jobs at once and lets all others wait, an administrator's too
-//! (`JQScheduler.hs: selectJobsToRun`). So the watcher takes at most a part of them, and leaves one free next to those that
-//! others occupy.
+//! (`JQScheduler.hs: selectJobsToRun`). So the watcher takes at most a part of them, and leaves one free next
+//! to those that others occupy.
 
 use crate::cluster::{JobId, PendingJob};
 
@@ -15,9 +15,9 @@ pub struct Need {
     pub wants_more: bool,
 }
 
-/// How many jobs of ours may be in flight at once now, at least 1: `most` by our own limit, `ceiling` is how many jobs the
-/// cluster runs at once, if that is known, and `pending` what is in its queue. `is_ours` says whether a job is one of
-/// this run's.
+/// How many jobs of ours may be in flight at once now, at least 1: `most` by our own limit, `ceiling` is how
+/// many jobs the cluster runs at once, if that is known, and `pending` what is in its queue. `is_ours` says
+/// whether a job is one of this run's.
 #[must_use]
 pub fn limit(
     most: usize,
@@ -30,7 +30,8 @@ pub fn limit(
     most.min(beside_others).max(1)
 }
 
-/// How many more jobs a group part may submit now, next to the others, when all together may have `limit` in flight.
+/// How many more jobs a group part may submit now, next to the others, when all together may have `limit` in
+/// flight.
 ///
 /// No group takes what another one is still owed: each that wants slots is owed an equal part of them.
 #[must_use]
