@@ -21,6 +21,7 @@ pub mod report;
 pub mod schedule;
 pub mod second_look;
 pub mod shared;
+pub mod slots;
 pub mod tags;
 pub mod verify;
 

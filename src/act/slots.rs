@@ -1,13 +1,10 @@
-//! The cluster's slots for jobs, which all group parts of a run share.
-//!
-//! luxid runs `max_running_jobs` jobs at once and lets all others wait, an administrator's too
-//! (`JQScheduler.hs: selectJobsToRun`). So the watcher takes at most a part of them, and leaves one free next to those that
-//! others occupy.
+//! The cluster's slots for jobs, which all group parts of a run share; [`slots`] says how many each may take.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cluster::{JobId, PendingJob};
+use crate::decide::slots::{self, Need};
 
 /// The slots.
 #[derive(Debug)]
@@ -16,12 +13,6 @@ pub struct Slots {
     groups: RefCell<BTreeMap<usize, Need>>,
     /// Every job of ours. Those that have ended too: what is known of the queue may be older than that.
     jobs: RefCell<BTreeSet<JobId>>,
-}
-
-#[derive(Debug, Default)]
-struct Need {
-    in_flight: usize,
-    wants_more: bool,
 }
 
 /// What a group part has of them. It gives everything back when it is dropped.
@@ -49,35 +40,20 @@ impl Slots {
 }
 
 impl Share<'_> {
-    /// How many more jobs this group may submit now. `ceiling` is how many jobs the cluster runs at once, if that is
-    /// known, and `pending` what is in its queue.
-    ///
-    /// No group takes what another one is still owed: each that wants slots is owed an equal part of them.
+    /// How many more jobs this group may submit now. `ceiling` is how many jobs the cluster runs at once, if
+    /// that is known, and `pending` what is in its queue.
     #[must_use]
     pub fn room(&self, ceiling: Option<usize>, pending: &[PendingJob]) -> usize {
-        let jobs = self.slots.jobs.borrow();
-        let others = pending.iter().filter(|job| job.has_process && !jobs.contains(&job.id)).count();
-        let beside_others = ceiling.map_or(usize::MAX, |ceiling| ceiling.saturating_sub(1 + others));
-        let limit = self.slots.limit.min(beside_others).max(1);
-
+        let limit = slots::limit(self.slots.limit, ceiling, pending, |job| self.is_ours(job));
         let groups = self.slots.groups.borrow();
-        let free = limit.saturating_sub(groups.values().map(|need| need.in_flight).sum());
-        let active = |need: &&Need| need.in_flight > 0 || need.wants_more;
-        let own = groups.get(&self.group).map_or(0, |need| need.in_flight);
-        let others_active =
-            groups.iter().filter(|(group, need)| **group != self.group && active(need)).count();
-        let part = (limit / (others_active + 1)).max(1);
-        let owed = |(group, need): (&usize, &Need)| match need.wants_more && *group != self.group {
-            true => part.saturating_sub(need.in_flight),
-            false => 0,
-        };
-        let owed: usize = groups.iter().map(owed).sum();
-        let own_part = part.saturating_sub(own).min(free);
-        own_part.max(free.saturating_sub(owed))
+        let own = groups.get(&self.group).copied().unwrap_or_default();
+        let others = groups.iter().filter(|(group, _)| **group != self.group);
+        let others: Vec<Need> = others.map(|(_, need)| *need).collect();
+        slots::room(limit, own, &others)
     }
 
     /// Says whether this group has more to submit than it may.
-    pub fn wants_more(&self, wants_more: bool) {
+    pub fn set_wants_more(&self, wants_more: bool) {
         self.change(|need| need.wants_more = wants_more);
     }
 
@@ -150,15 +126,15 @@ mod tests {
     fn no_group_takes_what_another_one_is_owed() {
         let slots = Slots::new(16);
         let (first, second) = (slots.share(), slots.share());
-        second.wants_more(true);
+        second.set_wants_more(true);
         assert_eq!(first.room(None, &[]), 8);
         first.take(8);
         assert_eq!((first.room(None, &[]), second.room(None, &[])), (0, 8));
         second.take(2);
-        second.wants_more(false);
+        second.set_wants_more(false);
         assert_eq!(first.room(None, &[]), 6);
         first.take(6);
-        second.wants_more(true);
+        second.set_wants_more(true);
         assert_eq!(second.room(None, &[]), 0, "none is free");
         first.release();
         assert_eq!((first.room(None, &[]), second.room(None, &[])), (0, 1));

@@ -1,14 +1,14 @@
 //! Submissions on their way: several at once, each over a connection of its own.
 //!
-//! luxid numbers jobs and writes them to every master candidate before it answers, and enqueues them only then
-//! (`Query/Server.hs: SubmitManyJobs`, `JQueue.hs: allocateJobIds, replicateManyJobs`). A candidate that is dead and not
-//! marked offline costs three seconds each time. Measured on such a cluster, until 32 instances ran: 211 s with one
-//! submission after the other, 146 s with all jobs in one, 88 s with four connections and two jobs in each submission.
-//! On a healthy cluster there is no difference.
+//! luxid numbers jobs and writes them to every master candidate before it answers, and enqueues them only
+//! then (`Query/Server.hs: SubmitManyJobs`, `JQueue.hs: allocateJobIds, replicateManyJobs`). A candidate that
+//! is dead and not marked offline costs three seconds each time. Measured on such a cluster, until 32
+//! instances ran: 211 s with one submission after the other, 146 s with all jobs in one, 88 s with four
+//! connections and two jobs in each submission. On a healthy cluster there is no difference.
 //!
-//! Every start is a job of its own, although a job with several opcodes costs fewer processes (62 starts on a machine
-//! with two cores: 65 s with four in a job, 89 to 97 s with one): it ends with the first opcode that fails, it tells
-//! nothing before its end, and it holds a node's turn that a later start may need more.
+//! Every start is a job of its own, although a job with several opcodes costs fewer processes (62 starts on a
+//! machine with two cores: 65 s with four in a job, 89 to 97 s with one): it ends with the first opcode that
+//! fails, it tells nothing before its end, and it holds a node's turn that a later start may need more.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -17,13 +17,13 @@ use std::pin::pin;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::opcode;
 use crate::armed::Armed;
 use crate::cluster::GanetiVersion;
-use crate::decide::Action;
+use crate::decide::{Action, ActionKind};
 use crate::luxi::Client;
 use crate::luxi::client::LocalFuture;
 use crate::luxi::jobs::{self, SubmitError, Submitted};
+use crate::luxi::opcodes::OpCode;
 
 /// luxid lets few connections wait to be accepted (a backlog of 5).
 const AT_ONCE: usize = 4;
@@ -58,7 +58,7 @@ impl<'a> Submissions<'a> {
     }
 
     /// Sends these off, as jobs of their own: a job with several opcodes would end with the first that fails.
-    pub(super) fn add<'c: 'a>(&mut self, actions: Vec<Action>, client: &Client<'c>, now_ns: u64) {
+    pub(super) fn add(&mut self, actions: Vec<Action>, client: &Client<'a>, now_ns: u64) {
         let (armed, version) = (self.armed, self.version);
         // Not kept for the next one: luxid closes a connection on which nothing happens.
         let mut client = client.another();
@@ -90,5 +90,15 @@ impl<'a> Submissions<'a> {
                 Some(answered) = self.on_their_way.next() => self.answered.push_back(answered),
             }
         }
+    }
+}
+
+fn opcode(action: &Action) -> OpCode {
+    let instance = action.instance.clone();
+    match action.kind {
+        ActionKind::Restart { .. } => OpCode::InstanceStartup { instance, force: false },
+        ActionKind::StartDegraded => OpCode::InstanceStartup { instance, force: true },
+        ActionKind::CleanUp => OpCode::InstanceShutdownByUser { instance },
+        ActionKind::ActivateDisks { .. } => OpCode::InstanceActivateDisks { instance },
     }
 }

@@ -37,11 +37,10 @@ impl<'c> View<'c> {
         Ok(Self { client, snapshot, seen, first_tags })
     }
 
-    /// Whether the instance has other tags than when it was planned for.
+    /// The tags that the instance had when it was planned for.
     #[must_use]
-    pub fn has_other_tags(&self, instance: &str) -> bool {
-        let first = self.first_tags.get(instance).map_or(&[][..], Vec::as_slice);
-        self.snapshot.instance(instance).is_some_and(|instance| instance.tags != first)
+    pub fn first_tags(&self, instance: &str) -> &[String] {
+        self.first_tags.get(instance).map_or(&[], Vec::as_slice)
     }
 
     /// Looks again when the snapshot is older than a minute.
@@ -74,9 +73,9 @@ impl<'c> View<'c> {
         Ok(())
     }
 
-    /// Looks again at these instances, right before something is done to them: always at what the configuration wants of
-    /// them, who holds their locks and which jobs are at them, which asks no node, and at everything when the snapshot
-    /// is older than a minute.
+    /// Looks again at these instances, right before something is done to them: always at what the
+    /// configuration wants of them, who holds their locks and which jobs are at them, which asks no node, and
+    /// at everything when the snapshot is older than a minute.
     ///
     /// # Errors
     /// As [`observe::group`].

@@ -1,14 +1,15 @@
 //! The agenda of a pass: what is still to be begun, in order, and what holds each of it back.
 //!
 //! Ganeti itself would take any number of starts for one node: they lock nothing but their instance
-//! (`cmdlib/instance_operation.py: LUInstanceStartup`). An activation holds the locks of its nodes alone, so a second one
-//! on one of them would only occupy a slot (`cmdlib/instance_storage.py: LUInstanceActivateDisks`).
+//! (`cmdlib/instance_operation.py: LUInstanceStartup`). An activation holds the locks of its nodes alone, so
+//! a second one on one of them would only occupy a slot (`cmdlib/instance_storage.py:
+//! LUInstanceActivateDisks`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::budget::Blamed;
+use super::budget::{Blamed, Detail};
 use super::schedule::{Schedule, Turn};
-use super::{Action, ActionKind, full};
+use super::{Action, ActionKind, Note, NoteKind, full};
 use crate::cluster::{Snapshot, Timestamp};
 use crate::memory::recovery::Shortage;
 
@@ -47,8 +48,8 @@ struct Entry {
     turn: Turn,
     /// What its instance needs, in MiB.
     memory: Option<u64>,
-    /// Whether it is a start that may take the master down. It is made alone, so that no other one is lost with it and
-    /// comes under the same suspicion.
+    /// Whether it is a start that may take the master down. It is made alone, so that no other one is lost
+    /// with it and comes under the same suspicion.
     is_suspect: bool,
 }
 
@@ -91,7 +92,7 @@ pub struct Agenda {
 }
 
 impl Agenda {
-    /// An agenda of these actions, lower tiers first and starts under suspicion last, otherwise in the order given.
+    /// An agenda of these actions, lower tiers first and starts under suspicion last, otherwise as given.
     #[must_use]
     pub fn new(actions: Vec<Action>, snapshot: &Snapshot, schedule: Schedule) -> Self {
         let entry = |action: Action| Entry {
@@ -107,15 +108,15 @@ impl Agenda {
         agenda
     }
 
-    /// Starts on nodes that had not enough memory are begun one at a time until one has succeeded there: one answer is
-    /// enough to know that it is so still. The instances for which that was found come last in their tiers, so that one
-    /// which never gets its memory keeps no other down.
+    /// Starts on nodes that had not enough memory are begun one at a time until one has succeeded there: one
+    /// answer is enough to know that it is so still. The instances for which that was found come last in
+    /// their tiers, so that one which never gets its memory keeps no other down.
     pub fn go_carefully(&mut self, record: full::Record) {
         self.put_in_order(&record.found_by);
         self.careful = record.nodes;
     }
 
-    /// By tier; in a tier those come last that may take the master down, and before them those that come `late`.
+    /// By tier; in a tier those come last that may take the master down, and before them those that are `late`.
     fn put_in_order(&mut self, late: &BTreeSet<String>) {
         let schedule = &self.schedule;
         self.waiting.sort_by_key(|Entry { action, turn, is_suspect, .. }| {
@@ -124,8 +125,9 @@ impl Agenda {
         });
     }
 
-    /// Takes out the next actions that may be begun now: at most `room` altogether, and so many starts at once on a node
-    /// as `width` says of its name. Each is in flight until [`Agenda::ended`]. None when nothing may be begun now.
+    /// Takes out the next actions that may be begun now: at most `room` altogether, and so many starts at
+    /// once on a node as `width` says of its name. Each is in flight until [`Agenda::ended`]. None when
+    /// nothing may be begun now.
     pub fn take(&mut self, now: Timestamp, room: usize, width: &dyn Fn(&str) -> usize) -> Vec<Action> {
         let mut taken = Vec::new();
         let mut at = 0;
@@ -152,12 +154,34 @@ impl Agenda {
             if let Some(Claim::Start { on }) = &claim {
                 self.careful.remove(on);
             }
-            self.schedule.is_up(instance);
+            self.schedule.stop_waiting_for(instance);
         }
     }
 
-    /// A start on this node has failed for want of memory. Takes out the starts there that would fail in the same way.
-    pub fn is_full(&mut self, node: &str, shortage: Shortage) -> Vec<Action> {
+    /// An action has failed. When its node had not enough memory for it, the starts there that would fail in
+    /// the same way are taken out; gives what there is to say of them. None when it failed for another
+    /// reason.
+    pub fn take_out_what_would_fail_alike(
+        &mut self,
+        failed: &Action,
+        blamed: &Blamed,
+        snapshot: &Snapshot,
+    ) -> Vec<Note> {
+        let (Detail::Memory(shortage), Some(instance)) =
+            (&blamed.detail, snapshot.instance(&failed.instance))
+        else {
+            return Vec::new();
+        };
+        let in_vain = self.take_out_what_has_no_room(&instance.primary, *shortage).into_iter();
+        let note = |action: Action| {
+            let hold = full::held(blamed, snapshot.instance(&action.instance))?;
+            Some(Note { instance: action.instance, kind: NoteKind::LeftForLater(hold) })
+        };
+        in_vain.filter_map(note).collect()
+    }
+
+    /// The starts on this node that need more memory than it has.
+    fn take_out_what_has_no_room(&mut self, node: &str, shortage: Shortage) -> Vec<Action> {
         let is_in_vain = |entry: &Entry| {
             let is_there = matches!(&entry.claim, Claim::Start { on } if on == node);
             is_there && entry.action.kind.is_start() && !full::may_fit(shortage, entry.memory)
@@ -227,7 +251,8 @@ impl Agenda {
         if self.suspect.is_some() || (entry.is_suspect && !self.in_flight.is_empty()) {
             return Some(Hold::Busy);
         }
-        // A clean-up and an activation of the same instance, for example: the second look comes after the first's end.
+        // A clean-up and an activation of the same instance, for example: the second look comes after the
+        // first's end.
         if self.in_flight.contains_key(&entry.action.instance) {
             return Some(Hold::Busy);
         }

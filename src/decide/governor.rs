@@ -1,11 +1,13 @@
-//! The governor: how many starts a node bears at once, by what it shows. The limits are ceilings; below them it follows
-//! the time that starts take, compared with the first ones, and the node's load.
+//! The governor: how many starts a node bears at once, by what it shows. The limits are ceilings; below them
+//! it follows the time that starts take, compared with the first ones, and the node's load.
 //!
-//! Additive increase and multiplicative decrease, as for the window of a network connection: a node that slows down is
-//! relieved quickly, and given more again little by little.
+//! Additive increase and multiplicative decrease, as for the window of a network connection: a node that
+//! slows down is relieved quickly, and given more again little by little.
 
 use std::collections::BTreeMap;
 use std::fmt;
+
+use crate::cluster::{JobId, PendingJob, Snapshot};
 
 /// A node is overloaded when starts take this many times as long as the first ones did,
 const SLOW: f64 = 2.0;
@@ -32,11 +34,13 @@ pub struct Load {
 pub struct Governor {
     ceiling: usize,
     load_limit: Option<f64>,
-    nodes: BTreeMap<String, Pace>,
+    nodes: BTreeMap<String, NodeStarts>,
 }
 
+/// How the starts on one node went.
 #[derive(Debug)]
-struct Pace {
+struct NodeStarts {
+    /// How many at once it bears.
     width: f64,
     /// How long the first starts took, in seconds.
     first: Vec<f64>,
@@ -71,8 +75,8 @@ impl fmt::Display for Change {
 }
 
 impl Governor {
-    /// `ceiling` is the most starts at once on a node; with `load_limit` none is begun on a node with that many busy
-    /// processors or more.
+    /// `ceiling` is the most starts at once on a node; with `load_limit` none is begun on a node with that
+    /// many busy processors or more.
     #[must_use]
     pub fn new(ceiling: usize, load_limit: Option<f64>) -> Self {
         Self { ceiling: ceiling.max(1), load_limit, nodes: BTreeMap::new() }
@@ -84,7 +88,23 @@ impl Governor {
         if self.is_over_limit(node) {
             return 0;
         }
-        self.nodes.get(node).map_or(self.ceiling, Pace::whole_width)
+        self.nodes.get(node).map_or(self.ceiling, NodeStarts::whole_width)
+    }
+
+    /// How many starts of ours each node bears now, by its name, beside those that an earlier run or an
+    /// administrator began. `is_ours` says whether a job is one of this run's.
+    pub fn width_beside_others(
+        &self,
+        snapshot: &Snapshot,
+        is_ours: impl Fn(JobId) -> bool,
+    ) -> impl Fn(&str) -> usize {
+        let others = snapshot.pending_jobs.iter().filter(|job| !is_ours(job.id));
+        let started = others.flat_map(PendingJob::started_instances);
+        let mut begun: BTreeMap<&str, usize> = BTreeMap::new();
+        for instance in started.filter_map(|name| snapshot.instance(name)) {
+            *begun.entry(&instance.primary).or_default() += 1;
+        }
+        move |node| self.width(node).saturating_sub(begun.get(node).copied().unwrap_or(0))
     }
 
     /// Whether there is a limit to the nodes' load.
@@ -96,50 +116,50 @@ impl Governor {
     /// Whether the node has more load than it may.
     #[must_use]
     pub fn is_over_limit(&self, node: &str) -> bool {
-        let load = self.nodes.get(node).and_then(|pace| pace.load);
+        let load = self.nodes.get(node).and_then(|starts| starts.load);
         matches!((self.load_limit, load), (Some(limit), Some(load)) if load.busy >= limit)
     }
 
-    /// The load of a node was read, or could not be: then the last one counts, because a node that is too busy to tell is
-    /// busy enough.
+    /// The load of a node was read, or could not be: then the last one counts, because a node that is too
+    /// busy to tell is busy enough.
     pub fn load_seen(&mut self, node: &str, load: Option<Load>) {
-        let pace = self.pace(node);
-        pace.load = load.or(pace.load);
+        let starts = self.starts_on(node);
+        starts.load = load.or(starts.load);
     }
 
     /// A start on the node took so many seconds. Gives a change when the node's width is another one now.
     pub fn started(&mut self, node: &str, seconds: f64) -> Option<Change> {
         let ceiling = self.ceiling;
-        let pace = self.pace(node);
-        if pace.first.len() < ceiling {
-            pace.first.push(seconds);
-            pace.mean = pace.first_mean();
+        let starts = self.starts_on(node);
+        if starts.first.len() < ceiling {
+            starts.first.push(seconds);
+            starts.mean = starts.first_mean();
             return None;
         }
-        pace.mean += NEWEST * (seconds - pace.mean);
-        let slowness = pace.mean / pace.first_mean().max(0.001);
-        let overloaded = pace.load.is_some_and(|load| load.busy >= load.processors);
-        let before = pace.whole_width();
+        starts.mean += NEWEST * (seconds - starts.mean);
+        let slowness = starts.mean / starts.first_mean().max(0.001);
+        let overloaded = starts.load.is_some_and(|load| load.busy >= load.processors);
+        let before = starts.whole_width();
         if slowness > SLOW || (slowness > SLOW_UNDER_LOAD && overloaded) {
-            pace.width = (pace.width * BACK_OFF).max(1.0);
+            starts.width = (starts.width * BACK_OFF).max(1.0);
         } else if slowness < EASY {
             #[allow(clippy::cast_precision_loss, reason = "a small number from the command line")]
             let most = ceiling as f64;
-            pace.width = (pace.width + 1.0 / pace.width).min(most);
+            starts.width = (starts.width + 1.0 / starts.width).min(most);
         }
-        let (after, load) = (pace.whole_width(), pace.load);
+        let (after, load) = (starts.whole_width(), starts.load);
         (before != after).then(|| Change { node: node.to_owned(), before, after, slowness, load })
     }
 
-    fn pace(&mut self, node: &str) -> &mut Pace {
+    fn starts_on(&mut self, node: &str) -> &mut NodeStarts {
         #[allow(clippy::cast_precision_loss, reason = "a small number from the command line")]
         let width = self.ceiling as f64;
-        let fresh = || Pace { width, first: Vec::new(), mean: 0.0, load: None };
+        let fresh = || NodeStarts { width, first: Vec::new(), mean: 0.0, load: None };
         self.nodes.entry(node.to_owned()).or_insert_with(fresh)
     }
 }
 
-impl Pace {
+impl NodeStarts {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and the ceiling")]
     fn whole_width(&self) -> usize {
         // Not cut off: 3.75 is nearer to 4.

@@ -7,8 +7,8 @@ use super::tags::Consent;
 use crate::cluster::{AdminState, Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::state::State;
 
-/// So many seconds after the watcher first saw an instance down, higher tiers do not wait for it any more: one that
-/// never starts must not keep the others down.
+/// So many seconds after the watcher first saw an instance down, higher tiers do not wait for it any more:
+/// one that never starts must not keep the others down.
 pub const TIER_PATIENCE: f64 = 600.0;
 
 /// When an instance may be started.
@@ -31,8 +31,8 @@ pub struct Schedule {
     suspects: BTreeMap<String, u64>,
 }
 
-/// Whether the instance is down although it should run. One on a node that is marked offline, or that must not be
-/// started now, is nobody's hurry.
+/// Whether the instance is down although it should run. One on a node that is marked offline, or that must
+/// not be started now, is nobody's hurry.
 fn is_missing(instance: &Instance) -> bool {
     instance.admin_state == AdminState::Up
         && matches!(instance.status, InstanceStatus::ErrorDown | InstanceStatus::NodeDown)
@@ -93,7 +93,8 @@ impl Schedule {
         waited_for.map(|(name, until)| (name.as_str(), *until)).max_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    pub(super) fn is_up(&mut self, instance: &str) {
+    /// The instance is up, so higher tiers do not wait for it any more.
+    pub(super) fn stop_waiting_for(&mut self, instance: &str) {
         let tier = self.turn(instance).tier;
         if let Some(instances) = self.not_up.get_mut(&tier) {
             instances.remove(instance);

@@ -70,12 +70,18 @@ impl fmt::Display for Changed {
     }
 }
 
-/// `None` when what called for the action still holds in a newer snapshot.
+/// `None` when what called for the action still holds in a newer snapshot. `planned_by` are the tags that its
+/// instance had when it was planned.
 #[must_use]
-pub fn change(action: &Action, now: &Snapshot) -> Option<Changed> {
+pub fn change(action: &Action, planned_by: &[String], now: &Snapshot) -> Option<Changed> {
     let Some(instance) = now.instance(&action.instance) else {
         return Some(Changed::Gone);
     };
+    change_of_state(action, instance, now)
+        .or_else(|| (action.kind.is_start() && instance.tags != planned_by).then_some(Changed::Tags))
+}
+
+fn change_of_state(action: &Action, instance: &Instance, now: &Snapshot) -> Option<Changed> {
     if let Some(job) = now.job_at(&action.instance) {
         return Some(Changed::Busy(job.clone()));
     }
@@ -162,10 +168,10 @@ mod tests {
             (activate(), "ERROR_nodeoffline", false),
         ] {
             let mut cluster = snapshot([instance("i", status)], []);
-            assert_eq!(change(&action, &cluster).is_none(), wanted, "{action:?} {status}");
+            assert_eq!(change(&action, &[], &cluster).is_none(), wanted, "{action:?} {status}");
             cluster.pending_jobs = vec![pending_job(7, "INSTANCE_SHUTDOWN(i)")];
-            assert!(matches!(change(&action, &cluster), Some(Changed::Busy(_))));
-            assert_eq!(change(&action, &snapshot([], [])), Some(Changed::Gone));
+            assert!(matches!(change(&action, &[], &cluster), Some(Changed::Busy(_))));
+            assert_eq!(change(&action, &[], &snapshot([], [])), Some(Changed::Gone));
         }
     }
 
@@ -174,13 +180,13 @@ mod tests {
         let mut cluster = snapshot([instance("i", "ERROR_down")], []);
         cluster.instances[0].admin_state = AdminState::Down;
         let restart = action(ActionKind::Restart { attempt: 1 });
-        assert_eq!(change(&restart, &cluster), Some(Changed::AdminState));
+        assert_eq!(change(&restart, &[], &cluster), Some(Changed::AdminState));
         cluster.instances[0].disks_active = false;
         let activate = |although_inactive| action(ActionKind::ActivateDisks { although_inactive });
-        assert_eq!(change(&activate(false), &cluster), Some(Changed::DisksNotActive));
-        assert_eq!(change(&activate(true), &cluster), Some(Changed::AdminState));
+        assert_eq!(change(&activate(false), &[], &cluster), Some(Changed::DisksNotActive));
+        assert_eq!(change(&activate(true), &[], &cluster), Some(Changed::AdminState));
         cluster.instances[0].admin_state = AdminState::Up;
-        assert_eq!(change(&activate(true), &cluster), None);
+        assert_eq!(change(&activate(true), &[], &cluster), None);
     }
 
     #[test]
@@ -192,9 +198,9 @@ mod tests {
         for (mode, restarted) in modes {
             cluster.locked_instances.insert("i".into(), mode);
             cluster.instances[0].status = InstanceStatus::UserDown;
-            assert_eq!(change(&clean_up, &cluster), Some(Changed::Locked));
+            assert_eq!(change(&clean_up, &[], &cluster), Some(Changed::Locked));
             cluster.instances[0].status = InstanceStatus::ErrorDown;
-            assert_eq!(change(&restart, &cluster).is_none(), restarted, "{mode:?}");
+            assert_eq!(change(&restart, &[], &cluster).is_none(), restarted, "{mode:?}");
         }
     }
 
@@ -204,9 +210,28 @@ mod tests {
         let whole = snapshot([drbd_instance("i", "ERROR_down", "n2")], [node("n2", Some("b"))]);
         let restart = action(ActionKind::Restart { attempt: 1 });
         let degraded = action(ActionKind::StartDegraded);
-        assert_eq!(change(&restart, &silent), Some(Changed::SecondarySilent("n2".into())));
-        assert_eq!(change(&restart, &whole), None);
-        assert_eq!(change(&degraded, &whole), Some(Changed::SecondaryAnswers));
-        assert_eq!(change(&degraded, &silent), None);
+        assert_eq!(change(&restart, &[], &silent), Some(Changed::SecondarySilent("n2".into())));
+        assert_eq!(change(&restart, &[], &whole), None);
+        assert_eq!(change(&degraded, &[], &whole), Some(Changed::SecondaryAnswers));
+        assert_eq!(change(&degraded, &[], &silent), None);
+    }
+
+    #[test]
+    fn a_start_by_tags_that_were_changed_meanwhile_is_left_to_the_next_run() {
+        let tag = |name: &str| vec![format!("ganeti:watcher:start:{name}")];
+        let restart = action(ActionKind::Restart { attempt: 1 });
+        let activate = action(ActionKind::ActivateDisks { although_inactive: false });
+        for (before, after) in
+            [(vec![], tag("never")), (tag("never"), vec![]), (tag("tier:1"), tag("tier:2"))]
+        {
+            let mut cluster = snapshot([instance("i", "ERROR_down")], []);
+            cluster.instances[0].tags = after.clone();
+            assert_eq!(change(&restart, &before, &cluster), Some(Changed::Tags));
+            assert_eq!(change(&restart, &after, &cluster), None);
+            assert_eq!(change(&activate, &before, &cluster), None, "tags are about starts");
+            cluster.instances[0].status = InstanceStatus::Running;
+            let running = Changed::Status(InstanceStatus::Running);
+            assert_eq!(change(&restart, &before, &cluster), Some(running), "that counts for more");
+        }
     }
 }

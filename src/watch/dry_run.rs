@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 use tracing::{error, info};
 
-use super::gather::gather;
-use super::{Context, group, verify};
+use super::gather::{gather, look, pass_options};
+use super::{Context, verify};
 use crate::cluster::Snapshot;
 use crate::decide::pass::Pass;
 use crate::decide::{Action, ActionKind, Note};
@@ -19,8 +19,8 @@ use crate::{logging, observe};
 /// # Errors
 /// When luxid cannot be used, or the state file cannot be opened.
 pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path) -> Result<()> {
-    let mut pass = Pass::new(StateFile::peek(state_path)?, group::pass_options(context.options));
-    let (facts, mut view) = group::look(context, group).await?;
+    let mut pass = Pass::new(StateFile::peek(state_path)?, pass_options(context.options));
+    let (facts, mut view) = look(context, group).await?;
     if facts.queue_is_drained {
         error!("Job queue is drained, can't maintain cluster state");
         return Ok(());

@@ -1,16 +1,49 @@
-//! Gathers what luxid knows of a group beside the group itself, before anything is decided.
+//! Gathers everything that a group part knows, before anything is decided.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use anyhow::{Context as _, Result};
+use tracing::error;
+
+use super::{Context, Options, connect};
 use crate::act::View;
 use crate::cluster::{EndedJob, Fate, JobId, Seen, Snapshot};
 use crate::decide::elsewhere;
+use crate::decide::pass::PassOptions;
+use crate::luxi::client::CONNECT_TIMEOUT;
 use crate::luxi::following::{self, Answer};
 use crate::luxi::opcodes::OpCode;
 use crate::luxi::{Client, LuxiError};
 use crate::memory::recovery::Intent;
-use crate::observe;
 use crate::observe::starts::{self, Found, Wanted};
+use crate::observe::{self, ClusterFacts};
+
+/// What the options of the run say about its decisions.
+pub(super) fn pass_options(options: &Options) -> PassOptions {
+    // What this or another node's watcher archives, it archives by that age.
+    let archived_after = u64::try_from(options.job_age).ok().map(Duration::from_secs);
+    PassOptions { start_degraded: options.start_degraded, archived_after }
+}
+
+/// Connects to luxid and looks at the group.
+///
+/// # Errors
+/// When luxid cannot be used, or this is not the master.
+pub(super) async fn look<'a>(context: &Context<'a>, group: &str) -> Result<(ClusterFacts, View<'a>)> {
+    let mut client = connect::connect_within(context, CONNECT_TIMEOUT).await?;
+    let facts = connect::check_master(context, &mut client).await?;
+    let view = View::take(client, group).await.context("cannot query the group")?;
+    for split in &view.snapshot.split {
+        error!(
+            "Ignoring split instance '{}', primary group {}, secondary groups {}",
+            split.name,
+            split.primary_group,
+            split.secondary_groups.join(", ")
+        );
+    }
+    Ok((facts, view))
+}
 
 /// What was gathered; with a snapshot it is [`Seen`].
 #[derive(Debug)]

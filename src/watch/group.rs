@@ -2,28 +2,24 @@
 //!
 //! Source: `watcher/__init__.py: _GroupWatcher`; the order of saving and verifying is that of 3.1.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use tracing::{debug, error, info};
 
-use super::gather::gather;
-use super::ledger::{Activations, Ledger};
-use super::{Context, LogWitness, Options, connect, dry_run, inspect, verify};
-use crate::act::{Runner, Slots, Stopped, View, Witness};
+use super::gather::{gather, look, pass_options};
+use super::ledger::{Activations, Ledger, carry_out};
+use super::{Context, LogWitness, dry_run, inspect, verify};
+use crate::act::{Runner, Seams, Slots, Stopped, Witness};
 use crate::armed::Armed;
 use crate::clock;
-use crate::cluster::{Snapshot, Timestamp};
+use crate::cluster::Snapshot;
 use crate::decide::governor::Governor;
-use crate::decide::pass::{Pass, PassOptions, Plan};
+use crate::decide::pass::Pass;
 use crate::logging;
-use crate::luxi::client::CONNECT_TIMEOUT;
 use crate::memory::state_file::StateFile;
 use crate::memory::status;
 use crate::node::boot_id::boot_id;
 use crate::node::ssconf;
-use crate::observe::{self, ClusterFacts};
+use crate::observe;
 
 /// Runs the group part for the group with this UUID.
 ///
@@ -74,18 +70,10 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
         }
     };
     let options = context.options;
-    let mut runner = Runner {
-        view,
-        armed,
-        version: setup.version,
-        ceiling: setup.max_running_jobs.into_iter().chain(setup.max_tracked_jobs).min(),
-        clock: context.clock,
-        is_paused: &|| context.is_paused(),
-        share: slots.share(),
-        governor: Governor::new(options.starts_per_node, options.load_limit),
-        monitor: context.monitor,
-        unknown_loads: BTreeSet::new(),
-    };
+    let governor = Governor::new(options.starts_per_node, options.load_limit);
+    let is_paused = || context.is_paused();
+    let seams = Seams { armed, clock: context.clock, monitor: context.monitor, is_paused: &is_paused };
+    let mut runner = Runner::new(view, &setup, slots.share(), governor, seams);
     let repaired = repair(&mut runner, &mut ledger, setup.tags, boot_id(context.layout)).await;
     ledger.pass.end(context.clock.now());
     let saved = ledger.save();
@@ -106,25 +94,6 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     first.map_or(Ok(()), Err)
 }
 
-/// Connects to luxid and looks at the group.
-///
-/// # Errors
-/// When luxid cannot be used, or this is not the master.
-pub(super) async fn look<'a>(context: &Context<'a>, group: &str) -> Result<(ClusterFacts, View<'a>)> {
-    let mut client = connect::connect_within(context, CONNECT_TIMEOUT).await?;
-    let facts = connect::check_master(context, &mut client).await?;
-    let view = View::take(client, group).await.context("cannot query the group")?;
-    for split in &view.snapshot.split {
-        error!(
-            "Ignoring split instance '{}', primary group {}, secondary groups {}",
-            split.name,
-            split.primary_group,
-            split.secondary_groups.join(", ")
-        );
-    }
-    Ok((facts, view))
-}
-
 async fn report_status(
     context: &Context<'_>,
     armed: &Armed,
@@ -138,54 +107,34 @@ async fn report_status(
     status::merge(armed, &context.layout.instance_status(), &files, written).await
 }
 
-/// What the options of the run say about its decisions.
-pub(super) fn pass_options(options: &Options) -> PassOptions {
-    // What this or another node's watcher archives, it archives by that age.
-    let archived_after = u64::try_from(options.job_age).ok().map(Duration::from_secs);
-    PassOptions { start_degraded: options.start_degraded, archived_after }
-}
-
 /// Everything that changes the state: starts and clean-ups, and the activations of disks beside and after them.
-async fn repair<'a, 'c: 'a>(
-    runner: &mut Runner<'a, 'c>,
+async fn repair(
+    runner: &mut Runner<'_>,
     ledger: &mut Ledger,
     cluster_tags: Vec<String>,
     master_boot_id: Option<String>,
 ) -> Result<(), Stopped> {
-    let now = runner.clock.now();
+    let now = runner.now();
     let intents = &ledger.pass.remembered().recovery.starting;
-    let gathered = gather(&mut runner.view, intents, cluster_tags, master_boot_id).await?;
-    let plan = ledger.pass.plan(&gathered.with(&runner.view.snapshot), now);
+    let gathered = gather(runner.view_mut(), intents, cluster_tags, master_boot_id).await?;
+    let plan = ledger.pass.plan(&gathered.with(runner.snapshot()), now);
     let carried_out = carry_out(runner, plan, ledger, now).await;
     ledger.pass.lines_after_starts().iter().for_each(logging::log);
     carried_out?;
     if ledger.pass.had_starts() {
-        runner.view.renew().await?;
-        let now = runner.clock.now();
-        let plan = ledger.pass.plan_after_starts(&runner.view.snapshot, now);
+        runner.view_mut().renew().await?;
+        let now = runner.now();
+        let plan = ledger.pass.plan_after_starts(runner.snapshot(), now);
         carry_out(runner, plan, ledger, now).await?;
     }
     if !ledger.pass.to_inspect().is_empty() {
         let whole = inspect::whole_mirrors(runner, ledger.pass.to_inspect()).await;
         whole.iter().for_each(|name| info!("The mirror of instance '{name}' is whole again"));
-        let now = runner.clock.now();
+        let now = runner.now();
         let notes = ledger.pass.inspected(&whole);
         notes.iter().for_each(|note| LogWitness.noted(note, now));
     }
     Ok(())
-}
-
-/// Says what there is to say, and does what there is to do.
-pub(super) async fn carry_out<'a, 'c: 'a>(
-    runner: &mut Runner<'a, 'c>,
-    plan: Plan,
-    witness: &mut dyn Witness,
-    now: Timestamp,
-) -> Result<(), Stopped> {
-    plan.lines.iter().for_each(logging::log);
-    plan.notes.iter().for_each(|note| LogWitness.noted(note, now));
-    let agenda = plan.into_agenda(&runner.view.snapshot);
-    runner.carry_out(agenda, witness).await
 }
 
 /// Whether the run may go on; not when an administrator stopped it, which is no failure.

@@ -9,7 +9,6 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::act::Runner;
-use crate::luxi::jobs;
 use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
 
@@ -17,12 +16,9 @@ use crate::luxi::opcodes::OpCode;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The instances of these whose mirror is whole on both sides; none when that cannot be learnt now, which is a warning.
-pub(super) async fn whole_mirrors<'a, 'c: 'a>(
-    runner: &mut Runner<'a, 'c>,
-    instances: &[String],
-) -> Vec<String> {
+pub(super) async fn whole_mirrors(runner: &mut Runner<'_>, instances: &[String]) -> Vec<String> {
     let opcode = OpCode::InstanceQueryData { instances: instances.to_vec() };
-    if runner.view.snapshot.pending_jobs.iter().any(|job| job.does(&opcode.summary())) {
+    if runner.snapshot().pending_jobs.iter().any(|job| job.does(&opcode.summary())) {
         debug!("An earlier look at the mirrors has not ended");
         return Vec::new();
     }
@@ -36,12 +32,12 @@ pub(super) async fn whole_mirrors<'a, 'c: 'a>(
     })
 }
 
-async fn look<'a, 'c: 'a>(runner: &mut Runner<'a, 'c>, opcode: &OpCode) -> Result<Vec<String>, String> {
+async fn look(runner: &mut Runner<'_>, opcode: &OpCode) -> Result<Vec<String>, String> {
     let job =
         runner.submit(opcode).await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     let result = runner.wait(job).await.map_err(|error| error.to_string())?;
     let results = result.map_err(|failure| format!("job {job}: {failure}"))?;
-    jobs::archive(&mut runner.view.client, runner.armed, job).await;
+    runner.archive(job).await;
     whole(&results.into_iter().next().unwrap_or_default()).map_err(|problem| format!("job {job}: {problem}"))
 }
 

@@ -8,10 +8,10 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::LogWitness;
-use crate::act::Witness;
+use crate::act::{Runner, Stopped, Witness};
 use crate::armed::Armed;
 use crate::cluster::Timestamp;
-use crate::decide::pass::{Pass, PassOptions};
+use crate::decide::pass::{Pass, PassOptions, Plan};
 use crate::decide::{Action, Note, Outcome};
 use crate::logging;
 use crate::memory::state_file::StateFile;
@@ -19,6 +19,19 @@ use crate::memory::state_file::StateFile;
 /// How often, and after how long, the state's lock is asked for again after disks were verified.
 const LOCK_ATTEMPTS: u32 = 30;
 const LOCK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Says what there is to say, and does what there is to do.
+pub(super) async fn carry_out(
+    runner: &mut Runner<'_>,
+    plan: Plan,
+    witness: &mut dyn Witness,
+    now: Timestamp,
+) -> Result<(), Stopped> {
+    plan.lines.iter().for_each(logging::log);
+    plan.notes.iter().for_each(|note| LogWitness.noted(note, now));
+    let agenda = plan.into_agenda(runner.snapshot());
+    runner.carry_out(agenda, witness).await
+}
 
 /// The state file with what is to go into it.
 pub(super) struct Ledger {

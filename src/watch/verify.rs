@@ -11,14 +11,13 @@ use serde_json::Value;
 use tracing::{debug, info, warn};
 
 use super::Context;
-use super::group::carry_out;
-use super::ledger::Activations;
+use super::ledger::{Activations, carry_out};
 use crate::act::{Runner, Stopped};
 use crate::cluster::{GanetiVersion, LONGEST_TEXT, Snapshot, excerpt};
 use crate::decide::pass::Pass;
 use crate::decide::verify::{Findings, Verification};
 use crate::logging;
-use crate::luxi::jobs::{self, JobFailure, JobResult};
+use crate::luxi::jobs::{JobFailure, JobResult};
 use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
 
@@ -26,17 +25,17 @@ use crate::luxi::opcodes::OpCode;
 ///
 /// # Errors
 /// See [`Stopped`].
-pub(super) async fn run<'a, 'c: 'a>(
+pub(super) async fn run(
     context: &Context<'_>,
-    runner: &mut Runner<'a, 'c>,
+    runner: &mut Runner<'_>,
     activations: &mut Activations<'_>,
 ) -> Result<(), Stopped> {
-    let strict = is_strict(context.options.no_strict, runner.version);
-    runner.view.renew_jobs().await?;
-    let Some(opcode) = wanted(activations.pass(), &runner.view.snapshot, strict) else {
+    let strict = is_strict(context.options.no_strict, runner.version());
+    runner.view_mut().renew_jobs().await?;
+    let Some(opcode) = wanted(activations.pass(), runner.snapshot(), strict) else {
         return Ok(());
     };
-    let group = runner.view.snapshot.group.clone();
+    let group = runner.snapshot().group.clone();
     let failed = |problem: &dyn std::fmt::Display| {
         let problem = excerpt(&problem.to_string(), LONGEST_TEXT);
         Stopped::Failed(anyhow!("cannot verify disks of group '{group}': {problem}"))
@@ -52,12 +51,12 @@ pub(super) async fn run<'a, 'c: 'a>(
     }
     let findings = findings(result).map_err(|problem| failed(&format!("job {job}: {problem}")))?;
     // One that failed stays in the queue, where an administrator can look at it.
-    jobs::archive(&mut runner.view.client, runner.armed, job).await;
+    runner.archive(job).await;
     findings.log_lines(strict).iter().for_each(logging::log);
     // The job may have waited for locks for a long time.
-    runner.view.renew().await?;
-    let now = runner.clock.now();
-    let plan = activations.pass().plan_after_verification(&runner.view.snapshot, &findings, now);
+    runner.view_mut().renew().await?;
+    let now = runner.now();
+    let plan = activations.pass().plan_after_verification(runner.snapshot(), &findings, now);
     carry_out(runner, plan, activations, now).await
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::cluster::testing::{drbd_instance, instance, node, snapshot};
 use crate::cluster::{Instance, InstanceStatus};
+use crate::decide::blame::Blame;
 use crate::decide::full::Record;
 use crate::decide::policy::Policies;
 use crate::decide::schedule::{TIER_PATIENCE, remember_down};
@@ -176,7 +177,16 @@ fn what_needs_more_than_a_full_node_has_is_not_begun_there_and_what_needs_less_i
     let cluster = cluster(vec![big, small, unknown, elsewhere, mirrored("disks", "n1", "n2")]);
     let mut agenda = agenda(&cluster);
     let shortage = Shortage { needed: Some(1024), available: Some(200), asked: true };
-    assert_eq!(names(&agenda.is_full("n1", shortage)), ["big", "unknown"]);
+    let blamed = Blamed { what: Blame::Node, cause: "n1 b1".into(), detail: Detail::Memory(shortage) };
+    let other = Blamed { detail: Detail::None, ..blamed.clone() };
+    assert_eq!(agenda.take_out_what_would_fail_alike(&start("gone"), &blamed, &cluster), []);
+    assert_eq!(agenda.take_out_what_would_fail_alike(&start("small"), &other, &cluster), []);
+    let notes = agenda.take_out_what_would_fail_alike(&start("small"), &blamed, &cluster);
+    let told: Vec<&str> = notes.iter().map(|note| note.instance.as_str()).collect();
+    assert_eq!(told, ["big", "unknown"]);
+    let needs = Shortage { needed: Some(4096), available: Some(200), asked: false };
+    let held = Hold::Memory { node: "n1".into(), blamed: Blamed { detail: Detail::Memory(needs), ..blamed } };
+    assert_eq!(notes[0].kind, NoteKind::LeftForLater(held), "remembered with what it needs itself");
     assert_eq!(names(&agenda.take(NOW, 9, &two)), ["small", "elsewhere", "disks"]);
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::cluster::testing::{instance, pending_job, snapshot};
 
 fn seen(governor: &mut Governor, seconds: &[f64]) -> Vec<(usize, usize)> {
     let changes = seconds.iter().filter_map(|seconds| governor.started("n1", *seconds));
@@ -96,4 +97,27 @@ fn a_change_says_what_was_seen() {
     let text = change.to_string();
     assert!(text.starts_with("Node 'n1' is given 1 starts at once instead of 2: they take "), "{text}");
     assert!(text.ends_with("4.0 of its 4 processors are busy"), "{text}");
+}
+
+#[test]
+fn starts_of_others_take_their_part_of_a_node_and_nothing_else_does() {
+    let governor = Governor::new(4, None);
+    let mut elsewhere = instance("i3", "ERROR_down");
+    elsewhere.primary = "n2".into();
+    let mut cluster = snapshot([instance("i1", "ERROR_down"), instance("i2", "ERROR_down"), elsewhere], []);
+    let mut unknown = pending_job(6, "x");
+    unknown.summaries = None;
+    cluster.pending_jobs = vec![
+        pending_job(1, "INSTANCE_STARTUP(i1)"),
+        pending_job(2, "INSTANCE_STARTUP(i2)"),
+        pending_job(3, "INSTANCE_STARTUP(i3)"),
+        pending_job(4, "INSTANCE_SHUTDOWN(i1)"),
+        pending_job(5, "INSTANCE_STARTUP(of another group)"),
+        unknown,
+    ];
+    let width = governor.width_beside_others(&cluster, |job| job == JobId(2));
+    assert_eq!(["n1", "n2", "n3"].map(width), [3, 3, 4]);
+    let narrow = Governor::new(1, None);
+    let width = narrow.width_beside_others(&cluster, |_| false);
+    assert_eq!(["n1", "n2", "n3"].map(width), [0, 0, 1], "no less than none");
 }

@@ -78,9 +78,9 @@ fn a_tier_waits_for_lower_ones_until_their_patience_has_run_out() {
     assert_eq!(schedule.gate(0, 130.0), None, "a tier does not wait for itself");
     assert_eq!(schedule.gate(9, 130.0).map(|(_, until)| until), Some(100.0 + TIER_PATIENCE));
     assert_eq!(schedule.gate(5, 100.0 + TIER_PATIENCE), None);
-    schedule.is_up("dns");
+    schedule.stop_waiting_for("dns");
     assert_eq!(schedule.gate(5, 130.0), None);
-    schedule.is_up("unknown");
+    schedule.stop_waiting_for("unknown");
 }
 
 #[test]

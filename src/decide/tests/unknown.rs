@@ -60,7 +60,7 @@ fn no_instance_is_started_without_a_mirror_that_is_only_in_doubt() {
         let steps = plan(&cluster, &state);
         let allowed = degraded::allow(steps.clone(), &state, &policies, Some(Duration::ZERO), NOW);
         assert_eq!(allowed, steps);
-        let changed = second_look::change(&action, &cluster);
+        let changed = second_look::change(&action, &[], &cluster);
         assert!(matches!(changed, Some(second_look::Changed::SecondarySilent(_))), "{changed:?}");
     }
 }

@@ -1,0 +1,285 @@
+//! The loop: takes from an agenda what may be begun, looks again, submits, and follows the jobs to their end.
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use tokio::time::{Instant, sleep};
+use tracing::debug;
+
+use super::following::InFlight;
+use super::loads::{self, Answers};
+use super::runner::Runner;
+use super::submissions::{self, Answered, Submissions};
+use super::witness::{Stopped, Witness};
+use crate::decide::agenda::Agenda;
+use crate::decide::{Action, Note, NoteKind, Outcome, budget, second_look};
+use crate::luxi::client::LocalFuture;
+use crate::luxi::jobs::{End, Finished, SubmitError};
+
+/// How long luxid may give errors when instances are looked at again before the plan is given up.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a run waits with nothing to do for the turn of what is left, before a later run has to.
+const IDLE_PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks whether another group has left slots.
+const SLOT_INTERVAL: Duration = Duration::from_secs(1);
+/// Before luxid is asked again what it answered with an error.
+const ANSWER_INTERVAL: Duration = Duration::from_secs(1);
+/// Whose fault a failure is, is judged by what was seen no longer ago than this.
+const FOR_BLAME: Duration = Duration::from_secs(10);
+
+/// What a plan's carrying out has come to.
+struct Progress<'a> {
+    agenda: Agenda,
+    submissions: Submissions<'a>,
+    in_flight: InFlight,
+    /// A question for the nodes' loads, or the pause before the next.
+    loads: LocalFuture<'a, Answers>,
+    stopped: Result<(), Stopped>,
+    /// Since when there is nothing to do but to wait for somebody's turn.
+    idle_since: Option<Instant>,
+}
+
+impl<'a> Runner<'a> {
+    /// Carries out an agenda, and returns when everything that was submitted has ended.
+    ///
+    /// # Errors
+    /// See [`Stopped`]. Nothing more is submitted then. What is in flight is followed to its end all the
+    /// same, unless luxid itself is away.
+    pub async fn carry_out(&mut self, agenda: Agenda, witness: &mut dyn Witness) -> Result<(), Stopped> {
+        let mut progress = Progress {
+            submissions: Submissions::new(self.seams.armed, self.version),
+            in_flight: InFlight::new(),
+            loads: self.loads.ask(&agenda, &self.view.snapshot),
+            stopped: Ok(()),
+            idle_since: None,
+            agenda,
+        };
+        if self.governor.has_load_limit() && !progress.agenda.nodes_waited_for().is_empty() {
+            // Nothing is begun on a node before its load is known.
+            let seen = std::mem::replace(&mut progress.loads, loads::pause()).await;
+            self.loads.heed(seen, &mut self.governor);
+        }
+        loop {
+            while progress.stopped.is_ok() && !progress.submissions.is_full() {
+                match self.begin(&mut progress, witness).await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(reason) => progress.stopped = Err(reason),
+                }
+            }
+            if progress.in_flight.len() == 0 && progress.submissions.is_empty() {
+                match self.when_idle(&mut progress, witness) {
+                    Some(wait) => {
+                        sleep(wait).await;
+                        // What others do may be what holds ours back.
+                        if let Err(error) = self.view.renew_jobs().await {
+                            progress.stopped = Err(error.into());
+                        }
+                    }
+                    None => {
+                        self.share.set_wants_more(false);
+                        return progress.stopped;
+                    }
+                }
+            } else {
+                progress.idle_since = None;
+            }
+            let jobs = progress.in_flight.len();
+            tokio::select! {
+                biased;
+                answered = progress.submissions.next() => self.answered(&mut progress, answered, witness),
+                seen = &mut progress.loads => {
+                    progress.loads = match seen.is_empty() {
+                        true => self.loads.ask(&progress.agenda, &self.view.snapshot),
+                        false => loads::pause(),
+                    };
+                    self.loads.heed(seen, &mut self.governor);
+                }
+                () = progress.in_flight.pause(), if jobs > 0 => self.collect(&mut progress, witness).await,
+                () = std::future::ready(()), if jobs == 0 && progress.submissions.is_empty() => {}
+            }
+        }
+    }
+
+    /// Looks again at what may be begun next, and submits what is still wanted. Whether there was anything.
+    async fn begin(
+        &mut self,
+        progress: &mut Progress<'a>,
+        witness: &mut dyn Witness,
+    ) -> Result<bool, Stopped> {
+        let room = self.room().min(submissions::LARGEST);
+        let (now, width) = (self.now(), self.width());
+        let actions = progress.agenda.take(now, room, &width);
+        self.share.set_wants_more(progress.agenda.is_ready(now, &width));
+        drop(width);
+        if actions.is_empty() {
+            return Ok(false);
+        }
+        // Before anything is awaited: other groups see the slots that are left.
+        self.share.take(actions.len());
+        let count = actions.len();
+        let wanted = match self.look_again(progress, actions, witness).await {
+            // What a paused watcher does not do, it does not say either.
+            Ok(wanted) => self.check_pause().map(|()| wanted),
+            Err(error) => Err(error),
+        };
+        let submitted = wanted.as_ref().map_or(0, Vec::len);
+        (submitted..count).for_each(|_| self.share.release());
+        let wanted = wanted?;
+        if !wanted.is_empty() {
+            let epoch_ns = self.seams.clock.now_ns();
+            witness.begin(&wanted, epoch_ns);
+            progress.submissions.add(wanted, &self.view.client, epoch_ns);
+            progress.in_flight.quicken();
+        }
+        Ok(true)
+    }
+
+    /// Looks again at these actions' instances; gives those that are still wanted.
+    async fn look_again(
+        &mut self,
+        progress: &mut Progress<'a>,
+        actions: Vec<Action>,
+        witness: &mut dyn Witness,
+    ) -> Result<Vec<Action>, Stopped> {
+        let names: Vec<&str> = actions.iter().map(|action| action.instance.as_str()).collect();
+        // An error of luxid's, such as one while it loads its configuration, may pass.
+        let deadline = Instant::now() + ANSWER_PATIENCE;
+        while let Err(error) = progress.submissions.during(self.view.look_again_at(&names)).await {
+            if !error.is_answer() || Instant::now() >= deadline {
+                return Err(error.into());
+            }
+            debug!("{error}, looking again");
+            progress.submissions.during(sleep(ANSWER_INTERVAL)).await;
+        }
+        let mut wanted = Vec::new();
+        for action in actions {
+            let planned_by = self.view.first_tags(&action.instance);
+            match second_look::change(&action, planned_by, &self.view.snapshot) {
+                None => wanted.push(action),
+                Some(change) => {
+                    progress.agenda.ended(&action.instance, change.is_up());
+                    witness.ended(&action, &Outcome::LeftAlone(change), self.now());
+                }
+            }
+        }
+        witness.checkpoint();
+        Ok(wanted)
+    }
+
+    /// luxid has answered a submission, or will not. When it refused the whole of one, nothing more is
+    /// submitted: it would refuse the next one too.
+    fn answered(&mut self, progress: &mut Progress<'a>, answered: Answered, witness: &mut dyn Witness) {
+        let Answered { actions, result } = answered;
+        let now = self.now();
+        let mut end = |action: Action, outcome: &Outcome| {
+            self.share.release();
+            progress.agenda.ended(&action.instance, false);
+            witness.ended(&action, outcome, now);
+        };
+        match result {
+            Ok(jobs) => {
+                for (action, job) in actions.into_iter().zip(jobs) {
+                    match job {
+                        Ok(job) => {
+                            self.share.submitted(job);
+                            progress.in_flight.add(job, action);
+                        }
+                        Err(problem) => end(action, &Outcome::NotSubmitted(problem)),
+                    }
+                }
+            }
+            Err(error) => {
+                let outcome = match &error {
+                    SubmitError::Unknown(_) => Outcome::Unknown(error.to_string()),
+                    SubmitError::NoJob(_) | SubmitError::Refused(_) => {
+                        Outcome::NotSubmitted(error.to_string())
+                    }
+                };
+                actions.into_iter().for_each(|action| end(action, &outcome));
+                progress.stopped = Err(match error {
+                    SubmitError::NoJob(error) if error.is_queue_drained() => Stopped::Drained,
+                    SubmitError::NoJob(error) | SubmitError::Unknown(error) => error.into(),
+                    SubmitError::Refused(problem) => Stopped::Failed(anyhow!(problem)),
+                });
+            }
+        }
+        witness.checkpoint();
+        progress.in_flight.quicken();
+    }
+
+    /// Tells the witness of the jobs that have ended. When luxid does not tell, nothing more is submitted.
+    async fn collect(&mut self, progress: &mut Progress<'a>, witness: &mut dyn Witness) {
+        let looked = progress.in_flight.take_ended(&mut self.view.client);
+        let ended = match progress.submissions.during(looked).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                let now = self.now();
+                for (job, action) in progress.in_flight.take_all() {
+                    self.share.release();
+                    witness.ended(&action, &Outcome::Unknown(format!("job {job}: {error}")), now);
+                }
+                progress.stopped = Err(error.into());
+                return;
+            }
+        };
+        if ended.iter().any(|(_, job)| matches!(job.end, End::Known(Err(_), _)))
+            && let Err(error) = progress.submissions.during(self.view.renew_if_older(FOR_BLAME)).await
+        {
+            debug!("{error}: whose fault a failure is will be judged by what was seen earlier");
+        }
+        let now = self.now();
+        for (action, Finished { job, end }) in ended {
+            self.share.release();
+            let (outcome, worked) = match end {
+                End::Known(Ok(_), worked) => (Outcome::Succeeded, worked),
+                End::Known(Err(failure), worked) => {
+                    let blamed = budget::blame(&failure, &action, &self.view.snapshot);
+                    (Outcome::Failed { job, failure, blamed }, worked)
+                }
+                End::Unknown(problem) => (Outcome::Unknown(format!("job {job}: {problem}")), None),
+            };
+            let is_up = outcome == Outcome::Succeeded && action.kind.is_start();
+            progress.agenda.ended(&action.instance, is_up);
+            if is_up && let Some(instance) = self.view.snapshot.instance(&action.instance) {
+                let change = worked.and_then(|seconds| self.governor.started(&instance.primary, seconds));
+                change.iter().for_each(|change| debug!("{change}"));
+            }
+            witness.ended(&action, &outcome, now);
+            if let Outcome::Failed { blamed, .. } = &outcome {
+                let snapshot = &self.view.snapshot;
+                let notes = progress.agenda.take_out_what_would_fail_alike(&action, blamed, snapshot);
+                notes.iter().for_each(|note| witness.noted(note, now));
+            }
+            progress.in_flight.quicken();
+        }
+        witness.checkpoint();
+    }
+
+    /// With nothing in flight: how long to wait for the turn of what is left; `None` when there is nothing
+    /// left, or nothing that is worth waiting for.
+    fn when_idle(&mut self, progress: &mut Progress<'a>, witness: &mut dyn Witness) -> Option<Duration> {
+        if progress.stopped.is_err() || progress.agenda.is_empty() {
+            return None;
+        }
+        let idle_since = *progress.idle_since.get_or_insert_with(Instant::now);
+        if self.room() == 0 {
+            return Some(SLOT_INTERVAL);
+        }
+        let (now, width) = (self.now(), self.width());
+        let left = IDLE_PATIENCE.saturating_sub(idle_since.elapsed());
+        let wait = match progress.agenda.next_moment(now, &width) {
+            Some(moment) => Duration::try_from_secs_f64(moment - now).unwrap_or(SLOT_INTERVAL),
+            // The load of a node, or jobs of others on it.
+            None => SLOT_INTERVAL,
+        };
+        if wait <= left && !left.is_zero() {
+            return Some(wait.max(Duration::from_millis(1)));
+        }
+        for (action, hold) in progress.agenda.give_up(now, &width) {
+            let note = Note { instance: action.instance, kind: NoteKind::LeftForLater(hold) };
+            witness.noted(&note, now);
+        }
+        None
+    }
+}

@@ -1,0 +1,105 @@
+//! Jobs that were submitted, until they end.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::cluster::JobId;
+use crate::decide::Action;
+use crate::luxi::jobs::{End, Finished, Follower, JobResult, PollPace};
+use crate::luxi::{Client, LuxiError};
+
+/// How long luxid may give errors instead of the status of jobs before they are given up.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The jobs in flight, each with its action.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    jobs: BTreeMap<JobId, Action>,
+    follower: Follower,
+    pace: PollPace,
+}
+
+impl InFlight {
+    pub(super) fn new() -> Self {
+        Self { jobs: BTreeMap::new(), follower: Follower::default(), pace: PollPace::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.jobs.len()
+    }
+
+    pub(super) fn add(&mut self, job: JobId, action: Action) {
+        self.jobs.insert(job, action);
+    }
+
+    /// Something has happened, so more may soon.
+    pub(super) fn quicken(&mut self) {
+        self.pace.quicken();
+    }
+
+    /// Until luxid should be asked about them again.
+    pub(super) async fn pause(&self) {
+        self.pace.pause(self.jobs.len()).await;
+    }
+
+    /// Takes out the jobs that have ended.
+    ///
+    /// # Errors
+    /// As [`ended`].
+    pub(super) async fn take_ended(
+        &mut self,
+        client: &mut Client<'_>,
+    ) -> Result<Vec<(Action, Finished)>, LuxiError> {
+        let ids: Vec<JobId> = self.jobs.keys().copied().collect();
+        let ended = ended(client, &mut self.follower, &ids).await?.into_iter();
+        Ok(ended.filter_map(|finished| Some((self.jobs.remove(&finished.job)?, finished))).collect())
+    }
+
+    /// Takes out all of them: nobody will learn how they end.
+    pub(super) fn take_all(&mut self) -> BTreeMap<JobId, Action> {
+        std::mem::take(&mut self.jobs)
+    }
+}
+
+/// Those of `jobs` that have ended. An error of luxid's, as while it loads its configuration, may pass.
+///
+/// # Errors
+/// luxid's, when it gives nothing else for [`PATIENCE`].
+async fn ended(
+    client: &mut Client<'_>,
+    follower: &mut Follower,
+    jobs: &[JobId],
+) -> Result<Vec<Finished>, LuxiError> {
+    let deadline = Instant::now() + PATIENCE;
+    let pace = PollPace::new();
+    loop {
+        match follower.look(client, jobs).await {
+            Err(error) if Instant::now() < deadline => debug!("{error}, asking again"),
+            finished => return finished,
+        }
+        pace.pause(jobs.len()).await;
+    }
+}
+
+/// Waits for one job, however long it takes.
+///
+/// # Errors
+/// When luxid cannot be asked any more, or says for a minute what cannot be understood; the job may go on.
+pub(super) async fn wait(client: &mut Client<'_>, job: JobId) -> Result<JobResult, LuxiError> {
+    let pace = PollPace::unhurried();
+    let mut follower = Follower::default();
+    loop {
+        pace.pause(1).await;
+        match ended(client, &mut follower, &[job]).await?.pop() {
+            Some(Finished { end: End::Known(result, _), .. }) => return Ok(result),
+            Some(Finished { end: End::Unknown(problem), .. }) => {
+                let reason = format!("job {job}: {problem}");
+                return Err(LuxiError::Malformed { method: "QueryJobs", reason });
+            }
+            None => {}
+        }
+    }
+}

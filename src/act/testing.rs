@@ -1,0 +1,216 @@
+//! What the tests of the loop give to a runner: a small luxid, a clock, loads, a pause and a witness.
+//!
+//! Time is tokio's, which the tests pause, so that everything happens at the same moments in every run. The
+//! first letter of a node's name is the UUID of its group.
+
+mod luxid;
+
+use std::cell::{RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::time::Instant;
+
+use super::{Runner, Seams, Slots, Stopped, View, Witness};
+use crate::armed::Armed;
+use crate::clock::Clock;
+use crate::cluster::testing::{instance, node};
+use crate::cluster::{Instance, Timestamp};
+use crate::decide::agenda::Agenda;
+use crate::decide::governor::{Governor, Load};
+use crate::decide::schedule::Schedule;
+use crate::decide::{Action, ActionKind, Note, Outcome};
+use crate::luxi::Client;
+use crate::luxi::client::LocalFuture;
+use crate::node::mond::Monitor;
+use crate::observe::ClusterSetup;
+pub(super) use luxid::{Fault, Job};
+use luxid::{Luxid, World};
+
+/// Seconds since the epoch when a test begins.
+pub(super) const EPOCH: u32 = 1_000_000;
+
+#[derive(Debug)]
+struct TestClock(Instant);
+
+impl Clock for TestClock {
+    fn since_epoch(&self) -> Duration {
+        Duration::from_secs(EPOCH.into()) + self.0.elapsed()
+    }
+}
+
+/// The loads of nodes; each counts from so many seconds after the start on.
+#[derive(Debug)]
+struct TestLoads {
+    start: Instant,
+    nodes: BTreeMap<&'static str, Vec<(u64, f64)>>,
+}
+
+impl Monitor for TestLoads {
+    fn load<'a>(&'a self, node: &'a str, _address: &'a str) -> LocalFuture<'a, Option<Load>> {
+        let now = self.start.elapsed().as_secs();
+        let known = self.nodes.get(node).into_iter().flatten().rev();
+        let busy = known.copied().find(|(from, _)| *from <= now).map(|(_, busy)| busy);
+        Box::pin(std::future::ready(busy.map(|busy| Load { busy, processors: 8.0 })))
+    }
+}
+
+/// Everything around a runner.
+pub(super) struct Scene {
+    luxid: Luxid,
+    armed: Armed,
+    clock: TestClock,
+    loads: TestLoads,
+    /// Seconds after the start from which on the watcher is paused.
+    pub(super) paused_after: Option<u64>,
+}
+
+impl Scene {
+    /// Instances that are down, each with its node. A job takes ten seconds.
+    pub(super) fn new(instances: &[(&str, &str)]) -> Self {
+        let start = Instant::now();
+        let down = |(name, primary): &(&str, &str)| Instance {
+            primary: (*primary).to_owned(),
+            ..instance(name, "ERROR_down")
+        };
+        let world = World {
+            start,
+            instances: instances.iter().map(down).collect(),
+            nodes: ["a1", "a2", "b1"].map(|name| node(name, Some("boot"))).into(),
+            jobs: Vec::new(),
+            takes: Duration::from_secs(10),
+            failures: BTreeMap::new(),
+            fault: None,
+            drained_after: None,
+            away_after: None,
+        };
+        Self {
+            luxid: Luxid(Rc::new(RefCell::new(world))),
+            armed: Armed::for_test(),
+            clock: TestClock(start),
+            loads: TestLoads { start, nodes: BTreeMap::new() },
+            paused_after: None,
+        }
+    }
+
+    pub(super) fn world(&self) -> RefMut<'_, World> {
+        self.luxid.0.borrow_mut()
+    }
+
+    /// So many processors of the node are busy from so many seconds after the start on. Without that its load
+    /// is unknown.
+    pub(super) fn set_load(&mut self, node: &'static str, from: u64, busy: f64) {
+        self.loads.nodes.entry(node).or_default().push((from, busy));
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Seconds since the start.
+    pub(super) fn passed(&self) -> u64 {
+        self.clock.0.elapsed().as_secs()
+    }
+
+    pub(super) fn is_paused(&self) -> Result<bool> {
+        let passed = self.passed();
+        Ok(self.paused_after.is_some_and(|seconds| passed >= seconds))
+    }
+
+    /// Looks at the group, plans to start everything in it that is down, does what comes `meanwhile`, and
+    /// carries the plan out.
+    pub(super) async fn carry_out(
+        &self,
+        Limits { group, slots, governor }: Limits<'_>,
+        plan: impl FnOnce(&View<'_>, Vec<Action>) -> Agenda,
+        meanwhile: impl FnOnce(&mut World),
+    ) -> Carried {
+        let is_paused = || self.is_paused();
+        let seams =
+            Seams { armed: &self.armed, clock: &self.clock, monitor: &self.loads, is_paused: &is_paused };
+        let client = Client::connect(&self.luxid).await.unwrap();
+        let view = View::take(client, group).await.unwrap();
+        let agenda =
+            plan(&view, view.snapshot.instances.iter().map(|instance| start(&instance.name)).collect());
+        meanwhile(&mut self.world());
+        let mut runner = Runner::new(view, &ClusterSetup::default(), slots.share(), governor, seams);
+        let mut witness = Recorder::default();
+        let result = runner.carry_out(agenda, &mut witness).await;
+        Carried { result, told: witness.0 }
+    }
+
+    /// The names of the instances that were started, in that order.
+    pub(super) fn started(&self) -> Vec<String> {
+        let world = self.world();
+        let name = |job: &Job| {
+            let name = job.summary.strip_prefix("INSTANCE_STARTUP(")?.strip_suffix(')')?;
+            Some(name.to_owned())
+        };
+        world.jobs.iter().filter(|job| job.is_ours()).filter_map(name).collect()
+    }
+
+    /// How many jobs were in flight at most at the same moment, of those that start an instance out of
+    /// `names`.
+    pub(super) fn most_at_once(&self, names: &[&str]) -> usize {
+        let world = self.world();
+        let is_about =
+            |job: &&Job| names.iter().any(|name| job.summary == format!("INSTANCE_STARTUP({name})"));
+        let jobs: Vec<&Job> = world.jobs.iter().filter(is_about).collect();
+        let at =
+            |moment: Instant| jobs.iter().filter(|job| job.begun <= moment && moment < job.ended).count();
+        jobs.iter().map(|job| at(job.begun)).max().unwrap_or(0)
+    }
+}
+
+/// Within what a plan is carried out.
+pub(super) struct Limits<'s> {
+    /// The group that is looked at.
+    pub(super) group: &'static str,
+    pub(super) slots: &'s Slots,
+    pub(super) governor: Governor,
+}
+
+/// What came of carrying out a plan.
+#[derive(Debug)]
+pub(super) struct Carried {
+    pub(super) result: Result<(), Stopped>,
+    /// What the witness heard.
+    pub(super) told: Vec<String>,
+}
+
+pub(super) fn start(instance: &str) -> Action {
+    Action { instance: instance.to_owned(), kind: ActionKind::Restart { attempt: 1 } }
+}
+
+/// All of it at once, with nothing that has to come before something else.
+pub(super) fn in_any_order(view: &View<'_>, actions: Vec<Action>) -> Agenda {
+    Agenda::new(actions, &view.snapshot, Schedule::default())
+}
+
+/// Writes down what it hears.
+#[derive(Debug, Default)]
+struct Recorder(Vec<String>);
+
+impl Witness for Recorder {
+    fn noted(&mut self, note: &Note, _now: Timestamp) {
+        self.0.push(format!("{}: {:?}", note.instance, note.kind));
+    }
+
+    fn begin(&mut self, actions: &[Action], _epoch_ns: u64) {
+        let names: Vec<&str> = actions.iter().map(|action| action.instance.as_str()).collect();
+        self.0.push(format!("begin {}", names.join(" ")));
+    }
+
+    fn ended(&mut self, action: &Action, outcome: &Outcome, _now: Timestamp) {
+        let what = match outcome {
+            Outcome::Succeeded => "succeeded".to_owned(),
+            Outcome::Failed { .. } => "failed".to_owned(),
+            Outcome::Unknown(_) => "unknown".to_owned(),
+            Outcome::NotSubmitted(_) => "not submitted".to_owned(),
+            Outcome::LeftAlone(changed) => format!("left alone, {changed}"),
+        };
+        self.0.push(format!("{}: {what}", action.instance));
+    }
+}

@@ -1,0 +1,36 @@
+//! What is told while a plan is carried out: each outcome to a witness, and at the end why it was stopped.
+
+use thiserror::Error;
+
+use crate::cluster::Timestamp;
+use crate::decide::{Action, Note, Outcome};
+use crate::luxi::LuxiError;
+
+/// Why a plan was not carried out to its end. Jobs that were submitted go on.
+#[derive(Debug, Error)]
+pub enum Stopped {
+    /// An administrator paused the watcher meanwhile.
+    #[error("the watcher was paused")]
+    Paused,
+    /// The job queue was drained meanwhile.
+    #[error("the job queue was drained")]
+    Drained,
+    /// luxid cannot be talked to.
+    #[error(transparent)]
+    Luxi(#[from] LuxiError),
+    /// Something else: a file cannot be read, for example.
+    #[error("{0:#}")]
+    Failed(anyhow::Error),
+}
+
+/// Hears what happens while a plan is carried out, and remembers it.
+pub trait Witness {
+    /// A note's turn has come.
+    fn noted(&mut self, note: &Note, now: Timestamp);
+    /// The jobs of these actions are about to be submitted, with `epoch_ns` as the time of their reasons.
+    fn begin(&mut self, actions: &[Action], epoch_ns: u64);
+    /// An action has ended. `now` is the time of that.
+    fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp);
+    /// What was heard until now should outlive a kill.
+    fn checkpoint(&mut self) {}
+}
