@@ -86,10 +86,10 @@ impl<'c> View<'c> {
         let mut wanted = observe::wanted_states(client, instances).await?;
         let locks = lock_names(snapshot, instances);
         let locks: Vec<&str> = locks.iter().map(String::as_str).collect();
-        let (locked_instances, locked_nodes) = observe::locks(client, Some(&locks)).await?;
-        let alone = locked_nodes.into_iter().filter(|(_, mode)| mode.may_be_exclusive());
+        let locks = observe::locks(client, Some(&locks)).await?;
+        let alone = locks.nodes.into_iter().filter(|(_, mode)| mode.may_be_exclusive());
         snapshot.locked_nodes = alone.map(|(node, _)| node).collect();
-        snapshot.locked_instances = locked_instances;
+        snapshot.locked_instances = locks.instances;
         // Last, so that what began meanwhile is seen here at the latest.
         snapshot.pending_jobs = observe::pending_jobs(client).await?;
         let unreadable = &mut snapshot.unreadable_instances;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::client::Client;
 use super::messages::{LuxiError, parse_shape};
+use super::rows::{Row as _, row};
 use crate::cluster::{JobFailure, JobId, LONGEST_NAME, excerpt};
 
 /// What became of a job: the results of its opcodes, in their order and as Ganeti encodes each, or why there are none.
@@ -107,8 +108,7 @@ pub async fn statuses(client: &mut Client<'_>, jobs: &[JobId]) -> Result<Vec<Ans
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
-    let fields = ["status", "opstatus", "opresult", "opexec", "opend"];
-    let rows: Vec<Box<RawValue>> = client.call("QueryJobs", &(jobs, fields)).await?;
+    let rows: Vec<Box<RawValue>> = client.call("QueryJobs", &(jobs, JobRow::FIELDS)).await?;
     if rows.len() != jobs.len() {
         let reason = format!("{} rows for {} jobs", rows.len(), jobs.len());
         return Err(LuxiError::Malformed { method: "QueryJobs", reason });
@@ -116,11 +116,20 @@ pub async fn statuses(client: &mut Client<'_>, jobs: &[JobId]) -> Result<Vec<Ans
     Ok(rows.into_iter().map(|row| answer(row.get())).collect())
 }
 
-/// One row: `[STATUS, [OPCODE STATUS, …], [RESULT, …], [[SECONDS, MICROSECONDS], …], …]`, all null for a job that luxid does
-/// not know. `canceling` counts as ended, as it does for the original.
+row! {
+    /// Bare values, all null for a job that luxid does not know; all but the first are lists with an entry for each opcode.
+    struct JobRow {
+        status: Value = "status",
+        opcode_status: Value = "opstatus",
+        results: Value = "opresult",
+        begun: Value = "opexec",
+        ended: Value = "opend",
+    }
+}
+
+/// What a [`JobRow`] says. `canceling` counts as ended, as it does for the original.
 fn answer(row: &str) -> Answer {
-    type Row = (Value, Value, Value, Value, Value);
-    let (status, opcode_status, results, begun, ended): Row = match parse_shape(row, "the job") {
+    let JobRow { status, opcode_status, results, begun, ended } = match parse_shape(row, "the job") {
         Ok(row) => row,
         Err(problem) => return Answer::Unknown(problem),
     };

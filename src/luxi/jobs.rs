@@ -12,8 +12,9 @@ use tracing::{debug, warn};
 
 use super::client::{CALL_TIMEOUT, Client};
 pub use super::following::{End, Finished, Follower, JobResult, PollPace};
-use super::messages::{Cell, LuxiError, Rows};
+use super::messages::LuxiError;
 use super::opcodes::OpCode;
+use super::rows::{Cell, row};
 use crate::armed::Armed;
 use crate::cluster::{GanetiVersion, LONGEST_TEXT, excerpt};
 pub use crate::cluster::{JobFailure, JobId};
@@ -121,7 +122,12 @@ struct Op {
     reason: Value,
 }
 
-type JobRow = (Cell<JobId>, Cell<Vec<Op>>);
+row! {
+    struct JobRow {
+        id: Cell<JobId> = "id",
+        ops: Cell<Vec<Op>> = "ops",
+    }
+}
 
 async fn find_by_reason(
     client: &mut Client<'_>,
@@ -129,16 +135,16 @@ async fn find_by_reason(
     epoch_ns: u64,
 ) -> Result<Option<JobId>, LuxiError> {
     let filter = json!(["=[]", "summary", opcode.summary()]);
-    let Rows(rows) = client.query::<JobRow>("job", &["id", "ops"], Some(filter)).await?;
     let wanted = opcode.reason();
     let carries_reason = |op: &Op| {
         let reasons = op.reason.as_array();
         reasons
             .is_some_and(|reasons| reasons.iter().any(|reason| reason[1] == wanted && reason[2] == epoch_ns))
     };
-    for row in rows {
+    for row in client.query::<JobRow>("job", Some(filter)).await? {
         // A row that cannot be read may be the one.
-        let (id, ops) = row.map_err(|row| LuxiError::Malformed { method: "Query", reason: row.problem })?;
+        let JobRow { id, ops } =
+            row.map_err(|row| LuxiError::Malformed { method: "Query", reason: row.problem })?;
         if ops.value().iter().flatten().any(carries_reason) {
             return Ok(id.value());
         }

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::parted;
+use super::rows::parted;
 use crate::cluster::JobId;
-use crate::luxi::messages::Cell;
 use crate::luxi::opcodes::OpCode;
+use crate::luxi::rows::{Cell, row};
 use crate::luxi::{Client, LuxiError};
 
 /// A job that is looked for: its opcode, and the time of its reason in nanoseconds since the epoch.
@@ -35,24 +35,30 @@ pub struct Found {
     pub is_complete: bool,
 }
 
+row! {
+    struct JobRow {
+        id: Cell<JobId> = "id",
+        opcodes: Cell<Vec<Value>> = "ops",
+    }
+}
+
 /// Looks for jobs among those that are not archived, by the reasons that they were submitted with. Without any `wanted`
 /// nothing is asked.
 ///
 /// # Errors
 /// As [`Client::query`].
 pub async fn find(client: &mut Client<'_>, wanted: &[Wanted]) -> Result<Found, LuxiError> {
-    type JobRow = (Cell<JobId>, Cell<Vec<Value>>);
     let mut found = Found { jobs: vec![None; wanted.len()], is_complete: true };
     if wanted.is_empty() {
         return Ok(found);
     }
     let each = wanted.iter().map(|wanted| json!(["=[]", "summary", wanted.opcode.summary()]));
     let filter: Vec<Value> = std::iter::once(json!("|")).chain(each).collect();
-    let rows = client.query::<JobRow>("job", &["id", "ops"], Some(Value::Array(filter))).await?;
+    let rows = client.query::<JobRow>("job", Some(Value::Array(filter))).await?;
     let (rows, unreadable) = parted(rows);
     found.is_complete = unreadable.is_empty();
-    for (id, opcodes) in rows {
-        let (Some(id), Some(opcodes)) = (id.value(), opcodes.value()) else {
+    for row in rows {
+        let (Some(id), Some(opcodes)) = (row.id.value(), row.opcodes.value()) else {
             found.is_complete = false;
             continue;
         };
