@@ -151,20 +151,20 @@ pub fn answer(engine: &Engine, what: What, fields: &[String], filter: &Filter) -
     Ok(json!({"fields": fields.iter().map(definition).collect::<Vec<_>>(), "data": data}))
 }
 
-/// The answer to one of the older calls: bare values, and an error for a field that does not exist.
+/// The answer to `QueryGroups`: bare values, and an error for a field that does not exist.
 ///
 /// # Errors
 /// That error.
-pub fn classic(engine: &Engine, what: What, names: &[String], fields: &[String]) -> Result<Value, Failure> {
-    let unknown: Vec<&str> =
-        fields.iter().filter(|field| !is_known(engine, what, field)).map(String::as_str).collect();
+pub fn groups(engine: &Engine, names: &[String], fields: &[String]) -> Result<Value, Failure> {
+    let is_unknown = |field: &&String| !is_known(engine, What::Group, field);
+    let unknown: Vec<&str> = fields.iter().filter(is_unknown).map(String::as_str).collect();
     if !unknown.is_empty() {
         let text = format!("Unknown output fields selected: {}", unknown.join(","));
         return Err(Failure::prerequisite(&text, "wrong_input"));
     }
-    let by_name = |name: &String| Filter::parse(&json!(["==", "name", name])).unwrap_or(Filter::All);
+    let by_name = |name: &String| Filter::Equal("name".to_owned(), json!(name));
     let filter = if names.is_empty() { Filter::All } else { Filter::Or(names.iter().map(by_name).collect()) };
-    let rows = query(engine, what, fields, &filter)?;
+    let rows = query(engine, What::Group, fields, &filter)?;
     let values = rows.into_iter().map(|row| row.into_iter().map(|cell| json!(cell.value())).collect());
     Ok(Value::Array(values.collect()))
 }

@@ -236,14 +236,12 @@ impl Engine {
         self.at_work.remove(&id);
     }
 
-    /// Cancels a job that has not begun; whether it could be.
-    pub(super) fn cancel(&mut self, id: u64) -> bool {
+    /// Cancels a job, unless it has begun.
+    pub(super) fn cancel(&mut self, id: u64) {
         let has_not_begun = |job: &Job| matches!(job.status(), Status::Queued | Status::Waiting);
-        let can = self.jobs.get(&id).is_some_and(has_not_begun);
-        if can {
+        if self.jobs.get(&id).is_some_and(has_not_begun) {
             self.end_job(id, Status::Canceled, &Value::Null);
         }
-        can
     }
 }
 
