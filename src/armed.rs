@@ -7,10 +7,16 @@
 pub struct Armed(());
 
 impl Armed {
-    /// A token; `None` in a dry run.
+    /// The token of a run of the watcher; `None` for a dry run.
     #[must_use]
-    pub fn unless(dry_run: bool) -> Option<Self> {
+    pub fn for_run(dry_run: bool) -> Option<Self> {
         (!dry_run).then_some(Self(()))
+    }
+
+    /// The token of the command `retry`, which has no dry run.
+    #[must_use]
+    pub fn for_retry() -> Self {
+        Self(())
     }
 
     #[cfg(test)]

@@ -201,7 +201,7 @@ impl Watcher for InProcess {
             let _log = logging::scoped(&layout.log_dir(), options.debug, clock, PID)
                 .context("cannot open the log file")?;
             let on_node = OnNode { cluster: &stage.cluster, node };
-            let armed = Armed::unless(options.dry_run);
+            let armed = Armed::for_run(options.dry_run);
             let context = Context {
                 options: &options,
                 layout: &layout,
@@ -222,7 +222,7 @@ impl Watcher for InProcess {
 
 /// `ganeti-watcher retry`. What it says goes to the log, where the record has what runs say.
 async fn retry(layout: &Layout, whose: &Whose, now: Duration) -> Result<u8> {
-    let armed = Armed::unless(false).context("resetting tries changes files")?;
+    let armed = Armed::for_retry();
     let (exit, lines) = match watch::retry::retry(&armed, layout, whose, &file_stamp(now)).await {
         Ok(lines) => (0, lines),
         Err(error) => (1, vec![format!("ganeti-watcher: error: {error:#}")]),
