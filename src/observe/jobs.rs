@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::rows::{malformed, readable};
-use crate::cluster::{EndedJob, GanetiError, JobId, OpEnd, PendingJob};
+use crate::cluster::{EndedOpCode, GanetiError, JobId, OpEnd, PendingJob};
 use crate::luxi::rows::{Cell, Required, UnreadableRow, row};
 use crate::luxi::{Client, LuxiError};
 
@@ -48,7 +48,7 @@ pub async fn pending_jobs(client: &mut Client<'_>) -> Result<Vec<PendingJob>, Lu
 ///
 /// # Errors
 /// As [`Client::query`].
-pub async fn failed_jobs(client: &mut Client<'_>) -> Result<Vec<EndedJob>, LuxiError> {
+pub async fn failed_jobs(client: &mut Client<'_>) -> Result<Vec<EndedOpCode>, LuxiError> {
     jobs_about(client, json!(["==", "status", "error"]), None).await
 }
 
@@ -57,7 +57,10 @@ pub async fn failed_jobs(client: &mut Client<'_>) -> Result<Vec<EndedJob>, LuxiE
 ///
 /// # Errors
 /// As [`Client::query`].
-pub async fn ended_jobs(client: &mut Client<'_>, summaries: &[String]) -> Result<Vec<EndedJob>, LuxiError> {
+pub async fn ended_jobs(
+    client: &mut Client<'_>,
+    summaries: &[String],
+) -> Result<Vec<EndedOpCode>, LuxiError> {
     let each = summaries.iter().map(|summary| json!(["=[]", "summary", summary]));
     let any: Vec<Value> = std::iter::once(json!("|")).chain(each).collect();
     jobs_about(client, Value::Array(any), Some(summaries)).await
@@ -69,19 +72,19 @@ async fn jobs_about(
     client: &mut Client<'_>,
     filter: Value,
     summaries: Option<&[String]>,
-) -> Result<Vec<EndedJob>, LuxiError> {
+) -> Result<Vec<EndedOpCode>, LuxiError> {
     let mut ended = Vec::new();
     for OpCodesRow { id, summaries: own, statuses, results } in
         readable(client.query("job", Some(filter)).await?)
     {
-        let id = id.value();
+        let job = id.value();
         let own = own.value().unwrap_or_default();
         let ends = statuses.value().unwrap_or_default().into_iter().zip(results.value().unwrap_or_default());
         for (summary, (status, result)) in own.into_iter().zip(ends) {
             if let Some(end) = end_of(&status, &result)
                 && summaries.is_none_or(|wanted| wanted.contains(&summary))
             {
-                ended.push(EndedJob { id, summary, end });
+                ended.push(EndedOpCode { job, summary, end });
             }
         }
     }

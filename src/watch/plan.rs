@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Options, intents};
 use crate::act::View;
-use crate::cluster::{EndedJob, Snapshot, Timestamp, few};
+use crate::cluster::{EndedOpCode, Snapshot, Timestamp, few};
 use crate::decide::disks::{self, DiskPlan, Starts};
 use crate::decide::instances::{self, Outlook};
 use crate::decide::policy::Policies;
@@ -103,7 +103,7 @@ fn acted_on(step: &Step) -> Option<String> {
 async fn moves_of_down_instances(
     client: &mut Client<'_>,
     snapshot: &Snapshot,
-) -> Result<BTreeMap<String, Vec<EndedJob>>, LuxiError> {
+) -> Result<BTreeMap<String, Vec<EndedOpCode>>, LuxiError> {
     // One whose node is away is asked about too: its jobs may be archived when that is back.
     if !snapshot.instances.iter().any(|instance| instance.status.may_be_down()) {
         return Ok(BTreeMap::new());
