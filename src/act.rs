@@ -24,7 +24,7 @@ use crate::decide::second_look::{self, Changed};
 use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome, budget, full};
 use crate::luxi::LuxiError;
 use crate::luxi::client::LocalFuture;
-use crate::luxi::jobs::{self, End, Finished, Follower, JobResult, PollPace, SubmitError};
+use crate::luxi::jobs::{self, End, Follower, JobOutcome, JobResult, PollPace, SubmitError};
 use crate::luxi::opcodes::OpCode;
 use crate::node::mond::Monitor;
 use submissions::{Answered, Submissions};
@@ -359,7 +359,7 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
             debug!("{error}: whose fault a failure is will be judged by what was seen earlier");
         }
         let now = self.clock.now();
-        for Finished { job, end } in finished {
+        for JobOutcome { job, end } in finished {
             let Some(action) = progress.in_flight.remove(&job) else { continue };
             self.share.release();
             let (outcome, worked) = match end {
@@ -408,7 +408,11 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
     }
 
     /// The jobs that have ended. An error of luxid's, such as one while it loads its configuration, may pass.
-    async fn finished(&mut self, follower: &mut Follower, ids: &[JobId]) -> Result<Vec<Finished>, LuxiError> {
+    async fn finished(
+        &mut self,
+        follower: &mut Follower,
+        ids: &[JobId],
+    ) -> Result<Vec<JobOutcome>, LuxiError> {
         let deadline = Instant::now() + POLL_PATIENCE;
         let pace = PollPace::new();
         loop {
@@ -430,8 +434,8 @@ impl<'a, 'c: 'a> Runner<'a, 'c> {
         loop {
             pace.pause(1).await;
             match self.finished(&mut follower, &[job]).await?.pop() {
-                Some(Finished { end: End::Known(result, _), .. }) => return Ok(result),
-                Some(Finished { end: End::Unknown(problem), .. }) => {
+                Some(JobOutcome { end: End::Known(result, _), .. }) => return Ok(result),
+                Some(JobOutcome { end: End::Unknown(problem), .. }) => {
                     let reason = format!("job {job}: {problem}");
                     return Err(LuxiError::Malformed { method: "QueryJobs", reason });
                 }

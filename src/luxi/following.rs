@@ -41,7 +41,7 @@ pub enum Answer {
 
 /// A job that is not followed any more.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Finished {
+pub struct JobOutcome {
     /// The job.
     pub job: JobId,
     /// How it ended, if that is known.
@@ -73,12 +73,12 @@ impl Follower {
         &mut self,
         client: &mut Client<'_>,
         jobs: &[JobId],
-    ) -> Result<Vec<Finished>, LuxiError> {
+    ) -> Result<Vec<JobOutcome>, LuxiError> {
         let answers = statuses(client, jobs).await?;
         Ok(jobs.iter().zip(answers).filter_map(|(job, answer)| self.heed(*job, answer)).collect())
     }
 
-    fn heed(&mut self, job: JobId, answer: Answer) -> Option<Finished> {
+    fn heed(&mut self, job: JobId, answer: Answer) -> Option<JobOutcome> {
         let end = match answer {
             Answer::Unknown(problem) => {
                 let since = *self.doubtful_since.entry(job).or_insert_with(Instant::now);
@@ -94,7 +94,7 @@ impl Follower {
             }
         };
         self.doubtful_since.remove(&job);
-        Some(Finished { job, end })
+        Some(JobOutcome { job, end })
     }
 }
 
@@ -290,10 +290,10 @@ mod tests {
         assert_eq!(follower.heed(JobId(1), unknown()), None, "a proper answer came between");
         tokio::time::advance(Duration::from_secs(60)).await;
         let end = End::Unknown("x".to_owned());
-        assert_eq!(follower.heed(JobId(1), unknown()), Some(Finished { job: JobId(1), end }));
+        assert_eq!(follower.heed(JobId(1), unknown()), Some(JobOutcome { job: JobId(1), end }));
         let ended = Answer::Ended { result: Ok(Vec::new()), worked: None };
         let end = End::Known(Ok(Vec::new()), None);
-        assert_eq!(follower.heed(JobId(2), ended), Some(Finished { job: JobId(2), end }));
+        assert_eq!(follower.heed(JobId(2), ended), Some(JobOutcome { job: JobId(2), end }));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::client::{CALL_TIMEOUT, Client};
-pub use super::following::{End, Finished, Follower, JobResult, PollPace};
+pub use super::following::{End, Follower, JobOutcome, JobResult, PollPace};
 use super::messages::LuxiError;
 use super::opcodes::OpCode;
 use super::rows::{Cell, row};
