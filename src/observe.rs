@@ -13,6 +13,6 @@ pub mod starts;
 
 pub use cluster::{ClusterFacts, ClusterSetup, cluster_facts, cluster_setup};
 pub use groups::{Group, group, group_tags, groups};
-pub use instances::{Wanted, wanted_states};
+pub use instances::{InstanceConfig, wanted_states};
 pub use jobs::{ended_jobs, failed_jobs, pending_jobs};
 pub use locks::{Locks, locks};

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::cluster::Snapshot;
 use crate::luxi::{Client, LuxiError};
-use crate::observe::{self, Wanted};
+use crate::observe::{self, InstanceConfig};
 
 /// A snapshot gets no older than this before something is done because of it.
 const FRESH: Duration = Duration::from_secs(60);
@@ -98,7 +98,7 @@ impl<'c> View<'c> {
                 return true;
             }
             match wanted.remove(&instance.name) {
-                Some(Some(Wanted { admin_state, disks_active, tags })) => {
+                Some(Some(InstanceConfig { admin_state, disks_active, tags })) => {
                     (instance.admin_state, instance.disks_active) = (admin_state, disks_active);
                     instance.tags = tags;
                     true

@@ -75,7 +75,7 @@ fn membership(row: InstanceRow) -> Result<Instance, SplitInstance> {
 
 /// What the configuration says of an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct InstanceConfig {
     /// Whether it wants it up.
     pub admin_state: AdminState,
     /// Whether Ganeti considers its disks assembled.
@@ -92,14 +92,14 @@ pub struct Wanted {
 pub async fn wanted_states(
     client: &mut Client<'_>,
     instances: &[&str],
-) -> Result<BTreeMap<String, Option<Wanted>>, LuxiError> {
+) -> Result<BTreeMap<String, Option<InstanceConfig>>, LuxiError> {
     if instances.is_empty() {
         return Ok(BTreeMap::new());
     }
     let rows = client.query::<ConfigurationRow>("instance", Some(any_of("name", instances))).await?;
     let (rows, unreadable) = parted(rows);
     let wanted = |row: ConfigurationRow| {
-        let wanted = Wanted {
+        let wanted = InstanceConfig {
             admin_state: row.admin_state.value(),
             disks_active: row.disks_active.value(),
             tags: row.tags.value(),

@@ -10,14 +10,14 @@ use crate::luxi::{Client, LuxiError};
 
 /// A job that is looked for: its opcode, and the time of its reason in nanoseconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct SoughtJob {
     /// The opcode.
     pub opcode: OpCode,
     /// The time of its reason.
     pub reason_ns: u64,
 }
 
-impl Wanted {
+impl SoughtJob {
     fn is_one_of(&self, opcodes: &[Value]) -> bool {
         let text = self.opcode.reason();
         let reasons = opcodes.iter().filter_map(|opcode| opcode["reason"].as_array()).flatten();
@@ -47,7 +47,7 @@ row! {
 ///
 /// # Errors
 /// As [`Client::query`].
-pub async fn find(client: &mut Client<'_>, wanted: &[Wanted]) -> Result<Found, LuxiError> {
+pub async fn find(client: &mut Client<'_>, wanted: &[SoughtJob]) -> Result<Found, LuxiError> {
     let mut found = Found { jobs: vec![None; wanted.len()], is_complete: true };
     if wanted.is_empty() {
         return Ok(found);
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn a_job_is_known_by_the_text_and_the_time_of_its_reason() {
         let opcode = OpCode::InstanceStartup { instance: "i".into(), force: false };
-        let wanted = Wanted { opcode, reason_ns: 1_795_343_883_732_168_711 };
+        let wanted = SoughtJob { opcode, reason_ns: 1_795_343_883_732_168_711 };
         let ops = |text: &str, time: u64| {
             [
                 json!({"OP_ID": "X"}),

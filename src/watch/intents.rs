@@ -13,7 +13,7 @@ use crate::luxi::opcodes::OpCode;
 use crate::luxi::{Client, LuxiError};
 use crate::memory::State;
 use crate::memory::recovery::Intent;
-use crate::observe::starts::{self, Found, Wanted};
+use crate::observe::starts::{self, Found, SoughtJob};
 
 /// Settles what is on record; gives what is to be said. Nothing is asked when nothing is on record. `master_boot_id` is
 /// that of this node, `None` when it is unknown.
@@ -38,9 +38,9 @@ async fn fates(
     client: &mut Client<'_>,
     intents: &BTreeMap<String, Intent>,
 ) -> Result<BTreeMap<String, Fate>, LuxiError> {
-    let wanted: Vec<Wanted> = intents
+    let wanted: Vec<SoughtJob> = intents
         .iter()
-        .map(|(instance, Intent { reason_ns, degraded: force, .. })| Wanted {
+        .map(|(instance, Intent { reason_ns, degraded: force, .. })| SoughtJob {
             opcode: OpCode::InstanceStartup { instance: instance.clone(), force: *force },
             reason_ns: *reason_ns,
         })
