@@ -315,7 +315,7 @@ async fn wconfd_lives_when_it_echoes() {
     }
 }
 
-const QUICK: Pace = Pace {
+const QUICK: ProbeTiming = ProbeTiming {
     probe: LIMIT,
     second_look: Duration::from_millis(10),
     restart: Duration::from_millis(100),
