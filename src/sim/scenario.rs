@@ -20,7 +20,7 @@ mod instance;
 mod step_spec;
 mod steps;
 
-pub use steps::{Command, Run, Step, StepKind};
+pub use steps::{Run, ScenarioStep, WatcherCommand};
 
 /// What is wrong with a scenario file, and where.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub struct Scenario {
     /// Whether Debian's original can be run on it for comparison.
     pub oracle: bool,
     /// What is done, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ScenarioStep>,
 }
 
 #[derive(Deserialize)]

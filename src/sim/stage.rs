@@ -142,7 +142,7 @@ impl Stage {
         Ok(())
     }
 
-    /// Writes a file below the directory of the master, or removes it. See [`super::scenario::StepKind::Write`].
+    /// Writes a file below the directory of the master, or removes it. See [`super::scenario::ScenarioStep::Write`].
     ///
     /// # Errors
     /// When that cannot be done.

@@ -10,7 +10,7 @@ use super::engine::Engine;
 use super::events::{Event, Trigger};
 use super::faults::{Fault, FaultKind};
 use super::jobs::Job;
-use super::scenario::{Scenario, StepKind};
+use super::scenario::{Scenario, ScenarioStep};
 use super::story::{Record, play_in_virtual_time};
 use super::testing::CLUSTER;
 use crate::luxi::opcodes::OpCode;
@@ -30,7 +30,7 @@ fn box_of(text: &str) -> ClusterInABox {
     let scenario = Scenario::parse("test", text).unwrap();
     let cluster = ClusterInABox::start(Engine::new(scenario.model, scenario.epoch));
     for step in &scenario.steps {
-        let StepKind::Happen(events) = &step.kind else { panic!("{step:?}") };
+        let ScenarioStep::Happen(events) = step else { panic!("{step:?}") };
         events.iter().for_each(|event| cluster.apply(event));
     }
     cluster
