@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::engine::{Due, Engine};
 use super::events::Trigger;
 use super::failure::Failure;
-use super::jobs::{Job, Phase, Status};
+use super::jobs::{Job, LogEntry, Phase, Status};
 use super::opcodes::{Opcode, Work};
 use super::work::{self, Verdict};
 
@@ -182,7 +182,7 @@ impl Engine {
             Verdict::Failure(failure) => {
                 self.log_serial += 1;
                 let text = failure.arguments.first().and_then(Value::as_str).unwrap_or_default().to_owned();
-                op.log.push((self.log_serial, self.now, text));
+                op.log.push(LogEntry { serial: self.log_serial, at: self.now, text });
                 op.status = Status::Error;
                 op.result = failure.encode();
                 self.end_job(id, Status::Error, &json!(["OpExecError", ["Preceding opcode failed"]]));
