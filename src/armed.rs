@@ -1,8 +1,9 @@
 //! The token that every effect on the cluster demands.
 
-/// Permission to change something. A dry run never holds one, so it cannot submit a job, start or stop anything, or write
-/// a file of Ganeti's: every function with such an effect takes `&Armed`, or belongs to a value that one was needed for
-/// (such as [`StateFile`](crate::memory::state_file::StateFile)). Only `main` and the cluster in a box make one.
+/// Permission to change something. A dry run never holds one, so it cannot submit a job, start or stop
+/// anything, or write a file of Ganeti's: every function with such an effect takes `&Armed`, or belongs to a
+/// value that one was needed for (such as [`StateFile`](crate::memory::state_file::StateFile)). Only `main`
+/// and the cluster in a box make one.
 #[derive(Debug)]
 pub struct Armed(());
 

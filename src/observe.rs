@@ -1,4 +1,5 @@
-//! The world becomes a value: luxid's answers as [`Snapshot`](crate::cluster::Snapshot) and other plain facts.
+//! The world becomes a value: luxid's answers as [`Snapshot`](crate::cluster::Snapshot) and other plain
+//! facts.
 //!
 //! Source: `watcher/__init__.py: _GetGroupData, _CheckMaster, _StartGroupChildren`.
 

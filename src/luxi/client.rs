@@ -1,7 +1,7 @@
 //! One connection to luxid: calls with time limits, and reconnection where a call may be repeated.
 //!
-//! Source: `rpc/client.py`, `rpc/transport.py`. Unlike the original, a call that changes something is never sent
-//! twice by itself; see [`super::jobs::submit`].
+//! Source: `rpc/client.py`, `rpc/transport.py`. Unlike the original, a call that changes something is never
+//! sent twice by itself; see [`super::jobs::submit`].
 
 use std::fmt;
 use std::future::Future;
@@ -170,8 +170,8 @@ impl<'a> Client<'a> {
         answer
     }
 
-    /// What is there before a question is asked is no answer to it: such a connection is given up, or every later answer
-    /// would be taken for that of another question.
+    /// What is there before a question is asked is no answer to it: such a connection is given up, or every
+    /// later answer would be taken for that of another question.
     fn drop_unasked_answers(&mut self, method: &'static str) {
         let Some(Connection { stream, decoder }) = &mut self.connection else { return };
         let mut byte = [0];
@@ -222,7 +222,8 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// `QueryConfigValues`: what luxid holds under the names of the row's fields, such as `drain_flag`, as bare values.
+    /// `QueryConfigValues`: what luxid holds under the names of the row's fields, such as `drain_flag`, as
+    /// bare values.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -230,7 +231,8 @@ impl<'a> Client<'a> {
         self.call("QueryConfigValues", &(R::FIELDS,)).await
     }
 
-    /// `QueryClusterInfo`: `T` is read from one object, such as `{"software_version": "3.0.2", "tags": [], …}`.
+    /// `QueryClusterInfo`: `T` is read from one object, such as
+    /// `{"software_version": "3.0.2", "tags": [], …}`.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -246,25 +248,27 @@ impl<'a> Client<'a> {
         self.call("QueryGroups", &(NO_NAMES, R::FIELDS, false)).await
     }
 
-    /// `Query`: a row of [`Cell`](super::rows::Cell)s for each `what` (`instance`, `node`, `group`, `lock`, `job`) that
-    /// passes the filter; cells of unknown fields have no value. The filter is in the language of queries
-    /// (`Query/Language.hs`), such as `["==", "group.uuid", UUID]`; without one all rows come.
+    /// `Query`: a row of [`Cell`](super::rows::Cell)s for each `what` (`instance`, `node`, `group`, `lock`,
+    /// `job`) that passes the filter; cells of unknown fields have no value. The filter is in the language of
+    /// queries (`Query/Language.hs`), such as `["==", "group.uuid", UUID]`; without one all rows come.
     ///
     /// # Errors
-    /// See [`LuxiError`]; a connection that stays lost for [`AWAY_TIMEOUT`] is one. A row of the wrong shape is an error
-    /// of its own within the answer.
+    /// See [`LuxiError`]; a connection that stays lost for [`AWAY_TIMEOUT`] is one. A row of the wrong shape
+    /// is an error of its own within the answer.
     pub async fn query<R: Row>(
         &mut self,
         what: &'static str,
         filter: Option<Value>,
     ) -> Result<Vec<Result<R, UnreadableRow>>, LuxiError> {
-        // Each row is given its type while the answer is still there as it came: no copy of it is made in between.
+        // Each row is given its type while the answer is still there as it came: no copy of it is made in
+        // between.
         let typed = |frame: &[u8]| parse_answer::<RawRows<'_>>("Query", frame).map(|rows| rows.typed(what));
         self.call_and("Query", &(what, R::FIELDS, filter), typed).await
     }
 }
 
-/// Whether an error to connect may pass by itself: luxid is starting, or its queue of new connections (5) is full.
+/// Whether an error to connect may pass by itself: luxid is starting, or its queue of new connections (5) is
+/// full.
 #[must_use]
 pub fn may_pass(error: &io::Error) -> bool {
     matches!(

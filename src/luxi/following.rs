@@ -14,7 +14,8 @@ use super::messages::{LuxiError, parse_shape};
 use super::rows::{Row as _, row};
 use crate::cluster::{JobFailure, JobId, LONGEST_NAME, excerpt};
 
-/// What became of a job: the results of its opcodes, in their order and as Ganeti encodes each, or why there are none.
+/// What became of a job: the results of its opcodes, in their order and as Ganeti encodes each, or why there
+/// are none.
 pub type JobResult = Result<Vec<Value>, JobFailure>;
 
 /// How long luxid may say of a job what cannot be understood before its outcome counts as unknown.
@@ -25,8 +26,8 @@ const END_OF_TIME: u64 = 253_402_300_800;
 /// What luxid says of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// It has ended. `worked` is how long its opcodes were at work once they had their locks, in seconds; `None` when
-    /// luxid does not know, or gives times that do not exist.
+    /// It has ended. `worked` is how long its opcodes were at work once they had their locks, in seconds;
+    /// `None` when luxid does not know, or gives times that do not exist.
     Ended {
         /// What became of it.
         result: JobResult,
@@ -53,7 +54,8 @@ pub struct JobOutcome {
 pub enum End {
     /// luxid told; with the seconds that the job worked, as in [`Answer::Ended`].
     Known(JobResult, Option<f64>),
-    /// luxid said for a minute what cannot be understood, and the job may go on: what is wrong with its last answer.
+    /// luxid said for a minute what cannot be understood, and the job may go on: what is wrong with its last
+    /// answer.
     Unknown(String),
 }
 
@@ -64,8 +66,8 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Those of `jobs` that have ended, or whose end nobody will learn, by one `QueryJobs` for all of them; none of them
-    /// is an ordinary answer. Without any `jobs` nothing is asked.
+    /// Those of `jobs` that have ended, or whose end nobody will learn, by one `QueryJobs` for all of them;
+    /// none of them is an ordinary answer. Without any `jobs` nothing is asked.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -98,8 +100,8 @@ impl Follower {
     }
 }
 
-/// What luxid says of each of these jobs, in their order, by one `QueryJobs`. Without any `jobs` nothing is asked. A job
-/// that luxid does not know has ended, as [`JobFailure::Lost`].
+/// What luxid says of each of these jobs, in their order, by one `QueryJobs`. Without any `jobs` nothing is
+/// asked. A job that luxid does not know has ended, as [`JobFailure::Lost`].
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -117,7 +119,8 @@ pub async fn statuses(client: &mut Client<'_>, jobs: &[JobId]) -> Result<Vec<Ans
 }
 
 row! {
-    /// Bare values, all null for a job that luxid does not know; all but the first are lists with an entry for each opcode.
+    /// Bare values, all null for a job that luxid does not know; all but the first are lists with an entry
+    /// for each opcode.
     struct JobRow {
         status: Value = "status",
         opcode_status: Value = "opstatus",
@@ -183,8 +186,8 @@ fn failure_of(opcode_status: &Value, results: Vec<Value>) -> JobFailure {
     }
 }
 
-/// How often jobs are asked about: soon after something happened, then ever more rarely. A pause is a tenth of the time
-/// since then, so that the end of a job is noticed with that much delay, however long it takes.
+/// How often jobs are asked about: soon after something happened, then ever more rarely. A pause is a tenth
+/// of the time since then, so that the end of a job is noticed with that much delay, however long it takes.
 #[derive(Debug, Clone)]
 pub struct PollPace {
     since: Instant,
@@ -193,7 +196,8 @@ pub struct PollPace {
 
 impl PollPace {
     const SHORTEST: Duration = Duration::from_millis(50);
-    /// With many jobs in flight some end all the time, and luxid has better things to do than to tell of each at once.
+    /// With many jobs in flight some end all the time, and luxid has better things to do than to tell of each
+    /// at once.
     const SHORTEST_OF_MANY: Duration = Duration::from_millis(250);
     const SHORTEST_UNHURRIED: Duration = Duration::from_millis(500);
     const LONGEST: Duration = Duration::from_secs(1);
@@ -215,7 +219,8 @@ impl PollPace {
         Self { shortest: Self::SHORTEST_UNHURRIED, ..Self::new() }
     }
 
-    /// Makes one pause, while so many jobs are in flight: between 50 ms and 1 s, with more than two jobs not below 250 ms.
+    /// Makes one pause, while so many jobs are in flight: between 50 ms and 1 s, with more than two jobs not
+    /// below 250 ms.
     pub async fn pause(&self, jobs: usize) {
         let shortest = if jobs > 2 { Self::SHORTEST_OF_MANY } else { self.shortest };
         sleep((self.since.elapsed() / 10).clamp(shortest, Self::LONGEST)).await;

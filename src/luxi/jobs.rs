@@ -33,14 +33,16 @@ pub enum SubmitError {
     Unknown(LuxiError),
 }
 
-/// What became of each opcode of a submission, in the order given: the number of its job, or why luxid refused that one.
+/// What became of each opcode of a submission, in the order given: the number of its job, or why luxid
+/// refused that one.
 pub type Submitted = Vec<Result<JobId, String>>;
 
-/// Submits one job for each opcode, all by one call. `epoch_ns` is the time of the jobs' reasons, in nanoseconds since the
-/// epoch; together with a reason's text it tells this submission from all others, so no two may have the same.
+/// Submits one job for each opcode, all by one call. `epoch_ns` is the time of the jobs' reasons, in
+/// nanoseconds since the epoch; together with a reason's text it tells this submission from all others, so no
+/// two may have the same.
 ///
-/// Without a proper answer nobody knows which jobs exist. They are then looked for by their reasons, and only what is
-/// not there is submitted again.
+/// Without a proper answer nobody knows which jobs exist. They are then looked for by their reasons, and only
+/// what is not there is submitted again.
 ///
 /// # Errors
 /// See [`SubmitError`]; it is about all of them.
@@ -93,7 +95,8 @@ pub async fn submit(
     Ok(submitted.collect())
 }
 
-/// One call: `SubmitJob` for one, as the original has it, and `SubmitManyJobs` for several, which costs less for each.
+/// One call: `SubmitJob` for one, as the original has it, and `SubmitManyJobs` for several, which costs less
+/// for each.
 async fn submit_once(client: &mut Client<'_>, opcodes: &[Value]) -> Result<Submitted, LuxiError> {
     if let [opcode] = opcodes {
         return Ok(vec![Ok(client.call_once("SubmitJob", &([opcode],)).await?)]);
@@ -152,8 +155,9 @@ async fn find_by_reason(
     Ok(None)
 }
 
-/// Archives the jobs that ended more than `age` seconds ago (`AutoArchiveJobs`); gives how many were archived, and how many
-/// were not looked at because luxid's time for it was over (`watcher/__init__.py: _ArchiveJobs`).
+/// Archives the jobs that ended more than `age` seconds ago (`AutoArchiveJobs`); gives how many were
+/// archived, and how many were not looked at because luxid's time for it was over
+/// (`watcher/__init__.py: _ArchiveJobs`).
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -167,7 +171,8 @@ pub async fn auto_archive(
     client.call("AutoArchiveJobs", &(age, time_limit)).await
 }
 
-/// Moves an ended job to the archive. A failure is only worth a debug line: Ganeti archives old jobs by itself.
+/// Moves an ended job to the archive. A failure is only worth a debug line: Ganeti archives old jobs by
+/// itself.
 pub async fn archive(client: &mut Client<'_>, _armed: &Armed, job: JobId) {
     if let Err(error) = client.call_once::<bool>("ArchiveJob", &(job,)).await {
         debug!("Error while archiving job {job}: {error}");

@@ -1,7 +1,7 @@
 //! Answers and errors of luxid, with types.
 //!
-//! An answer is `{"success": true, "result": VALUE}`, or `{"success": false, "result": ERROR}` with an error of Ganeti's
-//! as [`GanetiError`] has it, or a text when the request was not understood.
+//! An answer is `{"success": true, "result": VALUE}`, or `{"success": false, "result": ERROR}` with an error
+//! of Ganeti's as [`GanetiError`] has it, or a text when the request was not understood.
 //!
 //! Source: `rpc/client.py: ParseResponse`, `errors.py: GetEncodedError`, `Errors.hs`.
 
@@ -89,8 +89,8 @@ impl LuxiError {
         matches!(self, Self::Ganeti { .. } | Self::Refused { .. })
     }
 
-    /// Whether the job queue is drained: luxid's own answer to a submission, in every version that is known, is a
-    /// `GenericError`; the class that was made for it is accepted too (`Query/Server.hs: handleCall`).
+    /// Whether the job queue is drained: luxid's own answer to a submission, in every version that is known,
+    /// is a `GenericError`; the class that was made for it is accepted too (`Query/Server.hs: handleCall`).
     #[must_use]
     pub fn is_queue_drained(&self) -> bool {
         match self {
@@ -113,7 +113,8 @@ struct Envelope<'a> {
 /// Takes the result out of one answer, which is given without its end byte. `method` is for errors alone.
 ///
 /// # Errors
-/// [`LuxiError::Ganeti`] or [`LuxiError::Refused`] for the two shapes of errors, [`LuxiError::Malformed`] otherwise.
+/// [`LuxiError::Ganeti`] or [`LuxiError::Refused`] for the two shapes of errors, [`LuxiError::Malformed`]
+/// otherwise.
 pub fn parse_answer<'de, T: Deserialize<'de>>(
     method: &'static str,
     frame: &'de [u8],

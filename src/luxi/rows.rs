@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::messages::parse_shape;
 use crate::cluster::{LONGEST_NAME, LONGEST_TEXT, excerpt};
 
-/// What is asked about each object and read from its row. [`row`] makes one.
+/// What is asked about each object and read from its row; `row!` declares one.
 pub trait Row: DeserializeOwned {
     /// Ganeti's names of the fields, in the order of the cells.
     const FIELDS: &'static [&'static str];
@@ -45,8 +45,9 @@ macro_rules! row {
 }
 pub(crate) use row;
 
-/// One cell of a query's answer, `[status, value]` on the wire: 0 is normal, 1 an unknown field, 2 no data (its node did
-/// not answer), 3 not available, 4 a node marked offline (`constants.RS_*`). Only the first has a value.
+/// One cell of a query's answer, `[status, value]` on the wire: 0 is normal, 1 an unknown field, 2 no data
+/// (its node did not answer), 3 not available, 4 a node marked offline (`constants.RS_*`). Only the first has
+/// a value.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Cell<T>(pub u8, pub Option<T>);
 
@@ -68,8 +69,8 @@ impl<T> Required<T> {
     }
 }
 
-/// Most rows of one answer. Ganeti's queue holds some thousands of jobs, and a cluster some thousands of instances with a
-/// few locks each; an answer with more rows is none that anybody waits for.
+/// Most rows of one answer. Ganeti's queue holds some thousands of jobs, and a cluster some thousands of
+/// instances with a few locks each; an answer with more rows is none that anybody waits for.
 pub const ROWS_LIMIT: usize = 200_000;
 /// Of so many rows that cannot be read in one answer it is kept what is wrong with them.
 pub const EXPLAINED: usize = 3;
@@ -79,12 +80,13 @@ pub const EXPLAINED: usize = 3;
 pub struct UnreadableRow {
     /// The value of its first cell, if that is a text: the name of the object, mostly.
     pub name: Option<String>,
-    /// What is wrong, with the row and the field; of all but the first [`EXPLAINED`] in an answer only the row.
+    /// What is wrong, with the row and the field; of all but the first [`EXPLAINED`] in an answer only the
+    /// row.
     pub problem: String,
 }
 
-/// The answer to a `Query`, `{"fields": […], "data": [ROW, …]}` on the wire, each row still as text: they are given their
-/// types one after the other.
+/// The answer to a `Query`, `{"fields": […], "data": [ROW, …]}` on the wire, each row still as text: they are
+/// given their types one after the other.
 #[derive(Deserialize)]
 pub(crate) struct RawRows<'a> {
     #[serde(borrow)]
@@ -121,8 +123,8 @@ impl<'de> Visitor<'de> for RowsVisitor {
 }
 
 impl RawRows<'_> {
-    /// Gives the rows their type. One that has not the expected shape is an error of its own, with the row and the field,
-    /// so that one strange object does not hide the others.
+    /// Gives the rows their type. One that has not the expected shape is an error of its own, with the row
+    /// and the field, so that one strange object does not hide the others.
     pub(crate) fn typed<R: Row>(self, what: &str) -> Vec<Result<R, UnreadableRow>> {
         let mut unreadable = 0;
         let rows = self.data.0.into_iter().enumerate().map(|(index, row)| {

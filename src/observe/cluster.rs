@@ -53,8 +53,8 @@ pub struct ClusterSetup {
     pub tags: Vec<String>,
 }
 
-/// Asks for the [`ClusterSetup`], by `QueryClusterInfo`. A version of unknown form is a warning: no instance stays down
-/// because of that.
+/// Asks for the [`ClusterSetup`], by `QueryClusterInfo`. A version of unknown form is a warning: no instance
+/// stays down because of that.
 ///
 /// # Errors
 /// As [`Client::query`]; also when no tags come. One of them may say that nothing is to be started.

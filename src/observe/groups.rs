@@ -40,8 +40,8 @@ pub async fn groups(client: &mut Client<'_>) -> Result<Vec<Group>, LuxiError> {
     Ok(groups)
 }
 
-/// One node group with its instances and nodes, the locks and the jobs. An instance that luxid describes in a way that
-/// cannot be read is an entry of [`Snapshot::unreadable_instances`], and logged; a node of
+/// One node group with its instances and nodes, the locks and the jobs. An instance that luxid describes in a
+/// way that cannot be read is an entry of [`Snapshot::unreadable_instances`], and logged; a node of
 /// [`Snapshot::unreadable_nodes`].
 ///
 /// # Errors
@@ -56,8 +56,8 @@ pub async fn group(client: &mut Client<'_>, uuid: &str) -> Result<Snapshot, Luxi
     Ok(snapshot)
 }
 
-/// An instance or a node that is told more than once is as good as one that cannot be read: nobody knows which row is
-/// true.
+/// An instance or a node that is told more than once is as good as one that cannot be read: nobody knows
+/// which row is true.
 fn leave_contradictions(snapshot: &mut Snapshot) {
     let instances = repeated(snapshot.instances.iter().map(|instance| instance.name.as_str()));
     let nodes = repeated(snapshot.nodes.iter().map(|node| node.name.as_str()));

@@ -84,8 +84,9 @@ pub struct InstanceConfig {
     pub tags: Vec<String>,
 }
 
-/// What the configuration wants of these instances, and whether their disks are in use, by name; without those that
-/// are gone, and `None` of those that are described in a way that cannot be read, which is logged. Asks no node.
+/// What the configuration wants of these instances, and whether their disks are in use, by name; without
+/// those that are gone, and `None` of those that are described in a way that cannot be read, which is logged.
+/// Asks no node.
 ///
 /// # Errors
 /// As [`Client::query`].

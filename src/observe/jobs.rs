@@ -43,8 +43,8 @@ pub async fn pending_jobs(client: &mut Client<'_>) -> Result<Vec<PendingJob>, Lu
     client.query("job", Some(filter)).await?.into_iter().map(job).collect()
 }
 
-/// The opcodes that have ended of the jobs that failed, as far as Ganeti has not archived these; in the order of the
-/// jobs.
+/// The opcodes that have ended of the jobs that failed, as far as Ganeti has not archived these; in the order
+/// of the jobs.
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -52,8 +52,8 @@ pub async fn failed_jobs(client: &mut Client<'_>) -> Result<Vec<EndedOpCode>, Lu
     jobs_about(client, json!(["==", "status", "error"]), None).await
 }
 
-/// The opcodes that have one of these summaries and have ended, as far as Ganeti has not archived their jobs; in the
-/// order of the jobs.
+/// The opcodes that have one of these summaries and have ended, as far as Ganeti has not archived their jobs;
+/// in the order of the jobs.
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -66,8 +66,8 @@ pub async fn ended_jobs(
     jobs_about(client, Value::Array(any), Some(summaries)).await
 }
 
-/// Every opcode, of the jobs that the filter lets pass, that has ended; with `summaries` only those that have one of
-/// them.
+/// Every opcode, of the jobs that the filter lets pass, that has ended; with `summaries` only those that have
+/// one of them.
 async fn jobs_about(
     client: &mut Client<'_>,
     filter: Value,

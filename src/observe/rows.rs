@@ -38,8 +38,8 @@ pub(super) fn what_is_known(row: UnreadableRow) -> String {
     row.name.unwrap_or(row.problem)
 }
 
-/// A filter for the objects whose field has one of these values. Without the "&" luxid takes names for ones that must
-/// exist, and refuses the whole query when one does not.
+/// A filter for the objects whose field has one of these values. Without the "&" luxid takes names for ones
+/// that must exist, and refuses the whole query when one does not.
 pub(super) fn any_of(field: &str, values: &[&str]) -> Value {
     let each = values.iter().map(|value| json!(["==", field, value]));
     let any: Vec<Value> = std::iter::once(json!("|")).chain(each).collect();

@@ -28,8 +28,8 @@ impl SoughtJob {
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The number of each job, in the order in which they were wanted; `None` for one that is not among the jobs that are
-    /// not archived.
+    /// The number of each job, in the order in which they were wanted; `None` for one that is not among the
+    /// jobs that are not archived.
     pub jobs: Vec<Option<JobId>>,
     /// Whether every job could be read. Otherwise what was not found may be there all the same.
     pub is_complete: bool,
@@ -42,8 +42,8 @@ row! {
     }
 }
 
-/// Looks for jobs among those that are not archived, by the reasons that they were submitted with. Without any `wanted`
-/// nothing is asked.
+/// Looks for jobs among those that are not archived, by the reasons that they were submitted with. Without
+/// any `wanted` nothing is asked.
 ///
 /// # Errors
 /// As [`Client::query`].

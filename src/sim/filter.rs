@@ -66,8 +66,8 @@ impl Filter {
         }
     }
 
-    /// Texts of which the field must equal one for the filter to pass, if it is one that can tell: with them most rows
-    /// are left out cheaply.
+    /// Texts of which the field must equal one for the filter to pass, if it is one that can tell: with them
+    /// most rows are left out cheaply.
     #[must_use]
     pub fn only(&self, wanted: &str) -> Option<Vec<&str>> {
         match self {

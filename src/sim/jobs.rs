@@ -165,8 +165,8 @@ impl Job {
         self.ops.iter().map(|op| op.opcode.summary.as_str()).collect()
     }
 
-    /// A field of it, with times as `[seconds, microseconds]` since 1970. `epoch` is the moment at which the box started,
-    /// since 1970. `None` for an unknown field.
+    /// A field of it, with times as `[seconds, microseconds]` since 1970. `epoch` is the moment at which the
+    /// box started, since 1970. `None` for an unknown field.
     #[must_use]
     pub fn field(&self, name: &str, epoch: Duration) -> Option<Value> {
         let time = |at: Option<Duration>| at.map(|at| stamp(epoch + at));

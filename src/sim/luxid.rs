@@ -128,7 +128,8 @@ impl Wait {
     }
 }
 
-/// How long luxid takes for the request. `number` is that of the call, so that not all calls take the same time.
+/// How long luxid takes for the request. `number` is that of the call, so that not all calls take the same
+/// time.
 #[must_use]
 pub fn cost(engine: &Engine, request: &Request, number: u64) -> Duration {
     let timing = &engine.model.timing;
@@ -295,8 +296,8 @@ fn query_jobs(engine: &Engine, ids: &[u64], fields: &[String]) -> Value {
     ids.into_iter().map(row).collect()
 }
 
-/// Puts this JSON text, or a text that is none as a string, into the answer to `QueryJobs` as the first field of this job,
-/// or of every job.
+/// Puts this JSON text, or a text that is none as a string, into the answer to `QueryJobs` as the first field
+/// of this job, or of every job.
 pub(super) fn misstate(answer: &mut Answer, request: &Request, job: Option<u64>, text: &str) {
     let Answer::Success(Value::Array(rows)) = answer else { return };
     let ids = request.arguments[0].as_array().into_iter().flatten();

@@ -169,7 +169,8 @@ pub fn groups(engine: &Engine, names: &[String], fields: &[String]) -> Result<Va
     Ok(Value::Array(values.collect()))
 }
 
-/// How long a query for these fields takes because of nodes that do not answer; `None` when it asks no node at all.
+/// How long a query for these fields takes because of nodes that do not answer; `None` when it asks no node
+/// at all.
 pub fn delay(engine: &Engine, what: What, fields: &[String], filter: &Filter) -> Option<std::time::Duration> {
     let nodes = asked_nodes(engine, what, fields, filter);
     (!nodes.is_empty()).then(|| work::delay_of(&engine.model, &nodes))

@@ -48,7 +48,8 @@ impl Engine {
         }
     }
 
-    /// Gives processes to the jobs whose turn it is: by priority, then by number, at most `max_running_jobs` at once.
+    /// Gives processes to the jobs whose turn it is: by priority, then by number, at most `max_running_jobs`
+    /// at once.
     pub(super) fn fork_jobs(&mut self) {
         if !self.luxid.runs {
             return;

@@ -1,4 +1,5 @@
-//! Scenario files: a cluster and what happens to it, in TOML. Every key is explained in `tests/scenarios/README.md`.
+//! Scenario files: a cluster and what happens to it, in TOML. Every key is explained in
+//! `tests/scenarios/README.md`.
 
 use std::path::Path;
 use std::time::Duration;

@@ -99,8 +99,8 @@ pub fn play_in_virtual_time(scenario: &Scenario, root: &Path) -> Result<Record> 
 /// Plays a scenario below the directory `root`.
 ///
 /// # Errors
-/// When the stage cannot be set up or a step cannot be taken, and when something that was to happen during a run did
-/// not.
+/// When the stage cannot be set up or a step cannot be taken, and when something that was to happen during a
+/// run did not.
 pub async fn play(
     scenario: &Scenario,
     root: &Path,

@@ -26,9 +26,9 @@ pub enum ScenarioStep {
     Wait(Duration),
     /// Something happens, at once.
     Happen(Vec<Event>),
-    /// A file below the node's root is written, or removed when there is no content. `GROUP` in the path and in the
-    /// content stands for the UUID of the first group, `NOW` in the content for the time in seconds since the epoch, and
-    /// `BOOT1`, `BOOT2` and so on for the boot ids of the nodes.
+    /// A file below the node's root is written, or removed when there is no content. `GROUP` in the path and
+    /// in the content stands for the UUID of the first group, `NOW` in the content for the time in seconds
+    /// since the epoch, and `BOOT1`, `BOOT2` and so on for the boot ids of the nodes.
     Write {
         /// The path below the root.
         path: String,
