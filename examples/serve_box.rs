@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
-use ganeti_watcher::sim::scenario::{Scenario, StepKind};
+use ganeti_watcher::sim::scenario::{Scenario, ScenarioStep};
 use ganeti_watcher::sim::socket;
 use ganeti_watcher::sim::stage::Stage;
 
@@ -34,7 +34,7 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         let stage = Stage::set_up(&scenario, &directory)?;
         for step in &scenario.steps {
-            if let StepKind::Happen(events) = &step.kind {
+            if let ScenarioStep::Happen(events) = step {
                 events.iter().for_each(|event| stage.cluster.apply(event));
             }
         }

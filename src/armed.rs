@@ -1,16 +1,23 @@
 //! The token that every effect on the cluster demands.
 
-/// Permission to change something. A dry run never holds one, so it cannot submit a job, start or stop anything, or write
-/// a file of Ganeti's: every function with such an effect takes `&Armed`, or belongs to a value that one was needed for
-/// (such as [`StateFile`](crate::memory::state_file::StateFile)). Only `main` and the cluster in a box make one.
+/// Permission to change something. A dry run never holds one, so it cannot submit a job, start or stop
+/// anything, or write a file of Ganeti's: every function with such an effect takes `&Armed`, or belongs to a
+/// value that one was needed for (such as [`StateFile`](crate::memory::state_file::StateFile)). Only `main`
+/// and the cluster in a box make one.
 #[derive(Debug)]
 pub struct Armed(());
 
 impl Armed {
-    /// A token; `None` in a dry run.
+    /// The token of a run of the watcher; `None` for a dry run.
     #[must_use]
-    pub fn unless(dry_run: bool) -> Option<Self> {
+    pub fn for_run(dry_run: bool) -> Option<Self> {
         (!dry_run).then_some(Self(()))
+    }
+
+    /// The token of the command `retry`, which has no dry run.
+    #[must_use]
+    pub fn for_retry() -> Self {
+        Self(())
     }
 
     #[cfg(test)]

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use serde::Deserialize;
 
 pub use excerpt::{LONGEST_NAME, LONGEST_QUOTE, LONGEST_TEXT, excerpt, few, quoted};
-pub use job::{EndedJob, GanetiError, JobFailure, JobId, OpEnd, PendingJob};
+pub use job::{EndedOpCode, GanetiError, JobFailure, JobId, OpEnd, PendingJob};
 pub use seen::{Fate, Seen};
 pub use status::InstanceStatus;
 pub use version::GanetiVersion;

@@ -1,7 +1,7 @@
 //! The LUXI client: what luxid is asked, how it answers, and what to do when it does not.
 //!
-//! [`wire`] cuts messages out of bytes, [`messages`] gives them types, [`client`] talks, [`opcodes`] writes jobs,
-//! [`jobs`] submits them, [`following`] learns how they end.
+//! [`wire`] cuts messages out of bytes, [`messages`] and [`rows`] give them types, [`client`] talks,
+//! [`opcodes`] writes jobs, [`jobs`] submits them, [`following`] learns how they end.
 
 #[warn(missing_docs)]
 pub mod client;
@@ -9,6 +9,7 @@ pub mod following;
 pub mod jobs;
 pub mod messages;
 pub mod opcodes;
+pub mod rows;
 pub mod wire;
 
 pub use client::{Client, Connector, UnixSocket};

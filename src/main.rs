@@ -82,7 +82,7 @@ fn retry(whose: &Whose, trouble: &Trouble) -> Result<Ended> {
     let layout = Layout::from_environment()?;
     let runtime = runtime()?;
     logging::start_on_stdout(false, trouble);
-    let armed = Armed::unless(false).context("resetting tries changes files")?;
+    let armed = Armed::for_retry();
     let stamp = file_stamp(SystemClock.since_epoch());
     let lines = runtime.block_on(watch::retry::retry(&armed, &layout, whose, &stamp))?;
     lines.iter().for_each(|line| print(line, trouble));
@@ -101,7 +101,7 @@ fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
     if options.timer {
         leave_it_to_cron(&layout)?;
     }
-    let armed = Armed::unless(options.dry_run);
+    let armed = Armed::for_run(options.dry_run);
     let luxid = UnixSocket(layout.luxi_socket());
     let daemons = Duties {
         layout: &layout,

@@ -39,7 +39,7 @@ use crate::clock::Clock;
 use crate::layout::Layout;
 use crate::luxi::client::LocalFuture;
 use daemons::{Daemons, NodeDaemons};
-use probes::Pace;
+use probes::ProbeTiming;
 use systemd::Supervision;
 
 /// Of what is read below `/proc`: a command line may be a quarter as long as a stack, which is usually 2 MiB.
@@ -91,7 +91,7 @@ impl Daemons for Duties<'_> {
     fn on_master<'a>(&'a self, armed: Option<&'a Armed>) -> LocalFuture<'a, ()> {
         Box::pin(async move {
             let mut daemons = self.daemons(armed).await;
-            probes::ensure(&mut daemons, self.layout, self.clock, self.rapi_ip, Pace::default()).await;
+            probes::ensure(&mut daemons, self.layout, self.clock, self.rapi_ip, ProbeTiming::default()).await;
         })
     }
 }

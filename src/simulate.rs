@@ -22,9 +22,9 @@ use progress::Progress;
 
 use crate::files;
 use crate::sim::pacer::pace;
-use crate::sim::scenario::{Run, Scenario, StepKind};
+use crate::sim::scenario::{Run, Scenario, ScenarioStep};
 use crate::sim::stage::Stage;
-use crate::sim::story::{self, InProcess, Pace, Record};
+use crate::sim::story::{self, InProcess, Record, WaitSteps};
 
 /// Cron calls the watcher every five minutes.
 const CRON_INTERVAL: Duration = Duration::from_secs(300);
@@ -78,12 +78,12 @@ fn directory(options: &Options) -> Result<PathBuf> {
 async fn play(scenario: &Scenario, directory: &Path, progress: &mut Progress<impl Write>) -> Result<Record> {
     let mut record = Record { runs: Vec::new(), stage: Stage::set_up(scenario, directory)? };
     for step in &scenario.steps {
-        if let StepKind::Happen(events) = &step.kind {
+        if let ScenarioStep::Happen(events) = step {
             progress.tell_events(events, &record.stage)?;
         }
-        take(&mut record, &step.kind, progress).await?;
+        take(&mut record, step, progress).await?;
     }
-    let run = StepKind::Run(Run {
+    let run = ScenarioStep::Run(Run {
         arguments: Vec::new(),
         node: None,
         exit: 0,
@@ -100,18 +100,18 @@ async fn play(scenario: &Scenario, directory: &Path, progress: &mut Progress<imp
         let took = record.stage.cluster.clock().elapsed() - began;
         let intervals = took.as_secs() / CRON_INTERVAL.as_secs() + 1;
         let next = CRON_INTERVAL * u32::try_from(intervals).unwrap_or(u32::MAX);
-        take(&mut record, &StepKind::Wait(next - took), progress).await?;
+        take(&mut record, &ScenarioStep::Wait(next - took), progress).await?;
     }
     Ok(record)
 }
 
 /// One step, with its progress shown while it goes on.
-async fn take(record: &mut Record, step: &StepKind, progress: &mut Progress<impl Write>) -> Result<()> {
+async fn take(record: &mut Record, step: &ScenarioStep, progress: &mut Progress<impl Write>) -> Result<()> {
     let cluster = record.stage.cluster.clone();
-    if let StepKind::Run(_) = step {
+    if let ScenarioStep::Run(_) = step {
         progress.tell_run(record.runs.len() + 1, &record.stage)?;
     }
-    let mut taken = pin!(story::take(record, step, &InProcess, Pace::Wait));
+    let mut taken = pin!(story::take(record, step, &InProcess, WaitSteps::Wait));
     let result = loop {
         match select(taken.as_mut(), pin!(sleep(progress.tick()))).await {
             Either::Left((result, _)) => break result,

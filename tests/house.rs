@@ -31,7 +31,7 @@ const UPWARDS: (&str, &str) = ("cli", "simulate");
 
 /// Words for what comes from outside or changes it, each with the only files that may have it.
 const DOORS: [(&str, &[&str]); 13] = [
-    ("Armed::unless(", &["main.rs", "sim/story.rs"]),
+    ("Armed::for_", &["main.rs", "sim/story.rs"]),
     ("\"SubmitJob\"", &["luxi/jobs.rs", "sim/luxid.rs"]),
     ("\"SubmitManyJobs\"", &["luxi/jobs.rs", "sim/luxid.rs"]),
     ("\"AutoArchiveJobs\"", &["luxi/jobs.rs", "sim/luxid.rs"]),

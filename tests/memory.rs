@@ -85,7 +85,7 @@ fn client() {
             let connector = UnixSocket(socket.clone());
             let mut client = Client::connect(&connector).await.unwrap();
             match observe::locks(&mut client, None).await {
-                Ok((instances, _nodes)) => println!("\n{} locks", instances.len()),
+                Ok(locks) => println!("\n{} locks", locks.instances.len()),
                 Err(error) => println!("\nLINE {error}"),
             }
         });

@@ -12,7 +12,7 @@ use ganeti_watcher::sim::jobs::{Job, Status};
 use ganeti_watcher::sim::opcodes::Work;
 use ganeti_watcher::sim::scenario::{Run, Scenario};
 use ganeti_watcher::sim::stage::Stage;
-use ganeti_watcher::sim::story::{InProcess, Pace, Record, Watcher, play};
+use ganeti_watcher::sim::story::{InProcess, Record, WaitSteps, Watcher, play};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -165,7 +165,8 @@ fn told(sketch: &ClusterSketch, watcher: &dyn Watcher) -> Record {
     let directory = tempfile::tempdir().unwrap();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-    let record = runtime.block_on(play(&sketch.scenario(), directory.path(), watcher, Pace::Wait)).unwrap();
+    let record =
+        runtime.block_on(play(&sketch.scenario(), directory.path(), watcher, WaitSteps::Wait)).unwrap();
     let strange: Vec<_> =
         std::fs::read_dir(record.stage.directory("master.example.com").join("var/lib/ganeti"))
             .unwrap()

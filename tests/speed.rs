@@ -129,7 +129,7 @@ fn a_thousand_instances_are_back_as_fast_as_the_limits_allow() {
 fn a_save_of_ten_thousand_records_holds_up_a_submission_by_little() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("watcher.u.data");
-    let armed = Armed::unless(false).unwrap();
+    let armed = Armed::for_run(false).unwrap();
     let (mut file, mut state) = StateFile::open(&armed, &path, "1").unwrap();
     for number in 0..10_000 {
         state.record_restart_attempt(

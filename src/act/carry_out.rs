@@ -14,7 +14,7 @@ use super::witness::{Stopped, Witness};
 use crate::decide::agenda::Agenda;
 use crate::decide::{Action, Note, NoteKind, Outcome, budget, second_look};
 use crate::luxi::client::LocalFuture;
-use crate::luxi::jobs::{End, Finished, SubmitError};
+use crate::luxi::jobs::{End, JobOutcome, SubmitError};
 
 /// How long luxid may give errors when instances are looked at again before the plan is given up.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
@@ -229,7 +229,7 @@ impl<'a> Runner<'a> {
             debug!("{error}: whose fault a failure is will be judged by what was seen earlier");
         }
         let now = self.now();
-        for (action, Finished { job, end }) in ended {
+        for (action, JobOutcome { job, end }) in ended {
             self.share.release();
             let (outcome, worked) = match end {
                 End::Known(Ok(_), worked) => (Outcome::Succeeded, worked),

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use crate::cluster::JobId;
 use crate::decide::Action;
-use crate::luxi::jobs::{End, Finished, Follower, JobResult, PollPace};
+use crate::luxi::jobs::{End, Follower, JobOutcome, JobResult, PollPace};
 use crate::luxi::{Client, LuxiError};
 
 /// How long luxid may give errors instead of the status of jobs before they are given up.
@@ -52,7 +52,7 @@ impl InFlight {
     pub(super) async fn take_ended(
         &mut self,
         client: &mut Client<'_>,
-    ) -> Result<Vec<(Action, Finished)>, LuxiError> {
+    ) -> Result<Vec<(Action, JobOutcome)>, LuxiError> {
         let ids: Vec<JobId> = self.jobs.keys().copied().collect();
         let ended = ended(client, &mut self.follower, &ids).await?.into_iter();
         Ok(ended.filter_map(|finished| Some((self.jobs.remove(&finished.job)?, finished))).collect())
@@ -72,7 +72,7 @@ async fn ended(
     client: &mut Client<'_>,
     follower: &mut Follower,
     jobs: &[JobId],
-) -> Result<Vec<Finished>, LuxiError> {
+) -> Result<Vec<JobOutcome>, LuxiError> {
     let deadline = Instant::now() + PATIENCE;
     let pace = PollPace::new();
     loop {
@@ -94,8 +94,8 @@ pub(super) async fn wait(client: &mut Client<'_>, job: JobId) -> Result<JobResul
     loop {
         pace.pause(1).await;
         match ended(client, &mut follower, &[job]).await?.pop() {
-            Some(Finished { end: End::Known(result, _), .. }) => return Ok(result),
-            Some(Finished { end: End::Unknown(problem), .. }) => {
+            Some(JobOutcome { end: End::Known(result, _), .. }) => return Ok(result),
+            Some(JobOutcome { end: End::Unknown(problem), .. }) => {
                 let reason = format!("job {job}: {problem}");
                 return Err(LuxiError::Malformed { method: "QueryJobs", reason });
             }

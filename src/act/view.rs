@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::cluster::Snapshot;
 use crate::luxi::{Client, LuxiError};
-use crate::observe::{self, Wanted};
+use crate::observe::{self, InstanceConfig};
 
 /// A snapshot gets no older than this before something is done because of it.
 const FRESH: Duration = Duration::from_secs(60);
@@ -85,10 +85,10 @@ impl<'c> View<'c> {
         let mut wanted = observe::wanted_states(client, instances).await?;
         let locks = lock_names(snapshot, instances);
         let locks: Vec<&str> = locks.iter().map(String::as_str).collect();
-        let (locked_instances, locked_nodes) = observe::locks(client, Some(&locks)).await?;
-        let alone = locked_nodes.into_iter().filter(|(_, mode)| mode.may_be_exclusive());
+        let locks = observe::locks(client, Some(&locks)).await?;
+        let alone = locks.nodes.into_iter().filter(|(_, mode)| mode.may_be_exclusive());
         snapshot.locked_nodes = alone.map(|(node, _)| node).collect();
-        snapshot.locked_instances = locked_instances;
+        snapshot.locked_instances = locks.instances;
         // Last, so that what began meanwhile is seen here at the latest.
         snapshot.pending_jobs = observe::pending_jobs(client).await?;
         let unreadable = &mut snapshot.unreadable_instances;
@@ -97,7 +97,7 @@ impl<'c> View<'c> {
                 return true;
             }
             match wanted.remove(&instance.name) {
-                Some(Some(Wanted { admin_state, disks_active, tags })) => {
+                Some(Some(InstanceConfig { admin_state, disks_active, tags })) => {
                     (instance.admin_state, instance.disks_active) = (admin_state, disks_active);
                     instance.tags = tags;
                     true

@@ -70,11 +70,11 @@ impl fmt::Display for PendingJob {
     }
 }
 
-/// An opcode about an instance that has ended, in a job that may go on.
+/// An opcode that has ended, in a job that may go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndedJob {
-    /// Number of its job.
-    pub id: JobId,
+pub struct EndedOpCode {
+    /// Its job.
+    pub job: JobId,
     /// Its summary, such as `INSTANCE_MIGRATE(name)`.
     pub summary: String,
     pub end: OpEnd,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{EndedJob, JobFailure, JobId, Snapshot};
+use super::{EndedOpCode, JobFailure, JobId, Snapshot};
 
 /// What was seen of a node group. All of it is gathered before anything is decided, so that the same value gives the same
 /// decision again.
@@ -16,7 +16,7 @@ pub struct Seen<'a> {
     pub master_boot_id: Option<&'a str>,
     /// By name of the instance, the ended jobs that tell where it is (`decide::elsewhere::telling_summaries`); only of
     /// instances that may be down and were to be moved.
-    pub moves: &'a BTreeMap<String, Vec<EndedJob>>,
+    pub moves: &'a BTreeMap<String, Vec<EndedOpCode>>,
     /// By name of the instance, what became of the starts that an earlier run left on record.
     pub fates: &'a BTreeMap<String, Fate>,
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::cluster::{EndedJob, Instance, OpEnd, Snapshot};
+use crate::cluster::{EndedOpCode, Instance, OpEnd, Snapshot};
 use crate::memory::recovery::FailedMove;
 use crate::memory::state::State;
 
@@ -31,7 +31,7 @@ pub fn telling_summaries(instance: &str) -> impl Iterator<Item = String> {
 
 /// Remembers which instances may be elsewhere, and forgets it of those that are not down any more. `jobs` has, by name of
 /// the instance, what ended of the [`telling_summaries`]. Ganeti archives jobs after a few hours; the doubt stays.
-pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<String, Vec<EndedJob>>) {
+pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<String, Vec<EndedOpCode>>) {
     let moves = &mut state.recovery.failed_moves;
     let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
     moves.retain(|name, _| match instances.get(name.as_str()) {
@@ -44,12 +44,12 @@ pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<St
             OpEnd::Refused => false,
             OpEnd::Failed | OpEnd::Unknown => moved_instance(&job.summary).is_some(),
         });
-        match telling.max_by_key(|job| job.id) {
-            Some(EndedJob { end: OpEnd::Failed | OpEnd::Unknown, id, summary }) => {
-                let failed = FailedMove { job: *id, summary: summary.clone() };
+        match telling.max_by_key(|opcode| opcode.job) {
+            Some(EndedOpCode { end: OpEnd::Failed | OpEnd::Unknown, job, summary }) => {
+                let failed = FailedMove { job: *job, summary: summary.clone() };
                 moves.insert(name.clone(), failed);
             }
-            Some(job) if moves.get(name).is_some_and(|failed| failed.job < job.id) => {
+            Some(opcode) if moves.get(name).is_some_and(|failed| failed.job < opcode.job) => {
                 drop(moves.remove(name));
             }
             _ => {}
@@ -74,11 +74,11 @@ mod tests {
     use crate::cluster::JobId;
     use crate::cluster::testing::{instance, node, snapshot};
 
-    fn job(id: u64, kind: &str, end: OpEnd) -> EndedJob {
-        EndedJob { id: JobId(id), summary: format!("{kind}(i)"), end }
+    fn job(id: u64, kind: &str, end: OpEnd) -> EndedOpCode {
+        EndedOpCode { job: JobId(id), summary: format!("{kind}(i)"), end }
     }
 
-    fn suspected(jobs: &[EndedJob], state: &mut State) -> Option<u64> {
+    fn suspected(jobs: &[EndedOpCode], state: &mut State) -> Option<u64> {
         let cluster = snapshot([instance("i", "ERROR_down")], []);
         remember_moves(state, &cluster, &BTreeMap::from([("i".to_owned(), jobs.to_vec())]));
         state.recovery.failed_moves.get("i").map(|failed| failed.job.0)

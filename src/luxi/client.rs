@@ -1,7 +1,7 @@
 //! One connection to luxid: calls with time limits, and reconnection where a call may be repeated.
 //!
-//! Source: `rpc/client.py`, `rpc/transport.py`. Unlike the original, a call that changes something is never sent
-//! twice by itself; see [`super::jobs::submit`].
+//! Source: `rpc/client.py`, `rpc/transport.py`. Unlike the original, a call that changes something is never
+//! sent twice by itself; see [`super::jobs::submit`].
 
 use std::fmt;
 use std::future::Future;
@@ -19,7 +19,8 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, warn};
 
-use super::messages::{LuxiError, RawRows, Rows, parse_answer};
+use super::messages::{LuxiError, parse_answer};
+use super::rows::{RawRows, Row, UnreadableRow};
 use super::wire::{FRAME_LIMIT, FrameDecoder, encode};
 
 /// How long an answer may take: luxid's own limit is 180 s (`Constants.hs: luxiDefRwto`).
@@ -169,8 +170,8 @@ impl<'a> Client<'a> {
         answer
     }
 
-    /// What is there before a question is asked is no answer to it: such a connection is given up, or every later answer
-    /// would be taken for that of another question.
+    /// What is there before a question is asked is no answer to it: such a connection is given up, or every
+    /// later answer would be taken for that of another question.
     fn drop_unasked_answers(&mut self, method: &'static str) {
         let Some(Connection { stream, decoder }) = &mut self.connection else { return };
         let mut byte = [0];
@@ -221,16 +222,17 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// `QueryConfigValues`: what luxid holds under these names, such as `drain_flag`. `T` is read from the list of their
-    /// values, in the order of the names.
+    /// `QueryConfigValues`: what luxid holds under the names of the row's fields, such as `drain_flag`, as
+    /// bare values.
     ///
     /// # Errors
     /// As [`Client::query`].
-    pub async fn query_config_values<T: DeserializeOwned>(&mut self, names: &[&str]) -> Result<T, LuxiError> {
-        self.call("QueryConfigValues", &(names,)).await
+    pub async fn query_config_values<R: Row>(&mut self) -> Result<R, LuxiError> {
+        self.call("QueryConfigValues", &(R::FIELDS,)).await
     }
 
-    /// `QueryClusterInfo`: `T` is read from one object, such as `{"software_version": "3.0.2", "tags": [], …}`.
+    /// `QueryClusterInfo`: `T` is read from one object, such as
+    /// `{"software_version": "3.0.2", "tags": [], …}`.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -238,36 +240,35 @@ impl<'a> Client<'a> {
         self.call("QueryClusterInfo", &NO_NAMES).await
     }
 
-    /// `QueryGroups`: these fields of all node groups, in natural order of names. `T` is read from a list with a list of
-    /// bare values for each group.
+    /// `QueryGroups`: a row of bare values for each node group, in natural order of names.
     ///
     /// # Errors
     /// As [`Client::query`].
-    pub async fn query_groups<T: DeserializeOwned>(&mut self, fields: &[&str]) -> Result<T, LuxiError> {
-        self.call("QueryGroups", &(NO_NAMES, fields, false)).await
+    pub async fn query_groups<R: Row>(&mut self) -> Result<Vec<R>, LuxiError> {
+        self.call("QueryGroups", &(NO_NAMES, R::FIELDS, false)).await
     }
 
-    /// `Query`: rows of `what` (`instance`, `node`, `group`, `lock`, `job`) with the given fields. `R` is a tuple of
-    /// [`Cell`](super::messages::Cell)s, one for each field; cells of unknown fields have no value. The filter is in the
-    /// language of queries (`Query/Language.hs`), such as `["==", "group.uuid", UUID]`; without one all rows come.
+    /// `Query`: a row of [`Cell`](super::rows::Cell)s for each `what` (`instance`, `node`, `group`, `lock`,
+    /// `job`) that passes the filter; cells of unknown fields have no value. The filter is in the language of
+    /// queries (`Query/Language.hs`), such as `["==", "group.uuid", UUID]`; without one all rows come.
     ///
     /// # Errors
-    /// See [`LuxiError`]; a connection that stays lost for [`AWAY_TIMEOUT`] is one. A row of the wrong shape is an error
-    /// of its own within the answer.
-    pub async fn query<R: DeserializeOwned>(
+    /// See [`LuxiError`]; a connection that stays lost for [`AWAY_TIMEOUT`] is one. A row of the wrong shape
+    /// is an error of its own within the answer.
+    pub async fn query<R: Row>(
         &mut self,
         what: &'static str,
-        fields: &[&str],
         filter: Option<Value>,
-    ) -> Result<Rows<R>, LuxiError> {
-        // Each row is given its type while the answer is still there as it came: no copy of it is made in between.
-        let typed =
-            |frame: &[u8]| parse_answer::<RawRows<'_>>("Query", frame).map(|rows| rows.typed(what, fields));
-        self.call_and("Query", &(what, fields, filter), typed).await
+    ) -> Result<Vec<Result<R, UnreadableRow>>, LuxiError> {
+        // Each row is given its type while the answer is still there as it came: no copy of it is made in
+        // between.
+        let typed = |frame: &[u8]| parse_answer::<RawRows<'_>>("Query", frame).map(|rows| rows.typed(what));
+        self.call_and("Query", &(what, R::FIELDS, filter), typed).await
     }
 }
 
-/// Whether an error to connect may pass by itself: luxid is starting, or its queue of new connections (5) is full.
+/// Whether an error to connect may pass by itself: luxid is starting, or its queue of new connections (5) is
+/// full.
 #[must_use]
 pub fn may_pass(error: &io::Error) -> bool {
     matches!(

@@ -11,9 +11,11 @@ use tokio::time::{Instant, sleep};
 
 use super::client::Client;
 use super::messages::{LuxiError, parse_shape};
+use super::rows::{Row as _, row};
 use crate::cluster::{JobFailure, JobId, LONGEST_NAME, excerpt};
 
-/// What became of a job: the results of its opcodes, in their order and as Ganeti encodes each, or why there are none.
+/// What became of a job: the results of its opcodes, in their order and as Ganeti encodes each, or why there
+/// are none.
 pub type JobResult = Result<Vec<Value>, JobFailure>;
 
 /// How long luxid may say of a job what cannot be understood before its outcome counts as unknown.
@@ -24,8 +26,8 @@ const END_OF_TIME: u64 = 253_402_300_800;
 /// What luxid says of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// It has ended. `worked` is how long its opcodes were at work once they had their locks, in seconds; `None` when
-    /// luxid does not know, or gives times that do not exist.
+    /// It has ended. `worked` is how long its opcodes were at work once they had their locks, in seconds;
+    /// `None` when luxid does not know, or gives times that do not exist.
     Ended {
         /// What became of it.
         result: JobResult,
@@ -40,7 +42,7 @@ pub enum Answer {
 
 /// A job that is not followed any more.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Finished {
+pub struct JobOutcome {
     /// The job.
     pub job: JobId,
     /// How it ended, if that is known.
@@ -52,7 +54,8 @@ pub struct Finished {
 pub enum End {
     /// luxid told; with the seconds that the job worked, as in [`Answer::Ended`].
     Known(JobResult, Option<f64>),
-    /// luxid said for a minute what cannot be understood, and the job may go on: what is wrong with its last answer.
+    /// luxid said for a minute what cannot be understood, and the job may go on: what is wrong with its last
+    /// answer.
     Unknown(String),
 }
 
@@ -63,8 +66,8 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Those of `jobs` that have ended, or whose end nobody will learn, by one `QueryJobs` for all of them; none of them
-    /// is an ordinary answer. Without any `jobs` nothing is asked.
+    /// Those of `jobs` that have ended, or whose end nobody will learn, by one `QueryJobs` for all of them;
+    /// none of them is an ordinary answer. Without any `jobs` nothing is asked.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -72,12 +75,12 @@ impl Follower {
         &mut self,
         client: &mut Client<'_>,
         jobs: &[JobId],
-    ) -> Result<Vec<Finished>, LuxiError> {
+    ) -> Result<Vec<JobOutcome>, LuxiError> {
         let answers = statuses(client, jobs).await?;
         Ok(jobs.iter().zip(answers).filter_map(|(job, answer)| self.heed(*job, answer)).collect())
     }
 
-    fn heed(&mut self, job: JobId, answer: Answer) -> Option<Finished> {
+    fn heed(&mut self, job: JobId, answer: Answer) -> Option<JobOutcome> {
         let end = match answer {
             Answer::Unknown(problem) => {
                 let since = *self.doubtful_since.entry(job).or_insert_with(Instant::now);
@@ -93,12 +96,12 @@ impl Follower {
             }
         };
         self.doubtful_since.remove(&job);
-        Some(Finished { job, end })
+        Some(JobOutcome { job, end })
     }
 }
 
-/// What luxid says of each of these jobs, in their order, by one `QueryJobs`. Without any `jobs` nothing is asked. A job
-/// that luxid does not know has ended, as [`JobFailure::Lost`].
+/// What luxid says of each of these jobs, in their order, by one `QueryJobs`. Without any `jobs` nothing is
+/// asked. A job that luxid does not know has ended, as [`JobFailure::Lost`].
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -107,8 +110,7 @@ pub async fn statuses(client: &mut Client<'_>, jobs: &[JobId]) -> Result<Vec<Ans
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
-    let fields = ["status", "opstatus", "opresult", "opexec", "opend"];
-    let rows: Vec<Box<RawValue>> = client.call("QueryJobs", &(jobs, fields)).await?;
+    let rows: Vec<Box<RawValue>> = client.call("QueryJobs", &(jobs, JobRow::FIELDS)).await?;
     if rows.len() != jobs.len() {
         let reason = format!("{} rows for {} jobs", rows.len(), jobs.len());
         return Err(LuxiError::Malformed { method: "QueryJobs", reason });
@@ -116,11 +118,21 @@ pub async fn statuses(client: &mut Client<'_>, jobs: &[JobId]) -> Result<Vec<Ans
     Ok(rows.into_iter().map(|row| answer(row.get())).collect())
 }
 
-/// One row: `[STATUS, [OPCODE STATUS, …], [RESULT, …], [[SECONDS, MICROSECONDS], …], …]`, all null for a job that luxid does
-/// not know. `canceling` counts as ended, as it does for the original.
+row! {
+    /// Bare values, all null for a job that luxid does not know; all but the first are lists with an entry
+    /// for each opcode.
+    struct JobRow {
+        status: Value = "status",
+        opcode_status: Value = "opstatus",
+        results: Value = "opresult",
+        begun: Value = "opexec",
+        ended: Value = "opend",
+    }
+}
+
+/// What a [`JobRow`] says. `canceling` counts as ended, as it does for the original.
 fn answer(row: &str) -> Answer {
-    type Row = (Value, Value, Value, Value, Value);
-    let (status, opcode_status, results, begun, ended): Row = match parse_shape(row, "the job") {
+    let JobRow { status, opcode_status, results, begun, ended } = match parse_shape(row, "the job") {
         Ok(row) => row,
         Err(problem) => return Answer::Unknown(problem),
     };
@@ -174,8 +186,8 @@ fn failure_of(opcode_status: &Value, results: Vec<Value>) -> JobFailure {
     }
 }
 
-/// How often jobs are asked about: soon after something happened, then ever more rarely. A pause is a tenth of the time
-/// since then, so that the end of a job is noticed with that much delay, however long it takes.
+/// How often jobs are asked about: soon after something happened, then ever more rarely. A pause is a tenth
+/// of the time since then, so that the end of a job is noticed with that much delay, however long it takes.
 #[derive(Debug, Clone)]
 pub struct PollPace {
     since: Instant,
@@ -184,7 +196,8 @@ pub struct PollPace {
 
 impl PollPace {
     const SHORTEST: Duration = Duration::from_millis(50);
-    /// With many jobs in flight some end all the time, and luxid has better things to do than to tell of each at once.
+    /// With many jobs in flight some end all the time, and luxid has better things to do than to tell of each
+    /// at once.
     const SHORTEST_OF_MANY: Duration = Duration::from_millis(250);
     const SHORTEST_UNHURRIED: Duration = Duration::from_millis(500);
     const LONGEST: Duration = Duration::from_secs(1);
@@ -206,7 +219,8 @@ impl PollPace {
         Self { shortest: Self::SHORTEST_UNHURRIED, ..Self::new() }
     }
 
-    /// Makes one pause, while so many jobs are in flight: between 50 ms and 1 s, with more than two jobs not below 250 ms.
+    /// Makes one pause, while so many jobs are in flight: between 50 ms and 1 s, with more than two jobs not
+    /// below 250 ms.
     pub async fn pause(&self, jobs: usize) {
         let shortest = if jobs > 2 { Self::SHORTEST_OF_MANY } else { self.shortest };
         sleep((self.since.elapsed() / 10).clamp(shortest, Self::LONGEST)).await;
@@ -281,10 +295,10 @@ mod tests {
         assert_eq!(follower.heed(JobId(1), unknown()), None, "a proper answer came between");
         tokio::time::advance(Duration::from_secs(60)).await;
         let end = End::Unknown("x".to_owned());
-        assert_eq!(follower.heed(JobId(1), unknown()), Some(Finished { job: JobId(1), end }));
+        assert_eq!(follower.heed(JobId(1), unknown()), Some(JobOutcome { job: JobId(1), end }));
         let ended = Answer::Ended { result: Ok(Vec::new()), worked: None };
         let end = End::Known(Ok(Vec::new()), None);
-        assert_eq!(follower.heed(JobId(2), ended), Some(Finished { job: JobId(2), end }));
+        assert_eq!(follower.heed(JobId(2), ended), Some(JobOutcome { job: JobId(2), end }));
     }
 
     #[test]

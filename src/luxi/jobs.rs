@@ -11,9 +11,10 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::client::{CALL_TIMEOUT, Client};
-pub use super::following::{End, Finished, Follower, JobResult, PollPace};
-use super::messages::{Cell, LuxiError, Rows};
+pub use super::following::{End, Follower, JobOutcome, JobResult, PollPace};
+use super::messages::LuxiError;
 use super::opcodes::OpCode;
+use super::rows::{Cell, row};
 use crate::armed::Armed;
 use crate::cluster::{GanetiVersion, LONGEST_TEXT, excerpt};
 pub use crate::cluster::{JobFailure, JobId};
@@ -32,14 +33,16 @@ pub enum SubmitError {
     Unknown(LuxiError),
 }
 
-/// What became of each opcode of a submission, in the order given: the number of its job, or why luxid refused that one.
+/// What became of each opcode of a submission, in the order given: the number of its job, or why luxid
+/// refused that one.
 pub type Submitted = Vec<Result<JobId, String>>;
 
-/// Submits one job for each opcode, all by one call. `epoch_ns` is the time of the jobs' reasons, in nanoseconds since the
-/// epoch; together with a reason's text it tells this submission from all others, so no two may have the same.
+/// Submits one job for each opcode, all by one call. `epoch_ns` is the time of the jobs' reasons, in
+/// nanoseconds since the epoch; together with a reason's text it tells this submission from all others, so no
+/// two may have the same.
 ///
-/// Without a proper answer nobody knows which jobs exist. They are then looked for by their reasons, and only what is
-/// not there is submitted again.
+/// Without a proper answer nobody knows which jobs exist. They are then looked for by their reasons, and only
+/// what is not there is submitted again.
 ///
 /// # Errors
 /// See [`SubmitError`]; it is about all of them.
@@ -92,7 +95,8 @@ pub async fn submit(
     Ok(submitted.collect())
 }
 
-/// One call: `SubmitJob` for one, as the original has it, and `SubmitManyJobs` for several, which costs less for each.
+/// One call: `SubmitJob` for one, as the original has it, and `SubmitManyJobs` for several, which costs less
+/// for each.
 async fn submit_once(client: &mut Client<'_>, opcodes: &[Value]) -> Result<Submitted, LuxiError> {
     if let [opcode] = opcodes {
         return Ok(vec![Ok(client.call_once("SubmitJob", &([opcode],)).await?)]);
@@ -121,7 +125,12 @@ struct Op {
     reason: Value,
 }
 
-type JobRow = (Cell<JobId>, Cell<Vec<Op>>);
+row! {
+    struct JobRow {
+        id: Cell<JobId> = "id",
+        ops: Cell<Vec<Op>> = "ops",
+    }
+}
 
 async fn find_by_reason(
     client: &mut Client<'_>,
@@ -129,16 +138,16 @@ async fn find_by_reason(
     epoch_ns: u64,
 ) -> Result<Option<JobId>, LuxiError> {
     let filter = json!(["=[]", "summary", opcode.summary()]);
-    let Rows(rows) = client.query::<JobRow>("job", &["id", "ops"], Some(filter)).await?;
     let wanted = opcode.reason();
     let carries_reason = |op: &Op| {
         let reasons = op.reason.as_array();
         reasons
             .is_some_and(|reasons| reasons.iter().any(|reason| reason[1] == wanted && reason[2] == epoch_ns))
     };
-    for row in rows {
+    for row in client.query::<JobRow>("job", Some(filter)).await? {
         // A row that cannot be read may be the one.
-        let (id, ops) = row.map_err(|row| LuxiError::Malformed { method: "Query", reason: row.problem })?;
+        let JobRow { id, ops } =
+            row.map_err(|row| LuxiError::Malformed { method: "Query", reason: row.problem })?;
         if ops.value().iter().flatten().any(carries_reason) {
             return Ok(id.value());
         }
@@ -146,8 +155,9 @@ async fn find_by_reason(
     Ok(None)
 }
 
-/// Archives the jobs that ended more than `age` seconds ago (`AutoArchiveJobs`); gives how many were archived, and how many
-/// were not looked at because luxid's time for it was over (`watcher/__init__.py: _ArchiveJobs`).
+/// Archives the jobs that ended more than `age` seconds ago (`AutoArchiveJobs`); gives how many were
+/// archived, and how many were not looked at because luxid's time for it was over
+/// (`watcher/__init__.py: _ArchiveJobs`).
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -161,7 +171,8 @@ pub async fn auto_archive(
     client.call("AutoArchiveJobs", &(age, time_limit)).await
 }
 
-/// Moves an ended job to the archive. A failure is only worth a debug line: Ganeti archives old jobs by itself.
+/// Moves an ended job to the archive. A failure is only worth a debug line: Ganeti archives old jobs by
+/// itself.
 pub async fn archive(client: &mut Client<'_>, _armed: &Armed, job: JobId) {
     if let Err(error) = client.call_once::<bool>("ArchiveJob", &(job,)).await {
         debug!("Error while archiving job {job}: {error}");

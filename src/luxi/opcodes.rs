@@ -1,7 +1,7 @@
 //! The opcodes that a watcher submits, never with a field that the cluster's version refuses.
 //!
-//! Source: `opcodes.py`, `OpCodes.hs: MetaOpCode`. luxid fills in every field that is left out, and rejects the whole
-//! job for one that it does not know; so only what differs from the default is sent.
+//! Source: `opcodes.py`, `OpCodes.hs: MetaOpCode`. luxid fills in every field that is left out, and rejects
+//! the whole job for one that it does not know; so only what differs from the default is sent.
 
 use serde_json::{Value, json};
 
@@ -22,8 +22,8 @@ pub enum OpCode {
         /// Whether errors of its secondary node are ignored.
         force: bool,
     },
-    /// `OP_INSTANCE_QUERY_DATA`: what is really the case with the disks of instances. Fails as a whole when one of their
-    /// nodes should answer and does not (`cmdlib/instance_query.py: LUInstanceQueryData`).
+    /// `OP_INSTANCE_QUERY_DATA`: what is really the case with the disks of instances. Fails as a whole when
+    /// one of their nodes should answer and does not (`cmdlib/instance_query.py: LUInstanceQueryData`).
     InstanceQueryData {
         /// Names of the instances; without any Ganeti would look at all there are.
         instances: Vec<String>,
@@ -76,9 +76,9 @@ impl OpCode {
         }
     }
 
-    /// The opcode as luxid takes it: an object with `OP_ID`, `reason` and what differs from the defaults. The reason is
-    /// `[["gnt:watcher", TEXT, epoch_ns]]`, with the time in nanoseconds since the epoch. `version` is `None` when the
-    /// cluster's could not be read: then nothing is sent that some version refuses.
+    /// The opcode as luxid takes it: an object with `OP_ID`, `reason` and what differs from the defaults. The
+    /// reason is `[["gnt:watcher", TEXT, epoch_ns]]`, with the time in nanoseconds since the epoch. `version`
+    /// is `None` when the cluster's could not be read: then nothing is sent that some version refuses.
     #[must_use]
     pub fn encode(&self, version: Option<GanetiVersion>, epoch_ns: u64) -> Value {
         let reason = json!([[REASON_SOURCE, self.reason(), epoch_ns]]);

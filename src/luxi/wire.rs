@@ -11,9 +11,9 @@ pub const END_OF_MESSAGE: u8 = 0x03;
 /// Longest answer that is accepted, in bytes. 10,000 instances need about 3 MB.
 pub const FRAME_LIMIT: usize = 64 << 20;
 
-/// Most values in an answer that is parsed: texts, numbers, lists and objects, at any depth. A value of two bytes costs up to
-/// a hundred in memory, so bytes alone are no bound. An instance of a query has about 40; this is enough for 50,000 in
-/// one node group, where Ganeti itself has long become too slow to use.
+/// Most values in an answer that is parsed: texts, numbers, lists and objects, at any depth. A value of two
+/// bytes costs up to a hundred in memory, so bytes alone are no bound. An instance of a query has about 40;
+/// this is enough for 50,000 in one node group, where Ganeti itself has long become too slow to use.
 pub const VALUES_LIMIT: usize = 2_000_000;
 
 /// An answer grew past the limit before its end byte came.
@@ -73,8 +73,8 @@ impl FrameDecoder {
     }
 }
 
-/// Whether the JSON text has more than `limit` values; what comes after the first that is too many is not looked at. For a text
-/// that is not JSON the answer means nothing.
+/// Whether the JSON text has more than `limit` values; what comes after the first that is too many is not
+/// looked at. For a text that is not JSON the answer means nothing.
 #[must_use]
 pub fn has_more_values(text: &[u8], limit: usize) -> bool {
     let mut values = 1_usize;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use tracing::{debug, error};
 
-use super::process::Finished;
+use super::process::FinishedProgram;
 use super::systemd::{self, Supervision};
 use crate::armed::Armed;
 use crate::files::{self, read_text, replace};
@@ -171,7 +171,7 @@ impl<'a> NodeDaemons<'a> {
 }
 
 /// In the original's words.
-fn failure(finished: &Finished) -> Result<()> {
+fn failure(finished: &FinishedProgram) -> Result<()> {
     if !finished.succeeded() {
         bail!("failure {}, output: {}", finished.ending, finished.output());
     }

@@ -47,7 +47,7 @@ fn is_our_own(error: &anyhow::Error) -> bool {
 
 /// The time limits of probes.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct ProbeTiming {
     /// For one probe, from the connection to the whole answer.
     pub probe: Duration,
     /// Between the first failure and the second probe. All of this is within one run: until the next run a real failure
@@ -59,7 +59,7 @@ pub struct Pace {
     pub restart_step: Duration,
 }
 
-impl Default for Pace {
+impl Default for ProbeTiming {
     fn default() -> Self {
         Self {
             probe: Duration::from_secs(20),
@@ -114,7 +114,7 @@ pub async fn ensure(
     layout: &Layout,
     clock: &dyn Clock,
     rapi_ip: &str,
-    pace: Pace,
+    pace: ProbeTiming,
 ) {
     let rapi_runs = daemons.ensure(RAPI).await;
     let wconfd_runs = daemons.ensure(WCONFD).await;
@@ -130,7 +130,7 @@ pub async fn ensure(
     futures_util::future::join(rapi, wconfd).await;
 }
 
-async fn ensure_answers(daemons: &NodeDaemons<'_>, layout: &Layout, subject: Subject<'_>, pace: Pace) {
+async fn ensure_answers(daemons: &NodeDaemons<'_>, layout: &Layout, subject: Subject<'_>, pace: ProbeTiming) {
     let name = subject.name();
     match subject.probe(layout, pace.probe).await {
         Health::Alive => return debug!("Successfully talked to {name}"),
@@ -159,7 +159,7 @@ async fn ensure_answers(daemons: &NodeDaemons<'_>, layout: &Layout, subject: Sub
 }
 
 /// systemd calls a daemon started before it listens.
-async fn probe_until_alive(layout: &Layout, subject: Subject<'_>, pace: Pace) -> Health {
+async fn probe_until_alive(layout: &Layout, subject: Subject<'_>, pace: ProbeTiming) -> Health {
     let deadline = tokio::time::Instant::now() + pace.restart;
     loop {
         match subject.probe(layout, pace.probe).await {

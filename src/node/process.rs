@@ -41,7 +41,7 @@ pub struct Program {
 
 /// How a program ended, and what it printed.
 #[derive(Debug)]
-pub struct Finished {
+pub struct FinishedProgram {
     /// Its exit code or signal.
     pub ending: Ending,
     /// Standard output: [`LONGEST_OUTPUT`] bytes from its start and ` (and more)` when it is longer; U+FFFD stands for what
@@ -83,7 +83,7 @@ impl fmt::Display for Ending {
     }
 }
 
-impl Finished {
+impl FinishedProgram {
     /// Whether it ended by itself and without an error.
     #[must_use]
     pub fn succeeded(&self) -> bool {
@@ -108,7 +108,7 @@ impl Finished {
         Ok(self.stdout)
     }
 
-    /// As [`Finished::stdout_of_success`], for an answer of which a part says nothing: half a list is none.
+    /// As [`FinishedProgram::stdout_of_success`], for an answer of which a part says nothing: half a list is none.
     ///
     /// # Errors
     /// When it did not succeed, or printed more than is kept.
@@ -158,8 +158,8 @@ impl Program {
     /// Runs it and waits for its end.
     ///
     /// # Errors
-    /// When it cannot be started; its own failure is in [`Finished`].
-    pub async fn run(&self) -> Result<Finished> {
+    /// When it cannot be started; its own failure is in [`FinishedProgram`].
+    pub async fn run(&self) -> Result<FinishedProgram> {
         info!("RunCmd {self}");
         self.run_quietly().await
     }
@@ -168,11 +168,11 @@ impl Program {
     ///
     /// # Errors
     /// As [`Program::run`].
-    pub async fn run_quietly(&self) -> Result<Finished> {
+    pub async fn run_quietly(&self) -> Result<FinishedProgram> {
         if self.leaves_daemons { self.run_into_memory().await } else { self.run_into_pipes().await }
     }
 
-    async fn run_into_memory(&self) -> Result<Finished> {
+    async fn run_into_memory(&self) -> Result<FinishedProgram> {
         let kept = memory_file().and_then(|stdout| {
             let stderr = memory_file()?;
             Ok((Stdio::from(stdout.try_clone()?), Stdio::from(stderr.try_clone()?), stdout, stderr))
@@ -188,14 +188,14 @@ impl Program {
     }
 
     /// That nothing can keep its output is no reason not to start a daemon.
-    async fn run_without_output(&self, reason: &io::Error) -> Result<Finished> {
+    async fn run_without_output(&self, reason: &io::Error) -> Result<FinishedProgram> {
         let mut child = self.spawn(Stdio::null(), Stdio::null())?;
         let ending = self.ending(&mut child).await?;
         let note = format!("(its output cannot be kept: {reason})");
         Ok(self.finished(ending, &[], note.as_bytes()))
     }
 
-    async fn run_into_pipes(&self) -> Result<Finished> {
+    async fn run_into_pipes(&self) -> Result<FinishedProgram> {
         let mut child = self.spawn(Stdio::piped(), Stdio::piped())?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -214,8 +214,8 @@ impl Program {
         Ok(self.finished(ending, &out, &err))
     }
 
-    fn finished(&self, ending: Ending, stdout: &[u8], stderr: &[u8]) -> Finished {
-        Finished {
+    fn finished(&self, ending: Ending, stdout: &[u8], stderr: &[u8]) -> FinishedProgram {
+        FinishedProgram {
             ending,
             stdout: self.text_of(stdout),
             stderr: self.text_of(stderr),

@@ -2,22 +2,22 @@
 
 use serde_json::{Value, json};
 
-use super::parted;
+use super::rows::parted;
 use crate::cluster::JobId;
-use crate::luxi::messages::Cell;
 use crate::luxi::opcodes::OpCode;
+use crate::luxi::rows::{Cell, row};
 use crate::luxi::{Client, LuxiError};
 
 /// A job that is looked for: its opcode, and the time of its reason in nanoseconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct SoughtJob {
     /// The opcode.
     pub opcode: OpCode,
     /// The time of its reason.
     pub reason_ns: u64,
 }
 
-impl Wanted {
+impl SoughtJob {
     fn is_one_of(&self, opcodes: &[Value]) -> bool {
         let text = self.opcode.reason();
         let reasons = opcodes.iter().filter_map(|opcode| opcode["reason"].as_array()).flatten();
@@ -28,31 +28,37 @@ impl Wanted {
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The number of each job, in the order in which they were wanted; `None` for one that is not among the jobs that are
-    /// not archived.
+    /// The number of each job, in the order in which they were wanted; `None` for one that is not among the
+    /// jobs that are not archived.
     pub jobs: Vec<Option<JobId>>,
     /// Whether every job could be read. Otherwise what was not found may be there all the same.
     pub is_complete: bool,
 }
 
-/// Looks for jobs among those that are not archived, by the reasons that they were submitted with. Without any `wanted`
-/// nothing is asked.
+row! {
+    struct JobRow {
+        id: Cell<JobId> = "id",
+        opcodes: Cell<Vec<Value>> = "ops",
+    }
+}
+
+/// Looks for jobs among those that are not archived, by the reasons that they were submitted with. Without
+/// any `wanted` nothing is asked.
 ///
 /// # Errors
 /// As [`Client::query`].
-pub async fn find(client: &mut Client<'_>, wanted: &[Wanted]) -> Result<Found, LuxiError> {
-    type JobRow = (Cell<JobId>, Cell<Vec<Value>>);
+pub async fn find(client: &mut Client<'_>, wanted: &[SoughtJob]) -> Result<Found, LuxiError> {
     let mut found = Found { jobs: vec![None; wanted.len()], is_complete: true };
     if wanted.is_empty() {
         return Ok(found);
     }
     let each = wanted.iter().map(|wanted| json!(["=[]", "summary", wanted.opcode.summary()]));
     let filter: Vec<Value> = std::iter::once(json!("|")).chain(each).collect();
-    let rows = client.query::<JobRow>("job", &["id", "ops"], Some(Value::Array(filter))).await?;
+    let rows = client.query::<JobRow>("job", Some(Value::Array(filter))).await?;
     let (rows, unreadable) = parted(rows);
     found.is_complete = unreadable.is_empty();
-    for (id, opcodes) in rows {
-        let (Some(id), Some(opcodes)) = (id.value(), opcodes.value()) else {
+    for row in rows {
+        let (Some(id), Some(opcodes)) = (row.id.value(), row.opcodes.value()) else {
             found.is_complete = false;
             continue;
         };
@@ -69,7 +75,7 @@ mod tests {
     #[test]
     fn a_job_is_known_by_the_text_and_the_time_of_its_reason() {
         let opcode = OpCode::InstanceStartup { instance: "i".into(), force: false };
-        let wanted = Wanted { opcode, reason_ns: 1_795_343_883_732_168_711 };
+        let wanted = SoughtJob { opcode, reason_ns: 1_795_343_883_732_168_711 };
         let ops = |text: &str, time: u64| {
             [
                 json!({"OP_ID": "X"}),

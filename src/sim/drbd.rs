@@ -29,7 +29,8 @@ pub struct Side {
     pub stand_alone: bool,
     /// Whether it missed writes of its peer.
     pub behind: bool,
-    /// Whether it knows that: its local disk is Outdated, or Inconsistent because a resynchronisation broke off.
+    /// Whether it knows that: its local disk is Outdated, or Inconsistent because a resynchronisation broke
+    /// off.
     pub outdated: bool,
 }
 
@@ -139,7 +140,8 @@ impl Drbd {
         }
     }
 
-    /// Whether DRBD lets the side on `node` become primary: it needs a disk that is up to date, here or at its peer.
+    /// Whether DRBD lets the side on `node` become primary: it needs a disk that is up to date, here or at
+    /// its peer.
     #[must_use]
     pub fn can_be_primary(&self, node: &str, linked: bool) -> bool {
         let is_good = |index: usize| self.local_disk(index, linked) == LocalDisk::UpToDate;
@@ -147,7 +149,8 @@ impl Drbd {
         self.sides[index].attached && (is_good(index) || (self.is_connected(linked) && is_good(1 - index)))
     }
 
-    /// Assembles the side on `node`, as Ganeti does for an instance that is started or whose disks are activated.
+    /// Assembles the side on `node`, as Ganeti does for an instance that is started or whose disks are
+    /// activated.
     pub fn assemble(&mut self, node: &str) {
         for side in &mut self.sides {
             if side.node == node {
@@ -166,8 +169,9 @@ impl Drbd {
         }
     }
 
-    /// Draws the consequences of what happened, at `now`: who misses writes, who splits, who resynchronises and for
-    /// how long (`resync`, which is drawn only then). `writer` is the node on which the disk is written to.
+    /// Draws the consequences of what happened, at `now`: who misses writes, who splits, who resynchronises
+    /// and for how long (`resync`, which is drawn only then). `writer` is the node on which the disk is
+    /// written to.
     pub fn settle(
         &mut self,
         linked: bool,

@@ -1,5 +1,5 @@
-//! The box at work: cluster, jobs and locks, moved on from event to event. Knows no runtime; time comes from outside,
-//! as the time since the box started.
+//! The box at work: cluster, jobs and locks, moved on from event to event. Knows no runtime; time comes from
+//! outside, as the time since the box started.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -77,7 +77,8 @@ pub enum Event {
     MasterFailover(String),
     /// The watcher that runs now is killed.
     KillWatcher,
-    /// The master node dies and boots again, and with it the watcher that runs now and every job that has a process.
+    /// The master node dies and boots again, and with it the watcher that runs now and every job that has a
+    /// process.
     CrashMaster,
 }
 

@@ -6,50 +6,19 @@ use serde_json::Value;
 
 use super::failure::Failure;
 
-/// A filter, read and checked.
+/// A filter, read and checked. luxid knows more operators; these are the ones that watchers use.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Filter {
     /// Everything passes.
     All,
-    /// Every one of them.
+    /// `&`: every one of them.
     And(Vec<Filter>),
-    /// One of them.
+    /// `|`: one of them.
     Or(Vec<Filter>),
-    /// Not that.
-    Not(Box<Filter>),
-    /// The field is true, or not zero, or not empty.
-    Truth(String),
-    /// The field compares so to the value.
-    Compare(String, Comparison, Value),
-    /// The field, a text, matches the pattern.
-    Matches(String, Pattern),
-    /// The field, a list, contains the value.
+    /// `==`: the field is this value.
+    Equal(String, Value),
+    /// `=[]`: the field, a list, contains the value.
     Contains(String, Value),
-}
-
-/// How a field compares to a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Comparison {
-    /// `==` or `=`
-    Equal,
-    /// `!=`
-    NotEqual,
-    /// `<`
-    Less,
-    /// `<=`
-    AtMost,
-    /// `>`
-    Greater,
-    /// `>=`
-    AtLeast,
-}
-
-/// A pattern that is searched for in a text. Of regular expressions only the anchors are understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern {
-    text: String,
-    at_start: bool,
-    at_end: bool,
 }
 
 impl Filter {
@@ -68,35 +37,17 @@ impl Filter {
             return Err(broken());
         };
         let each = || operands.iter().map(Self::parse).collect::<Result<Vec<_>, _>>();
-        let comparison = match operator.as_str() {
-            "&" => return Ok(Self::And(each()?)),
-            "|" => return Ok(Self::Or(each()?)),
-            "!" => {
-                let [operand] = operands else { return Err(broken()) };
-                return Ok(Self::Not(Box::new(Self::parse(operand)?)));
+        match (operator.as_str(), operands) {
+            ("&", _) => Ok(Self::And(each()?)),
+            ("|", _) => Ok(Self::Or(each()?)),
+            ("==", [Value::String(field), value @ (Value::String(_) | Value::Number(_))]) => {
+                Ok(Self::Equal(field.clone(), value.clone()))
             }
-            "?" => {
-                let [Value::String(field)] = operands else { return Err(broken()) };
-                return Ok(Self::Truth(field.clone()));
+            ("=[]", [Value::String(field), value @ (Value::String(_) | Value::Number(_))]) => {
+                Ok(Self::Contains(field.clone(), value.clone()))
             }
-            "==" | "=" => Comparison::Equal,
-            "!=" => Comparison::NotEqual,
-            "<" => Comparison::Less,
-            "<=" => Comparison::AtMost,
-            ">" => Comparison::Greater,
-            ">=" => Comparison::AtLeast,
-            "=~" | "=[]" => Comparison::Equal,
-            _ => return Err(broken()),
-        };
-        let [Value::String(field), value @ (Value::String(_) | Value::Number(_))] = operands else {
-            return Err(broken());
-        };
-        Ok(match (operator.as_str(), value) {
-            ("=~", Value::String(pattern)) => Self::Matches(field.clone(), Pattern::new(pattern)),
-            ("=~", _) => return Err(broken()),
-            ("=[]", _) => Self::Contains(field.clone(), value.clone()),
-            _ => Self::Compare(field.clone(), comparison, value.clone()),
-        })
+            _ => Err(broken()),
+        }
     }
 
     /// The names that it asks for, when it asks for nothing else; an empty list when it lets everything pass.
@@ -110,15 +61,13 @@ impl Filter {
                 let names = filters.iter().map(Self::requested_names).collect::<Option<Vec<_>>>()?;
                 Some(names.concat())
             }
-            Self::Compare(field, Comparison::Equal, Value::String(name)) if field == "name" => {
-                Some(vec![name])
-            }
+            Self::Equal(field, Value::String(name)) if field == "name" => Some(vec![name]),
             _ => None,
         }
     }
 
-    /// Texts of which the field must equal one for the filter to pass, if it is one that can tell: with them most rows
-    /// are left out cheaply.
+    /// Texts of which the field must equal one for the filter to pass, if it is one that can tell: with them
+    /// most rows are left out cheaply.
     #[must_use]
     pub fn only(&self, wanted: &str) -> Option<Vec<&str>> {
         match self {
@@ -127,9 +76,7 @@ impl Filter {
                 let texts = filters.iter().map(|filter| filter.only(wanted)).collect::<Option<Vec<_>>>()?;
                 Some(texts.concat())
             }
-            Self::Compare(field, Comparison::Equal, Value::String(text)) if field == wanted => {
-                Some(vec![text])
-            }
+            Self::Equal(field, Value::String(text)) if field == wanted => Some(vec![text]),
             _ => None,
         }
     }
@@ -150,11 +97,7 @@ impl Filter {
             Self::And(filters) | Self::Or(filters) => {
                 filters.iter().try_for_each(|filter| filter.check(knows))
             }
-            Self::Not(filter) => filter.check(knows),
-            Self::Truth(field)
-            | Self::Compare(field, ..)
-            | Self::Matches(field, _)
-            | Self::Contains(field, _) => {
+            Self::Equal(field, _) | Self::Contains(field, _) => {
                 if knows(field) {
                     Ok(())
                 } else {
@@ -170,14 +113,7 @@ impl Filter {
             Self::All => true,
             Self::And(filters) => filters.iter().all(|filter| filter.passes(cell)),
             Self::Or(filters) => filters.iter().any(|filter| filter.passes(cell)),
-            Self::Not(filter) => !filter.passes(cell),
-            Self::Truth(field) => cell(field).is_none_or(|value| is_true(&value)),
-            Self::Compare(field, comparison, wanted) => {
-                cell(field).is_none_or(|value| compares(field, &value, *comparison, wanted))
-            }
-            Self::Matches(field, pattern) => {
-                cell(field).is_none_or(|value| value.as_str().is_some_and(|text| pattern.is_in(text)))
-            }
+            Self::Equal(field, wanted) => cell(field).is_none_or(|value| is_equal(field, &value, wanted)),
             Self::Contains(field, wanted) => {
                 cell(field).is_none_or(|value| value.as_array().is_some_and(|values| values.contains(wanted)))
             }
@@ -185,55 +121,16 @@ impl Filter {
     }
 }
 
-fn is_true(value: &Value) -> bool {
-    match value {
-        Value::Bool(value) => *value,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(values) => !values.is_empty(),
-        Value::Null | Value::Object(_) => false,
-    }
-}
-
-fn compares(field: &str, value: &Value, comparison: Comparison, wanted: &Value) -> bool {
+fn is_equal(field: &str, value: &Value, wanted: &Value) -> bool {
     let is_host = ["name", "pnode"].contains(&field);
     let short =
         || value.as_str().zip(wanted.as_str()).is_some_and(|(name, short)| is_short_name(name, short));
-    let equal = value == wanted || (is_host && short());
-    let ordering = match (value, wanted) {
-        (Value::String(value), Value::String(wanted)) => Some(value.cmp(wanted)),
-        _ => value.as_f64().zip(wanted.as_f64()).map(|(value, wanted)| value.total_cmp(&wanted)),
-    };
-    match comparison {
-        Comparison::Equal => equal,
-        Comparison::NotEqual => !equal,
-        Comparison::Less => ordering.is_some_and(std::cmp::Ordering::is_lt),
-        Comparison::AtMost => ordering.is_some_and(std::cmp::Ordering::is_le),
-        Comparison::Greater => ordering.is_some_and(std::cmp::Ordering::is_gt),
-        Comparison::AtLeast => ordering.is_some_and(std::cmp::Ordering::is_ge),
-    }
+    value == wanted || (is_host && short())
 }
 
 /// Whether the second is the first without its domain, or part of it.
 pub(super) fn is_short_name(name: &str, short: &str) -> bool {
     name.strip_prefix(short).is_some_and(|rest| rest.starts_with('.'))
-}
-
-impl Pattern {
-    fn new(pattern: &str) -> Self {
-        let at_start = pattern.starts_with('^');
-        let at_end = pattern.ends_with('$');
-        Self { text: pattern.trim_start_matches('^').trim_end_matches('$').to_owned(), at_start, at_end }
-    }
-
-    fn is_in(&self, text: &str) -> bool {
-        match (self.at_start, self.at_end) {
-            (true, true) => text == self.text,
-            (true, false) => text.starts_with(&self.text),
-            (false, true) => text.ends_with(&self.text),
-            (false, false) => text.contains(&self.text),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -246,7 +143,6 @@ mod tests {
         let cell = |field: &str| match field {
             "name" => Some(json!("inst1.example.com")),
             "size" => Some(json!(7)),
-            "up" => Some(json!(true)),
             "tags" => Some(json!(["a", "b"])),
             _ => None,
         };
@@ -258,12 +154,12 @@ mod tests {
         for (filter, expected) in [
             (json!(null), true),
             (json!(["==", "name", "inst1.example.com"]), true),
-            (json!(["=", "name", "inst1"]), true),
+            (json!(["==", "name", "inst1"]), true),
             (json!(["==", "name", "inst"]), false),
-            (json!(["!=", "size", 7]), false),
-            (json!(["|", ["<", "size", 5], [">=", "size", 7]]), true),
-            (json!(["&", ["?", "up"], ["!", ["=[]", "tags", "b"]]]), false),
-            (json!(["=~", "name", "^inst1"]), true),
+            (json!(["==", "size", 8]), false),
+            (json!(["|", ["==", "size", 5], ["==", "size", 7]]), true),
+            (json!(["&", ["==", "size", 7], ["=[]", "tags", "c"]]), false),
+            (json!(["=[]", "tags", "b"]), true),
             (json!(["==", "unset", "x"]), true),
         ] {
             assert_eq!(passes(&filter), expected, "{filter}");
@@ -276,10 +172,10 @@ mod tests {
         let names = filter(json!(["|", ["==", "name", "a"], ["==", "name", "b"]]));
         assert_eq!(names.requested_names(), Some(vec!["a", "b"]));
         assert_eq!(names.only("name"), Some(vec!["a", "b"]));
-        let more = filter(json!(["&", ["?", "up"], ["==", "name", "a"]]));
+        let more = filter(json!(["&", ["=[]", "tags", "b"], ["==", "name", "a"]]));
         assert_eq!((more.requested_names(), more.only("name")), (None, Some(vec!["a"])));
-        assert!(more.mentions("up") && !more.mentions("down"));
-        let other = filter(json!(["|", ["?", "up"], ["==", "name", "a"]]));
+        assert!(more.mentions("tags") && !more.mentions("size"));
+        let other = filter(json!(["|", ["=[]", "tags", "b"], ["==", "name", "a"]]));
         assert_eq!((other.requested_names(), other.only("name")), (None, None));
         assert_eq!(Filter::All.requested_names(), Some(vec![]));
     }

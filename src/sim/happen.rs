@@ -182,10 +182,6 @@ impl Engine {
     /// Writes the pause file as the node daemon does.
     pub(super) fn pause(&mut self, duration: Option<Duration>) {
         let until = duration.map(|duration| (self.epoch + self.now + duration).as_secs());
-        self.pause_until(until);
-    }
-
-    pub(super) fn pause_until(&mut self, until: Option<u64>) {
         self.model.paused_until = until;
         let Some(path) = &self.pause_file else { return };
         let written = match until {

@@ -90,14 +90,25 @@ pub struct Op {
     pub status: Status,
     /// Its result, or its encoded error.
     pub result: Value,
-    /// What it said: number, time, text.
-    pub log: Vec<(u64, Duration, String)>,
+    /// What it said.
+    pub log: Vec<LogEntry>,
     /// When it began to take locks, to work, and when it ended, since the box started.
     pub start: Option<Duration>,
     /// See `start`.
     pub exec: Option<Duration>,
     /// See `start`.
     pub end: Option<Duration>,
+}
+
+/// Something that an opcode said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogEntry {
+    /// Its number, which no other of the box's has.
+    pub serial: u64,
+    /// When it was said, since the box started.
+    pub at: Duration,
+    /// The words.
+    pub text: String,
 }
 
 impl Job {
@@ -154,8 +165,8 @@ impl Job {
         self.ops.iter().map(|op| op.opcode.summary.as_str()).collect()
     }
 
-    /// A field of it, with times as `[seconds, microseconds]` since 1970. `epoch` is the moment at which the box started,
-    /// since 1970. `None` for an unknown field.
+    /// A field of it, with times as `[seconds, microseconds]` since 1970. `epoch` is the moment at which the
+    /// box started, since 1970. `None` for an unknown field.
     #[must_use]
     pub fn field(&self, name: &str, epoch: Duration) -> Option<Value> {
         let time = |at: Option<Duration>| at.map(|at| stamp(epoch + at));
@@ -163,20 +174,12 @@ impl Job {
         Some(match name {
             "id" => json!(self.id),
             "status" => json!(self.status().as_word()),
-            "priority" => json!(self.priority()),
-            "archived" => json!(self.archived),
             "ops" => each(&|op| Value::Object(op.opcode.input.clone())),
             "opresult" => each(&|op| op.result.clone()),
             "opstatus" => each(&|op| json!(op.status.as_word())),
-            "oplog" => each(&|op| op.log.iter().map(|entry| log_entry(entry, epoch)).collect()),
-            "opstart" => each(&|op| json!(time(op.start))),
             "opexec" => each(&|op| json!(time(op.exec))),
             "opend" => each(&|op| json!(time(op.end))),
-            "oppriority" => each(&|op| json!(op.opcode.priority)),
             "summary" => json!(self.summaries()),
-            "received_ts" => json!(time(Some(self.received))),
-            "start_ts" => json!(time(self.started)),
-            "end_ts" => json!(time(self.ended)),
             _ => return None,
         })
     }
@@ -186,13 +189,13 @@ impl Job {
     pub fn log_after(&self, after: Option<u64>, epoch: Duration) -> Vec<Value> {
         let entries = self.ops.iter().flat_map(|op| &op.log);
         entries
-            .filter(|(serial, ..)| after.is_none_or(|after| *serial > after))
+            .filter(|entry| after.is_none_or(|after| entry.serial > after))
             .map(|entry| log_entry(entry, epoch))
             .collect()
     }
 }
 
-fn log_entry((serial, at, text): &(u64, Duration, String), epoch: Duration) -> Value {
+fn log_entry(LogEntry { serial, at, text }: &LogEntry, epoch: Duration) -> Value {
     json!([serial, stamp(epoch + *at), "message", text])
 }
 

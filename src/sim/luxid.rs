@@ -128,7 +128,8 @@ impl Wait {
     }
 }
 
-/// How long luxid takes for the request. `number` is that of the call, so that not all calls take the same time.
+/// How long luxid takes for the request. `number` is that of the call, so that not all calls take the same
+/// time.
 #[must_use]
 pub fn cost(engine: &Engine, request: &Request, number: u64) -> Duration {
     let timing = &engine.model.timing;
@@ -136,15 +137,13 @@ pub fn cost(engine: &Engine, request: &Request, number: u64) -> Duration {
     let args = &request.arguments;
     match request.method.as_str() {
         // The job's file, and the serial number, go to all master candidates.
-        "SubmitJob" | "SubmitJobToDrainedQueue" => {
-            draw(timing.submit) + engine.model.wait_for_candidates() * 2
-        }
+        "SubmitJob" => draw(timing.submit) + engine.model.wait_for_candidates() * 2,
         "SubmitManyJobs" => {
             let jobs = args.get(0).and_then(Value::as_array).map_or(0, Vec::len);
             let jobs = u32::try_from(jobs).unwrap_or(u32::MAX);
             draw(timing.submit) * jobs + engine.model.wait_for_candidates() * jobs.saturating_add(1)
         }
-        "Query" | "QueryNodes" | "QueryInstances" => {
+        "Query" => {
             match parse_query(args)
                 .ok()
                 .and_then(|(what, fields, filter)| query::delay(engine, what, &fields, &filter))
@@ -182,9 +181,7 @@ fn carry_out(engine: &mut Engine, request: &Request) -> Result<Value, Problem> {
             let (what, fields, filter) = parse_query(&request.arguments)?;
             Ok(query::answer(engine, what, &fields, &filter)?)
         }
-        "QueryGroups" => classic(engine, request, What::Group),
-        "QueryNodes" => classic(engine, request, What::Node),
-        "QueryInstances" => classic(engine, request, What::Instance),
+        "QueryGroups" => query_groups(engine, request),
         "QueryConfigValues" => {
             let (names,): (Vec<String>,) = arguments(request)?;
             Ok(names.iter().map(|name| config_value(engine, name)).collect())
@@ -193,10 +190,6 @@ fn carry_out(engine: &mut Engine, request: &Request) -> Result<Value, Problem> {
         "SubmitJob" => {
             let (opcodes,): (Vec<Value>,) = arguments(request)?;
             check_drained(engine)?;
-            Ok(json!(submit(engine, request, &opcodes)?))
-        }
-        "SubmitJobToDrainedQueue" => {
-            let (opcodes,): (Vec<Value>,) = arguments(request)?;
             Ok(json!(submit(engine, request, &opcodes)?))
         }
         "SubmitManyJobs" => {
@@ -222,40 +215,16 @@ fn carry_out(engine: &mut Engine, request: &Request) -> Result<Value, Problem> {
             let (age, _timeout): (i64, i64) = arguments(request)?;
             Ok(json!([auto_archive(engine, age), 0]))
         }
-        "CancelJob" => {
-            let id = request.arguments.get(0).and_then(Value::as_u64).unwrap_or(0);
-            let canceled = engine.cancel(id);
-            let text =
-                if canceled { format!("Dequeued job {id}") } else { format!("Job {id}: can't cancel it") };
-            Ok(json!([canceled, text]))
-        }
-        "ChangeJobPriority" => {
-            let (id, priority): (u64, i64) = arguments(request)?;
-            let job = engine.jobs.get_mut(&id).filter(|job| !job.is_final());
-            let changed = job.map(|job| job.ops.iter_mut().for_each(|op| op.opcode.priority = priority));
-            Ok(json!([changed.is_some(), format!("Priority of job {id}")]))
-        }
-        "SetWatcherPause" => {
-            let (until,): (Option<f64>,) = arguments(request)?;
-            let seconds = until.map(|until| Duration::try_from_secs_f64(until).unwrap_or_default().as_secs());
-            engine.pause_until(seconds);
-            Ok(json!(until))
-        }
-        "SetDrainFlag" => {
-            let (drained,): (bool,) = arguments(request)?;
-            engine.model.drained = drained;
-            Ok(json!(true))
-        }
         method => Err(format!("Unknown method {method:?}").into()),
     }
 }
 
-fn classic(engine: &Engine, request: &Request, what: What) -> Result<Value, Problem> {
+fn query_groups(engine: &Engine, request: &Request) -> Result<Value, Problem> {
     let (names, fields, use_locking): (Vec<String>, Vec<String>, bool) = arguments(request)?;
     if use_locking {
         return Err(Failure::prerequisite("Sync queries are not allowed", "wrong_input").into());
     }
-    Ok(query::classic(engine, what, &names, &fields)?)
+    Ok(query::groups(engine, &names, &fields)?)
 }
 
 fn config_value(engine: &Engine, name: &str) -> Value {
@@ -327,8 +296,8 @@ fn query_jobs(engine: &Engine, ids: &[u64], fields: &[String]) -> Value {
     ids.into_iter().map(row).collect()
 }
 
-/// Puts this JSON text, or a text that is none as a string, into the answer to `QueryJobs` as the first field of this job,
-/// or of every job.
+/// Puts this JSON text, or a text that is none as a string, into the answer to `QueryJobs` as the first field
+/// of this job, or of every job.
 pub(super) fn misstate(answer: &mut Answer, request: &Request, job: Option<u64>, text: &str) {
     let Answer::Success(Value::Array(rows)) = answer else { return };
     let ids = request.arguments[0].as_array().into_iter().flatten();

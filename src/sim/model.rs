@@ -1,5 +1,5 @@
-//! The cluster in the box: what is configured, and what is really the case. Plain data and its transitions, without
-//! jobs and without a clock.
+//! The cluster in the box: what is configured, and what is really the case. Plain data and its transitions,
+//! without jobs and without a clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -144,8 +144,8 @@ impl Model {
         node.memory.saturating_sub(used)
     }
 
-    /// What a node costs whoever writes the job queue or the configuration while it does not answer, if one of the
-    /// master candidates does not.
+    /// What a node costs whoever writes the job queue or the configuration while it does not answer, if one
+    /// of the master candidates does not.
     #[must_use]
     pub fn wait_for_candidates(&self) -> Duration {
         let is_dead = |node: &Node| self.is_candidate(node) && !node.answers() && !node.offline;
@@ -159,8 +159,8 @@ impl Model {
         u32::try_from(starts).unwrap_or(u32::MAX)
     }
 
-    /// The load average of a node and the number of its CPUs, as its monitoring daemon says; `None` when that does not
-    /// answer.
+    /// The load average of a node and the number of its CPUs, as its monitoring daemon says; `None` when that
+    /// does not answer.
     #[must_use]
     pub fn load(&self, name: &str) -> Option<(f64, u32)> {
         /// What an instance that just runs adds.

@@ -1,4 +1,5 @@
-//! Opcodes as luxid takes them: every key must be known to the cluster's version, and what is left out is filled in.
+//! Opcodes as luxid takes them: every key must be known to the cluster's version, and what is left out is
+//! filled in.
 //!
 //! Source: `OpCodes.hs`, `JSON.hs: readJSONfromDict`.
 
@@ -55,8 +56,8 @@ pub enum Work {
         /// Name of the instance.
         instance: String,
     },
-    /// `OP_INSTANCE_REPLACE_DISKS`, `OP_BACKUP_EXPORT` and the like: something long that holds the instance and its
-    /// nodes.
+    /// `OP_INSTANCE_REPLACE_DISKS`, `OP_BACKUP_EXPORT` and the like: something long that holds the instance
+    /// and its nodes.
     Occupy {
         /// Name of the instance.
         instance: String,

@@ -7,8 +7,8 @@ use tokio::time::sleep;
 /// How often virtual time waits for real time, in real time: often enough for the eye.
 const TICK: Duration = Duration::from_millis(40);
 
-/// Lets virtual time pass `speed` times as fast as real time, for as long as the future is polled. Tokio's clock must
-/// be paused; the thread is blocked in between, so that nothing else on it can run ahead.
+/// Lets virtual time pass `speed` times as fast as real time, for as long as the future is polled. Tokio's
+/// clock must be paused; the thread is blocked in between, so that nothing else on it can run ahead.
 pub async fn pace(speed: f64) {
     let began = (tokio::time::Instant::now(), Instant::now());
     loop {

@@ -94,7 +94,7 @@ enum Row<'a> {
 }
 
 /// Fields that need the nodes' answers.
-const LIVE_FIELDS: [&str; 6] = ["status", "oper_state", "oper_ram", "bootid", "mfree", "mtotal"];
+const LIVE_FIELDS: [&str; 2] = ["status", "bootid"];
 
 /// Nodes that the query asks, which makes it wait for those that do not answer.
 pub fn asked_nodes<'a>(engine: &'a Engine, what: What, fields: &[String], filter: &Filter) -> Vec<&'a Node> {
@@ -151,25 +151,26 @@ pub fn answer(engine: &Engine, what: What, fields: &[String], filter: &Filter) -
     Ok(json!({"fields": fields.iter().map(definition).collect::<Vec<_>>(), "data": data}))
 }
 
-/// The answer to one of the older calls: bare values, and an error for a field that does not exist.
+/// The answer to `QueryGroups`: bare values, and an error for a field that does not exist.
 ///
 /// # Errors
 /// That error.
-pub fn classic(engine: &Engine, what: What, names: &[String], fields: &[String]) -> Result<Value, Failure> {
-    let unknown: Vec<&str> =
-        fields.iter().filter(|field| !is_known(engine, what, field)).map(String::as_str).collect();
+pub fn groups(engine: &Engine, names: &[String], fields: &[String]) -> Result<Value, Failure> {
+    let is_unknown = |field: &&String| !is_known(engine, What::Group, field);
+    let unknown: Vec<&str> = fields.iter().filter(is_unknown).map(String::as_str).collect();
     if !unknown.is_empty() {
         let text = format!("Unknown output fields selected: {}", unknown.join(","));
         return Err(Failure::prerequisite(&text, "wrong_input"));
     }
-    let by_name = |name: &String| Filter::parse(&json!(["==", "name", name])).unwrap_or(Filter::All);
+    let by_name = |name: &String| Filter::Equal("name".to_owned(), json!(name));
     let filter = if names.is_empty() { Filter::All } else { Filter::Or(names.iter().map(by_name).collect()) };
-    let rows = query(engine, what, fields, &filter)?;
+    let rows = query(engine, What::Group, fields, &filter)?;
     let values = rows.into_iter().map(|row| row.into_iter().map(|cell| json!(cell.value())).collect());
     Ok(Value::Array(values.collect()))
 }
 
-/// How long a query for these fields takes because of nodes that do not answer; `None` when it asks no node at all.
+/// How long a query for these fields takes because of nodes that do not answer; `None` when it asks no node
+/// at all.
 pub fn delay(engine: &Engine, what: What, fields: &[String], filter: &Filter) -> Option<std::time::Duration> {
     let nodes = asked_nodes(engine, what, fields, filter);
     (!nodes.is_empty()).then(|| work::delay_of(&engine.model, &nodes))

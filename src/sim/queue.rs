@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::engine::{Due, Engine};
 use super::events::Trigger;
 use super::failure::Failure;
-use super::jobs::{Job, Phase, Status};
+use super::jobs::{Job, LogEntry, Phase, Status};
 use super::opcodes::{Opcode, Work};
 use super::work::{self, Verdict};
 
@@ -48,7 +48,8 @@ impl Engine {
         }
     }
 
-    /// Gives processes to the jobs whose turn it is: by priority, then by number, at most `max_running_jobs` at once.
+    /// Gives processes to the jobs whose turn it is: by priority, then by number, at most `max_running_jobs`
+    /// at once.
     pub(super) fn fork_jobs(&mut self) {
         if !self.luxid.runs {
             return;
@@ -182,7 +183,7 @@ impl Engine {
             Verdict::Failure(failure) => {
                 self.log_serial += 1;
                 let text = failure.arguments.first().and_then(Value::as_str).unwrap_or_default().to_owned();
-                op.log.push((self.log_serial, self.now, text));
+                op.log.push(LogEntry { serial: self.log_serial, at: self.now, text });
                 op.status = Status::Error;
                 op.result = failure.encode();
                 self.end_job(id, Status::Error, &json!(["OpExecError", ["Preceding opcode failed"]]));
@@ -236,14 +237,12 @@ impl Engine {
         self.at_work.remove(&id);
     }
 
-    /// Cancels a job that has not begun; whether it could be.
-    pub(super) fn cancel(&mut self, id: u64) -> bool {
+    /// Cancels a job, unless it has begun.
+    pub(super) fn cancel(&mut self, id: u64) {
         let has_not_begun = |job: &Job| matches!(job.status(), Status::Queued | Status::Waiting);
-        let can = self.jobs.get(&id).is_some_and(has_not_begun);
-        if can {
+        if self.jobs.get(&id).is_some_and(has_not_begun) {
             self.end_job(id, Status::Canceled, &Value::Null);
         }
-        can
     }
 }
 

@@ -1,5 +1,5 @@
-//! Chance that can be repeated: every drawing names what it is for, and depends on nothing but that name and the seed.
-//! So one node more does not change what happens to the others.
+//! Chance that can be repeated: every drawing names what it is for, and depends on nothing but that name and
+//! the seed. So one node more does not change what happens to the others.
 
 use std::fmt::Write as _;
 use std::time::Duration;

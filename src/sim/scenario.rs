@@ -1,4 +1,5 @@
-//! Scenario files: a cluster and what happens to it, in TOML. Every key is explained in `tests/scenarios/README.md`.
+//! Scenario files: a cluster and what happens to it, in TOML. Every key is explained in
+//! `tests/scenarios/README.md`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,7 +21,7 @@ mod instance;
 mod step_spec;
 mod steps;
 
-pub use steps::{Command, Run, Step, StepKind};
+pub use steps::{Run, ScenarioStep, WatcherCommand};
 
 /// What is wrong with a scenario file, and where.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub struct Scenario {
     /// Whether Debian's original can be run on it for comparison.
     pub oracle: bool,
     /// What is done, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<ScenarioStep>,
 }
 
 #[derive(Deserialize)]

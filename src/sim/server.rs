@@ -1,5 +1,5 @@
-//! The box behind a stream: luxid's framing, its waiting, and its misbehaviour. Runs on any tokio runtime, with real,
-//! accelerated or virtual time.
+//! The box behind a stream: luxid's framing, its waiting, and its misbehaviour. Runs on any tokio runtime,
+//! with real, accelerated or virtual time.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,5 @@
-//! Lengths of time as a scenario file writes them: `250ms`, `1m30s`, `2h`, and `4s..6s` for something in between.
+//! Lengths of time as a scenario file writes them: `250ms`, `1m30s`, `2h`, and `4s..6s` for something in
+//! between.
 
 use std::time::Duration;
 

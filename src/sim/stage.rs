@@ -65,8 +65,8 @@ impl Stage {
         self.cluster.look(groups)
     }
 
-    /// The layout of a node: `GANETI_ROOTDIR` is a directory of its name below the stage's. The node is called as its
-    /// kernel calls it where nothing resolves that.
+    /// The layout of a node: `GANETI_ROOTDIR` is a directory of its name below the stage's. The node is
+    /// called as its kernel calls it where nothing resolves that.
     ///
     /// # Errors
     /// When the node's name cannot be the name of a directory.
@@ -142,7 +142,8 @@ impl Stage {
         Ok(())
     }
 
-    /// Writes a file below the directory of the master, or removes it. See [`super::scenario::StepKind::Write`].
+    /// Writes a file below the directory of the master, or removes it. See
+    /// [`super::scenario::ScenarioStep::Write`].
     ///
     /// # Errors
     /// When that cannot be done.

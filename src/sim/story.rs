@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use super::jobs::Job;
-use super::scenario::{Command, Run, Scenario, StepKind};
+use super::scenario::{Run, Scenario, ScenarioStep, WatcherCommand};
 use super::stage::{OnNode, Stage};
 use crate::armed::Armed;
 use crate::clock::{Clock, file_stamp};
@@ -67,12 +67,12 @@ pub struct Record {
     pub stage: Stage,
 }
 
-/// What the time between two runs is.
+/// What becomes of the steps of a scenario that wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    /// It is waited for.
+pub enum WaitSteps {
+    /// Their time is waited for.
     Wait,
-    /// It passes in the box alone, and at once.
+    /// Their time passes in the box alone, and at once.
     Skip,
 }
 
@@ -82,9 +82,9 @@ pub enum Pace {
 /// See [`play`]; and when a run ends otherwise than the scenario says.
 pub fn play_in_virtual_time(scenario: &Scenario, root: &Path) -> Result<Record> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
-    let record = runtime.block_on(play(scenario, root, &InProcess, Pace::Wait))?;
-    let runs = scenario.steps.iter().filter_map(|step| match &step.kind {
-        StepKind::Run(run) => Some(run),
+    let record = runtime.block_on(play(scenario, root, &InProcess, WaitSteps::Wait))?;
+    let runs = scenario.steps.iter().filter_map(|step| match step {
+        ScenarioStep::Run(run) => Some(run),
         _ => None,
     });
     for (number, (run, made)) in runs.zip(&record.runs).enumerate() {
@@ -99,12 +99,17 @@ pub fn play_in_virtual_time(scenario: &Scenario, root: &Path) -> Result<Record> 
 /// Plays a scenario below the directory `root`.
 ///
 /// # Errors
-/// When the stage cannot be set up or a step cannot be taken, and when something that was to happen during a run did
-/// not.
-pub async fn play(scenario: &Scenario, root: &Path, watcher: &dyn Watcher, pace: Pace) -> Result<Record> {
+/// When the stage cannot be set up or a step cannot be taken, and when something that was to happen during a
+/// run did not.
+pub async fn play(
+    scenario: &Scenario,
+    root: &Path,
+    watcher: &dyn Watcher,
+    waits: WaitSteps,
+) -> Result<Record> {
     let mut record = Record { runs: Vec::new(), stage: Stage::set_up(scenario, root)? };
     for step in &scenario.steps {
-        take(&mut record, &step.kind, watcher, pace).await?;
+        take(&mut record, step, watcher, waits).await?;
     }
     Ok(record)
 }
@@ -113,15 +118,20 @@ pub async fn play(scenario: &Scenario, root: &Path, watcher: &dyn Watcher, pace:
 ///
 /// # Errors
 /// As [`play`].
-pub async fn take(record: &mut Record, step: &StepKind, watcher: &dyn Watcher, pace: Pace) -> Result<()> {
+pub async fn take(
+    record: &mut Record,
+    step: &ScenarioStep,
+    watcher: &dyn Watcher,
+    waits: WaitSteps,
+) -> Result<()> {
     let stage = &mut record.stage;
     match step {
-        StepKind::Wait(length) if pace == Pace::Skip => stage.cluster.skip(*length),
-        StepKind::Wait(length) => sleep(*length).await,
-        StepKind::Happen(events) => events.iter().for_each(|event| stage.cluster.apply(event)),
-        StepKind::Write { path, content } => stage.write(path, content.as_deref())?,
-        StepKind::Lock { path, held } => stage.lock(path, *held)?,
-        StepKind::Run(run) => {
+        ScenarioStep::Wait(length) if waits == WaitSteps::Skip => stage.cluster.skip(*length),
+        ScenarioStep::Wait(length) => sleep(*length).await,
+        ScenarioStep::Happen(events) => events.iter().for_each(|event| stage.cluster.apply(event)),
+        ScenarioStep::Write { path, content } => stage.write(path, content.as_deref())?,
+        ScenarioStep::Lock { path, held } => stage.lock(path, *held)?,
+        ScenarioStep::Run(run) => {
             let seen = record.runs.iter().map(|run| run.jobs.len()).sum();
             let number = record.runs.len() + 1;
             let made = make(&record.stage, run, watcher, seen).await;
@@ -195,13 +205,13 @@ impl Watcher for InProcess {
             let layout = stage.layout(node)?;
             let clock = stage.cluster.clock();
             let options = match run.command(&group).map_err(anyhow::Error::msg)? {
-                Command::Watch(options) => options,
-                Command::Retry(whose) => return retry(&layout, &whose, clock.since_epoch()).await,
+                WatcherCommand::Watch(options) => options,
+                WatcherCommand::Retry(whose) => return retry(&layout, &whose, clock.since_epoch()).await,
             };
             let _log = logging::scoped(&layout.log_dir(), options.debug, clock, PID)
                 .context("cannot open the log file")?;
             let on_node = OnNode { cluster: &stage.cluster, node };
-            let armed = Armed::unless(options.dry_run);
+            let armed = Armed::for_run(options.dry_run);
             let context = Context {
                 options: &options,
                 layout: &layout,
@@ -222,7 +232,7 @@ impl Watcher for InProcess {
 
 /// `ganeti-watcher retry`. What it says goes to the log, where the record has what runs say.
 async fn retry(layout: &Layout, whose: &Whose, now: Duration) -> Result<u8> {
-    let armed = Armed::unless(false).context("resetting tries changes files")?;
+    let armed = Armed::for_retry();
     let (exit, lines) = match watch::retry::retry(&armed, layout, whose, &file_stamp(now)).await {
         Ok(lines) => (0, lines),
         Err(error) => (1, vec![format!("ganeti-watcher: error: {error:#}")]),

@@ -36,8 +36,8 @@ pub struct Timing {
     pub resync: Span,
     /// What a node costs that does not answer at all: the limit for connecting to it.
     pub dead_node: Span,
-    /// What each write of the job queue or the configuration costs while a master candidate does not answer and is not
-    /// marked offline: nothing, unless a scenario says so; about 5 s were measured.
+    /// What each write of the job queue or the configuration costs while a master candidate does not answer
+    /// and is not marked offline: nothing, unless a scenario says so; about 5 s were measured.
     pub dead_candidate: Span,
     /// What a node costs that takes a call and never answers it: the limit for urgent calls.
     pub silent_node: Span,

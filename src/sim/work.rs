@@ -1,4 +1,5 @@
-//! What opcodes do to the cluster: the locks that they take, what they check, what they change and how they fail.
+//! What opcodes do to the cluster: the locks that they take, what they check, what they change and how they
+//! fail.
 //!
 //! Source: `cmdlib/instance_operation.py, instance_storage.py, group.py`.
 
@@ -66,7 +67,8 @@ pub fn locks(model: &Model, work: &Work, locks: &Locks, job: u64) -> Result<Vec<
     Ok(levels)
 }
 
-/// Checks what an opcode needs and makes its first changes. Says how long it takes to its end, or to its failure.
+/// Checks what an opcode needs and makes its first changes. Says how long it takes to its end, or to its
+/// failure.
 pub fn begin(model: &mut Model, work: &Work, locks: &Locks, job: u64) -> (Duration, Result<(), Failure>) {
     let checked = check(model, work, locks, job);
     let span = match (&checked, work) {

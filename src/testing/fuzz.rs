@@ -11,7 +11,8 @@ use serde_json::Value;
 use crate::cluster::{GanetiError, GanetiVersion, JobFailure};
 use crate::decide::blame::Blame;
 use crate::decide::tags::{self, Rules};
-use crate::luxi::messages::{Cell, RawRows, Rows, parse_answer};
+use crate::luxi::messages::parse_answer;
+use crate::luxi::rows::{Cell, RawRows, row};
 use crate::luxi::wire::FrameDecoder;
 use crate::memory::State;
 use crate::node::confd::packet::{self, Key, testing};
@@ -143,13 +144,20 @@ const ROWS: &str = r#"{"success": true, "result": {"fields": [{"name": "name", "
     [[[0, "i1"], [0, 5]], [[0, "i2"], [2, null]]]}}"#;
 const ERROR: &str = r#"{"success": false, "result": ["OpPrereqError", ["disks", "insufficient_resources"]]}"#;
 
+row! {
+    struct ParametersRow {
+        name: Value = "name",
+        parameters: Cell<u64> = "beparams",
+    }
+}
+
 #[test]
 fn any_answer_of_luxids_is_rows_or_an_error() {
-    type Row = (Value, Cell<u64>);
     fuzz(&[ROWS, ERROR, r#"{"success": true, "result": []}"#], |frame| {
         if let Ok(raw) = parse_answer::<RawRows>("Query", frame) {
-            let Rows(rows) = raw.typed::<Row>("instance", &["name", "beparams"]);
-            rows.into_iter().filter_map(Result::err).for_each(drop);
+            for ParametersRow { name, parameters } in raw.typed("instance").into_iter().flatten() {
+                drop((name, parameters.value()));
+            }
         }
         drop(parse_answer::<Vec<(String, String)>>("QueryGroups", frame).map_err(|error| error.to_string()));
     });

@@ -8,7 +8,7 @@ use tracing::error;
 
 use super::{Context, Options, connect};
 use crate::act::View;
-use crate::cluster::{EndedJob, Fate, JobId, Seen, Snapshot};
+use crate::cluster::{EndedOpCode, Fate, JobId, Seen, Snapshot};
 use crate::decide::elsewhere;
 use crate::decide::pass::PassOptions;
 use crate::luxi::client::CONNECT_TIMEOUT;
@@ -16,7 +16,7 @@ use crate::luxi::following::{self, Answer};
 use crate::luxi::opcodes::OpCode;
 use crate::luxi::{Client, LuxiError};
 use crate::memory::recovery::Intent;
-use crate::observe::starts::{self, Found, Wanted};
+use crate::observe::starts::{self, Found, SoughtJob};
 use crate::observe::{self, ClusterFacts};
 
 /// What the options of the run say about its decisions.
@@ -50,7 +50,7 @@ pub(super) async fn look<'a>(context: &Context<'a>, group: &str) -> Result<(Clus
 pub(super) struct Gathered {
     cluster_tags: Vec<String>,
     master_boot_id: Option<String>,
-    moves: BTreeMap<String, Vec<EndedJob>>,
+    moves: BTreeMap<String, Vec<EndedOpCode>>,
     fates: BTreeMap<String, Fate>,
 }
 
@@ -84,9 +84,9 @@ async fn fates(
     client: &mut Client<'_>,
     intents: &BTreeMap<String, Intent>,
 ) -> Result<BTreeMap<String, Fate>, LuxiError> {
-    let wanted: Vec<Wanted> = intents
+    let wanted: Vec<SoughtJob> = intents
         .iter()
-        .map(|(instance, Intent { reason_ns, degraded: force, .. })| Wanted {
+        .map(|(instance, Intent { reason_ns, degraded: force, .. })| SoughtJob {
             opcode: OpCode::InstanceStartup { instance: instance.clone(), force: *force },
             reason_ns: *reason_ns,
         })
@@ -111,7 +111,7 @@ async fn fates(
 async fn moves_of_down_instances(
     client: &mut Client<'_>,
     snapshot: &Snapshot,
-) -> Result<BTreeMap<String, Vec<EndedJob>>, LuxiError> {
+) -> Result<BTreeMap<String, Vec<EndedOpCode>>, LuxiError> {
     // One whose node is away is asked about too: its jobs may be archived when that is back.
     if !snapshot.instances.iter().any(|instance| instance.status.may_be_down()) {
         return Ok(BTreeMap::new());

@@ -19,7 +19,7 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 use ganeti_watcher::sim::scenario::Scenario;
-use ganeti_watcher::sim::story::{Pace, Record, play, play_in_virtual_time};
+use ganeti_watcher::sim::story::{Record, WaitSteps, play, play_in_virtual_time};
 use libtest_mimic::{Arguments, Failed, Trial};
 use similar::TextDiff;
 
@@ -117,7 +117,7 @@ fn records(path: &Path, original: &Original) -> Result<(Played, Played)> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let scaled = scenario.scaled(FACTOR, now);
-    let record = runtime.block_on(play(&scaled, directory.path(), original, Pace::Skip))?;
+    let record = runtime.block_on(play(&scaled, directory.path(), original, WaitSteps::Skip))?;
     Ok((ours, Played { record, _directory: directory }))
 }
 

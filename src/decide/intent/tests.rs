@@ -1,6 +1,6 @@
 use super::*;
 use crate::cluster::testing::{instance, node, pending_job, snapshot};
-use crate::cluster::{EndedJob, Snapshot};
+use crate::cluster::{EndedOpCode, Snapshot};
 use crate::cluster::{GanetiError, Instance};
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ fn settled(state: &mut State, cluster: &Snapshot, fate: Fate, boot_id: Option<&s
 }
 
 fn seen<'a>(snapshot: &'a Snapshot, fates: &'a BTreeMap<String, Fate>, boot_id: Option<&'a str>) -> Seen<'a> {
-    static NO_MOVES: BTreeMap<String, Vec<EndedJob>> = BTreeMap::new();
+    static NO_MOVES: BTreeMap<String, Vec<EndedOpCode>> = BTreeMap::new();
     Seen { snapshot, cluster_tags: &[], master_boot_id: boot_id, moves: &NO_MOVES, fates }
 }
 

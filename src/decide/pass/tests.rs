@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::cluster::testing::{drbd_instance, instance, node, pending_job, snapshot};
 use crate::cluster::{
-    AdminState, EndedJob, Fate, GanetiError, Instance, InstanceStatus, JobFailure, JobId, OpEnd,
+    AdminState, EndedOpCode, Fate, GanetiError, Instance, InstanceStatus, JobFailure, JobId, OpEnd,
 };
 use crate::decide::second_look::Changed;
 use crate::decide::{ActionKind, budget};
@@ -20,7 +20,7 @@ struct Group {
     now: Timestamp,
     options: PassOptions,
     master_boot_id: Option<String>,
-    moves: BTreeMap<String, Vec<EndedJob>>,
+    moves: BTreeMap<String, Vec<EndedOpCode>>,
     fates: BTreeMap<String, Fate>,
     cluster_tags: Vec<String>,
     /// What verify-disks names; `None` when it is not asked.
@@ -442,7 +442,7 @@ fn an_instance_that_may_run_elsewhere_since_a_failed_migration_is_not_started() 
     let mut group = Group::healthy();
     group.set(&["i1"], "ERROR_down");
     let summary = "INSTANCE_MIGRATE(i1)".to_owned();
-    group.moves.insert("i1".into(), vec![EndedJob { id: JobId(5), summary, end: OpEnd::Failed }]);
+    group.moves.insert("i1".into(), vec![EndedOpCode { job: JobId(5), summary, end: OpEnd::Failed }]);
     let run = group.run(well);
     assert_eq!(run.did, [""; 0]);
     assert!(run.says("job 5 (INSTANCE_MIGRATE(i1)) failed"), "{run:?}");

@@ -121,8 +121,11 @@ fn a_job_of_which_luxid_does_not_say_what_it_does_may_be_at_any_instance() {
 #[test]
 fn a_migration_that_ended_nobody_knows_how_leaves_a_doubt() {
     let cluster = snapshot([instance("i", "ERROR_down")], []);
-    let ended =
-        crate::cluster::EndedJob { id: JobId(7), summary: "INSTANCE_MIGRATE(i)".into(), end: OpEnd::Unknown };
+    let ended = crate::cluster::EndedOpCode {
+        job: JobId(7),
+        summary: "INSTANCE_MIGRATE(i)".into(),
+        end: OpEnd::Unknown,
+    };
     let mut state = State::default();
     elsewhere::remember_moves(&mut state, &cluster, &BTreeMap::from([("i".to_owned(), vec![ended])]));
     assert!(matches!(only_note(&plan(&cluster, &state)), NoteKind::MoveFailed(_)));

@@ -13,13 +13,13 @@ use crate::armed::Armed;
 use crate::files::read_text;
 use crate::node::pid_file::{self, Leads};
 use crate::node::proc::{self, Patience};
-use crate::node::process::{Ending, Finished, Program};
+use crate::node::process::{Ending, FinishedProgram, Program};
 use crate::node::systemd;
 
 const POLL: Duration = Duration::from_millis(200);
 
 impl NodeDaemons<'_> {
-    async fn daemon_util(&self, action: &str, daemon: &str) -> Result<Finished> {
+    async fn daemon_util(&self, action: &str, daemon: &str) -> Result<FinishedProgram> {
         self.daemon_util_program(action, daemon).leaves_daemons().run().await
     }
 

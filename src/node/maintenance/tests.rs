@@ -57,7 +57,7 @@ fn run_with(answers: &'static [(i64, i64)], armed: bool) -> (Fixture, String) {
         let port = confds(answers).await;
         let addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
         let fixture = made.get_or_init(|| fixture(&addresses[..answers.len()], port));
-        let armed = Armed::unless(!armed);
+        let armed = armed.then(Armed::for_test);
         run(armed.as_ref(), &fixture.layout, &SystemClock).await;
     });
     (made.into_inner().unwrap(), log)

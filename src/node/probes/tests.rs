@@ -255,8 +255,8 @@ fn r22_what_is_unclear_restarts_nothing() {
         wconfd(&fixture.layout.wconfd_socket(), |words| {
             Some(format!("{{\"success\":true,\"result\":\"{words}\"}}"))
         });
-        let armed = Armed::unless(false);
-        let mut daemons = NodeDaemons::new(&fixture.layout, armed.as_ref()).await;
+        let armed = Armed::for_test();
+        let mut daemons = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
         ensure(&mut daemons, &fixture.layout, &SystemClock, "127.0.0.1", QUICK).await;
     });
     assert_eq!(fixture.calls(), ENSURED);
@@ -315,7 +315,7 @@ async fn wconfd_lives_when_it_echoes() {
     }
 }
 
-const QUICK: Pace = Pace {
+const QUICK: ProbeTiming = ProbeTiming {
     probe: LIMIT,
     second_look: Duration::from_millis(10),
     restart: Duration::from_millis(100),
@@ -339,7 +339,7 @@ fn ensured(armed: bool, wconfd_answers: fn(usize, &Fixture) -> bool) -> (String,
             let echo = if wconfd_answers(number, &own) { words } else { "?" };
             Some(format!("{{\"success\":true,\"result\":\"{echo}\"}}"))
         });
-        let armed = Armed::unless(!armed);
+        let armed = armed.then(Armed::for_test);
         let mut daemons = NodeDaemons::new(&fixture.layout, armed.as_ref()).await;
         ensure(&mut daemons, &fixture.layout, &SystemClock, "127.0.0.1", QUICK).await;
     });

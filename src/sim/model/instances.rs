@@ -1,4 +1,5 @@
-//! The instances of a model, and which of them changed: with thousands of them, only those are looked at again.
+//! The instances of a model, and which of them changed: with thousands of them, only those are looked at
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -60,8 +61,8 @@ impl Instances {
         self.resyncs.first().map(|(at, _)| *at)
     }
 
-    /// Looks at every instance that may have changed, or whose resynchronisation ends by `now`; at all when `all` says
-    /// so.
+    /// Looks at every instance that may have changed, or whose resynchronisation ends by `now`; at all when
+    /// `all` says so.
     pub(super) fn settle(&mut self, now: Duration, all: bool, mut settle: impl FnMut(&mut Instance)) {
         let mut names = mem::take(&mut self.touched);
         if mem::take(&mut self.all_touched) || all {

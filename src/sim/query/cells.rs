@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Cell, Row};
 use crate::cluster::AdminState;
@@ -43,17 +43,8 @@ fn lock_cell(lock: &locks::Row, field: &str) -> Cell {
 
 fn instance_cell(model: &Model, instance: &Instance, field: &str, asked: &BTreeSet<&str>) -> Cell {
     let secondaries = || instance.secondaries();
-    let group_name = |node: &str| model.node(node).map(|node| node.group.clone());
-    let primary = model.node(&instance.primary);
-    let live = |value: Value| match primary {
-        Some(node) if node.offline => Cell::Offline,
-        Some(node) if node.answers() => Cell::Normal(value),
-        _ => Cell::NoData,
-    };
-    let runs = instance.runs_on(&instance.primary);
     Cell::Normal(match field {
         "name" => json!(instance.name),
-        "uuid" => json!(instance.uuid),
         "status" => json!(status::derive(model, instance, asked).as_word()),
         "admin_state" => json!(match instance.admin_state {
             AdminState::Up => "up",
@@ -64,62 +55,33 @@ fn instance_cell(model: &Model, instance: &Instance, field: &str, asked: &BTreeS
         "disks_active" => json!(instance.disks_active),
         "pnode" => json!(instance.primary),
         "snodes" => json!(secondaries()),
-        "pnode.group" => json!(group_name(&instance.primary)),
         "pnode.group.uuid" => match model.group_of_node(&instance.primary) {
             Some(uuid) => json!(uuid),
             None => return Cell::Unavailable,
         },
-        "snodes.group" => json!(secondaries().into_iter().map(group_name).collect::<Vec<_>>()),
         "snodes.group.uuid" => {
             json!(secondaries().into_iter().map(|node| model.group_of_node(node)).collect::<Vec<_>>())
         }
         "disk_template" => json!(instance.disk_template),
-        "disk.count" => json!(instance.disks.len()),
-        "disk.uuids" => json!(instance.disks.iter().map(|disk| &disk.uuid).collect::<Vec<_>>()),
-        "hypervisor" => json!(instance.hypervisor),
-        "be/minmem" | "be/maxmem" | "be/memory" => json!(instance.memory),
+        "be/minmem" => json!(instance.memory),
         "tags" => json!(instance.tags),
         "forthcoming" => json!(instance.forthcoming),
-        "oper_state" => return live(json!(runs)),
-        "oper_ram" if runs => return live(json!(instance.memory)),
-        "oper_ram" => return Cell::Unavailable,
         _ => return Cell::Unknown,
     })
 }
 
 fn node_cell(model: &Model, node: &Node, field: &str) -> Cell {
-    let live = |value: Value| match node {
-        _ if node.offline => Cell::Offline,
-        _ if node.answers() => Cell::Normal(value),
-        _ => Cell::NoData,
-    };
-    let instances = |wanted: &dyn Fn(&Instance) -> bool| {
-        let names =
-            model.instances.values().filter(|instance| wanted(instance)).map(|instance| &instance.name);
-        json!(names.collect::<Vec<_>>())
-    };
     Cell::Normal(match field {
         "name" => json!(node.name),
         "uuid" => json!(node.uuid),
-        "group" => json!(node.group),
         "group.uuid" => json!(model.group_of_node(&node.name)),
         "offline" => json!(node.offline),
-        "drained" => json!(false),
-        "master_candidate" => json!(model.is_candidate(node)),
         "vm_capable" => json!(node.vm_capable),
         "pip" => json!(model.primary_ip(node)),
         "tags" => json!([]),
-        "role" => json!(match node {
-            _ if node.name == model.master => "M",
-            _ if node.offline => "O",
-            _ if node.candidate => "C",
-            _ => "R",
-        }),
-        "pinst_list" => instances(&|instance| instance.primary == node.name),
-        "sinst_list" => instances(&|instance| instance.secondaries().contains(&node.name.as_str())),
-        "bootid" => return live(json!(node.boot_id)),
-        "mtotal" => return live(json!(node.memory)),
-        "mfree" => return live(json!(model.free_memory(node))),
+        "bootid" if node.offline => return Cell::Offline,
+        "bootid" if !node.answers() => return Cell::NoData,
+        "bootid" => json!(node.boot_id),
         _ => return Cell::Unknown,
     })
 }

@@ -98,7 +98,8 @@ pub(super) fn select<'a>(engine: &'a Engine, what: What, filter: &Filter) -> Res
 
 /// Whether objects of that kind have such a field.
 pub(super) fn is_known(engine: &Engine, what: What, field: &str) -> bool {
-    // Every row answers alike, so any object will do; without one, nothing is looked up that could be missing.
+    // Every row answers alike, so any object will do; without one, nothing is looked up that could be
+    // missing.
     let none = BTreeSet::new();
     let sample = all(engine, what).next();
     sample.is_none_or(|row| cell(engine, &row, field, &none) != Cell::Unknown)

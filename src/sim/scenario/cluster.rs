@@ -283,8 +283,8 @@ pub(super) fn known_node(
     }
 }
 
-/// Instances on all nodes in turn, each with the next node as its secondary: the next of its primary's group when
-/// there are several groups to fill.
+/// Instances on all nodes in turn, each with the next node as its secondary: the next of its primary's group
+/// when there are several groups to fill.
 fn fill_up(fill: &FillSpec, model: &mut Model, domain: &str, minors: &mut Minors) {
     let nodes: Vec<String> = model.nodes.keys().map(Name::to_string).collect();
     let seconds: Vec<String> = (0..nodes.len())

@@ -19,49 +19,16 @@ use crate::watch::retry::Whose;
 
 /// One step of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// What is done.
-    pub kind: StepKind,
-}
-
-impl Step {
-    /// Makes everything that takes time take `factor` of it.
-    pub(super) fn scale(&mut self, factor: f64) {
-        let shorten = |event: &mut Event| match event {
-            Event::Occupy(_, duration) | Event::Fault(Fault { kind: FaultKind::Slow(duration), .. }) => {
-                *duration = duration.mul_f64(factor);
-            }
-            _ => {}
-        };
-        match &mut self.kind {
-            StepKind::Wait(length) => *length = length.mul_f64(factor),
-            StepKind::Happen(events) => events.iter_mut().for_each(shorten),
-            StepKind::Run(run) => {
-                run.kill_after = run.kill_after.map(|after| after.mul_f64(factor));
-                for (trigger, event) in &mut run.during {
-                    if let Trigger::At(after) = trigger {
-                        *after = after.mul_f64(factor);
-                    }
-                    shorten(event);
-                }
-            }
-            StepKind::Write { .. } | StepKind::Lock { .. } => {}
-        }
-    }
-}
-
-/// What a step does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StepKind {
+pub enum ScenarioStep {
     /// The watcher is run.
     Run(Run),
     /// Time passes.
     Wait(Duration),
     /// Something happens, at once.
     Happen(Vec<Event>),
-    /// A file below the node's root is written, or removed when there is no content. `GROUP` in the path and in the
-    /// content stands for the UUID of the first group, `NOW` in the content for the time in seconds since the epoch, and
-    /// `BOOT1`, `BOOT2` and so on for the boot ids of the nodes.
+    /// A file below the node's root is written, or removed when there is no content. `GROUP` in the path and
+    /// in the content stands for the UUID of the first group, `NOW` in the content for the time in seconds
+    /// since the epoch, and `BOOT1`, `BOOT2` and so on for the boot ids of the nodes.
     Write {
         /// The path below the root.
         path: String,
@@ -75,6 +42,32 @@ pub enum StepKind {
         /// Whether it is held.
         held: bool,
     },
+}
+
+impl ScenarioStep {
+    /// Makes everything that takes time take `factor` of it.
+    pub(super) fn scale(&mut self, factor: f64) {
+        let shorten = |event: &mut Event| match event {
+            Event::Occupy(_, duration) | Event::Fault(Fault { kind: FaultKind::Slow(duration), .. }) => {
+                *duration = duration.mul_f64(factor);
+            }
+            _ => {}
+        };
+        match self {
+            Self::Wait(length) => *length = length.mul_f64(factor),
+            Self::Happen(events) => events.iter_mut().for_each(shorten),
+            Self::Run(run) => {
+                run.kill_after = run.kill_after.map(|after| after.mul_f64(factor));
+                for (trigger, event) in &mut run.during {
+                    if let Trigger::At(after) = trigger {
+                        *after = after.mul_f64(factor);
+                    }
+                    shorten(event);
+                }
+            }
+            Self::Write { .. } | Self::Lock { .. } => {}
+        }
+    }
 }
 
 /// A run of the watcher.
@@ -94,7 +87,7 @@ pub struct Run {
 
 /// What a command line asks for.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Command {
+pub enum WatcherCommand {
     /// A run.
     Watch(Options),
     /// `retry`: budgets are reset.
@@ -106,13 +99,13 @@ impl Run {
     ///
     /// # Errors
     /// When the watcher refuses the command line.
-    pub fn command(&self, group: &str) -> Result<Command, String> {
+    pub fn command(&self, group: &str) -> Result<WatcherCommand, String> {
         let arguments = self.arguments.iter().map(|argument| argument.replace("GROUP", group));
         let request =
             cli::parse(std::iter::once("ganeti-watcher".to_owned()).chain(arguments).map(Into::into));
         match request {
-            Ok(Request::Watch(options)) => Ok(Command::Watch(options)),
-            Ok(Request::Retry(whose)) => Ok(Command::Retry(whose)),
+            Ok(Request::Watch(options)) => Ok(WatcherCommand::Watch(options)),
+            Ok(Request::Retry(whose)) => Ok(WatcherCommand::Retry(whose)),
             Ok(Request::Simulate(_)) => Err("there is no box in the box".to_owned()),
             Err(Refusal::Answer(text) | Refusal::Usage(text) | Refusal::BadValue(text)) => Err(text),
         }
@@ -127,7 +120,11 @@ struct Reader<'a> {
     domain: &'a str,
 }
 
-pub(super) fn build(specs: &[Spanned<StepSpec>], model: &Model, domain: &str) -> Result<Vec<Step>, Misfit> {
+pub(super) fn build(
+    specs: &[Spanned<StepSpec>],
+    model: &Model,
+    domain: &str,
+) -> Result<Vec<ScenarioStep>, Misfit> {
     let reader = Reader { model, domain };
     specs.iter().map(|spec| reader.step(spec)).collect()
 }
@@ -137,38 +134,37 @@ fn misfit(spec: &Spanned<StepSpec>, problem: String) -> Misfit {
 }
 
 impl Reader<'_> {
-    fn step(&self, spanned: &Spanned<StepSpec>) -> Result<Step, Misfit> {
+    fn step(&self, spanned: &Spanned<StepSpec>) -> Result<ScenarioStep, Misfit> {
         let spec = spanned.get_ref();
         if trigger(spec).is_some() {
             let text = "'after' and the 'on-' keys are for what happens during a run".to_owned();
             return Err(misfit(spanned, text));
         }
-        let mut kinds: Vec<(&str, StepKind)> = Vec::new();
+        let mut steps: Vec<(&str, ScenarioStep)> = Vec::new();
         if let Some(run) = &spec.run {
-            kinds.push(("run", StepKind::Run(self.run(spec, run)?)));
+            steps.push(("run", ScenarioStep::Run(self.run(spec, run)?)));
         }
         if let Some(wait) = spec.wait {
-            kinds.push(("wait", StepKind::Wait(wait)));
+            steps.push(("wait", ScenarioStep::Wait(wait)));
         }
         for (key, path, content) in
             [("write", &spec.write, &spec.content), ("remove-file", &spec.remove_file, &None)]
         {
             if let Some(path) = path {
-                kinds.push((key, StepKind::Write { path: path.clone(), content: content.clone() }));
+                steps.push((key, ScenarioStep::Write { path: path.clone(), content: content.clone() }));
             }
         }
         for (key, path, held) in
             [("hold-lock", &spec.hold_lock, true), ("release-lock", &spec.release_lock, false)]
         {
             if let Some(path) = path {
-                kinds.push((key, StepKind::Lock { path: path.clone(), held }));
+                steps.push((key, ScenarioStep::Lock { path: path.clone(), held }));
             }
         }
         for (key, events) in self.events(spec)? {
-            kinds.push((key, StepKind::Happen(events)));
+            steps.push((key, ScenarioStep::Happen(events)));
         }
-        let kind = only(spanned, kinds)?;
-        Ok(Step { kind })
+        only(spanned, steps)
     }
 
     fn run(&self, spec: &StepSpec, command_line: &Spanned<Vec<String>>) -> Result<Run, Misfit> {

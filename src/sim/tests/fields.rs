@@ -48,15 +48,12 @@ async fn tags_are_given_and_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nodes_have_addresses_and_roles() {
+async fn nodes_have_addresses_and_some_run_no_instances() {
     let cluster = box_of(TAGGED);
     let mut talk = Talk::with(&cluster);
-    let fields = ["pip", "vm_capable", "master_candidate", "drained", "role"];
+    let fields = ["pip", "vm_capable"];
     let answer = talk.call("Query", json!(["node", fields, null])).await;
-    let rows = json!([
-        [[0, "192.0.2.1"], [0, true], [0, true], [0, false], [0, "M"]],
-        [[0, "192.0.2.2"], [0, false], [0, false], [0, false], [0, "R"]],
-    ]);
+    let rows = json!([[[0, "192.0.2.1"], [0, true]], [[0, "192.0.2.2"], [0, false]]]);
     assert_eq!(answer["data"], rows);
 }
 
@@ -94,7 +91,7 @@ async fn jobs_are_found_by_summary_and_status() {
             json!(["&", ["==", "status", "error"], ["|", of("inst3.example.com"), of("nobody")]]),
             json!([[[0, 3]]]),
         ),
-        (json!(["&", ["!=", "status", "success"], of("inst2.example.com")]), json!([])),
+        (json!(["&", ["==", "status", "error"], of("inst2.example.com")]), json!([])),
     ] {
         let answer = talk.call("Query", json!(["job", ["id"], filter])).await;
         assert_eq!(answer["data"], expected, "{filter}");

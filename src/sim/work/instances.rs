@@ -86,8 +86,8 @@ pub(super) fn activate_disks(model: &mut Model, name: &str) -> Result<Value, Ver
     Ok(devices.collect())
 }
 
-/// Assembles the disks on all nodes, and makes them primary on the primary node; whether that worked. When it did not,
-/// they count as not active.
+/// Assembles the disks on all nodes, and makes them primary on the primary node; whether that worked. When it
+/// did not, they count as not active.
 ///
 /// Source: `AssembleInstanceDisks`.
 fn assemble(model: &mut Model, name: &str, force: bool) -> bool {

@@ -204,8 +204,8 @@ fn can_tell(model: &Model, instance: &Instance, node: &str, live: bool) -> Resul
     }
 }
 
-/// `[dev_path, major, minor, sync_percent, estimated_time, is_degraded, ldisk_status]`; null for a device that is not
-/// assembled.
+/// `[dev_path, major, minor, sync_percent, estimated_time, is_degraded, ldisk_status]`; null for a device
+/// that is not assembled.
 fn mirror_status(
     model: &Model,
     instance: &Instance,

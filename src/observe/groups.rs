@@ -1,0 +1,112 @@
+//! Node groups: which there are, and everything about one.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use tracing::error;
+
+use super::rows::{malformed, readable};
+use super::{instances, jobs, locks, nodes};
+use crate::cluster::Snapshot;
+use crate::luxi::rows::{Cell, EXPLAINED, row};
+use crate::luxi::{Client, LuxiError};
+
+row! {
+    /// A node group.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Group {
+        /// Its name.
+        pub name: String = "name",
+        /// Its UUID.
+        pub uuid: String = "uuid",
+    }
+}
+
+row! {
+    struct TagsRow {
+        tags: Cell<Vec<String>> = "tags",
+    }
+}
+
+/// All node groups, in natural order of names.
+///
+/// # Errors
+/// As [`Client::query`].
+pub async fn groups(client: &mut Client<'_>) -> Result<Vec<Group>, LuxiError> {
+    let mut groups: Vec<Group> = client.query_groups().await?;
+    // Each is looked after once, however often it is told.
+    let mut known = BTreeSet::new();
+    groups.retain(|group| known.insert(group.uuid.clone()));
+    Ok(groups)
+}
+
+/// One node group with its instances and nodes, the locks and the jobs. An instance that luxid describes in a
+/// way that cannot be read is an entry of [`Snapshot::unreadable_instances`], and logged; a node of
+/// [`Snapshot::unreadable_nodes`].
+///
+/// # Errors
+/// As [`Client::query`], for the first of the four queries that fails.
+pub async fn group(client: &mut Client<'_>, uuid: &str) -> Result<Snapshot, LuxiError> {
+    let mut snapshot = Snapshot { group: uuid.to_owned(), ..Snapshot::default() };
+    snapshot.locked_instances = locks::locks(client, None).await?.instances;
+    snapshot.pending_jobs = jobs::pending_jobs(client).await?;
+    instances::of_group(client, &mut snapshot).await?;
+    nodes::of_group(client, &mut snapshot).await?;
+    leave_contradictions(&mut snapshot);
+    Ok(snapshot)
+}
+
+/// An instance or a node that is told more than once is as good as one that cannot be read: nobody knows
+/// which row is true.
+fn leave_contradictions(snapshot: &mut Snapshot) {
+    let instances = repeated(snapshot.instances.iter().map(|instance| instance.name.as_str()));
+    let nodes = repeated(snapshot.nodes.iter().map(|node| node.name.as_str()));
+    for name in instances.iter().chain(&nodes).take(EXPLAINED) {
+        error!("Ignoring what luxid says that cannot be understood: more than one row about '{name}'");
+    }
+    snapshot.instances.retain(|instance| !instances.contains(&instance.name));
+    snapshot.nodes.retain(|node| !nodes.contains(&node.name));
+    snapshot.unreadable_instances.extend(instances);
+    snapshot.unreadable_nodes.extend(nodes);
+}
+
+/// The names that come more than once.
+fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> BTreeSet<String> {
+    let mut once = BTreeSet::new();
+    names.filter(|name| !once.insert(*name)).map(str::to_owned).collect()
+}
+
+/// The tags of a node group.
+///
+/// # Errors
+/// As [`Client::query`]; also when no tags come. One of them may say that nothing is to be started.
+pub async fn group_tags(client: &mut Client<'_>, uuid: &str) -> Result<Vec<String>, LuxiError> {
+    let filter = json!(["&", ["==", "uuid", uuid]]);
+    let rows = client.query::<TagsRow>("group", Some(filter)).await?;
+    let tags = readable(rows).find_map(|row| row.tags.value());
+    tags.ok_or_else(|| malformed("Query", format!("it tells no tags of node group '{uuid}'")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_twice_is_told_in_no_way_that_can_be_read() {
+        use crate::cluster::testing::{instance, node, snapshot};
+        let mut seen = snapshot(
+            [
+                instance("a", "ERROR_down"),
+                instance("b", "running"),
+                instance("a", "running"),
+                instance("a", "running"),
+            ],
+            [node("n1", Some("x")), node("n1", Some("y")), node("n2", None)],
+        );
+        leave_contradictions(&mut seen);
+        let names: Vec<&str> = seen.instances.iter().map(|instance| instance.name.as_str()).collect();
+        assert_eq!(names, ["b"]);
+        assert_eq!(seen.unreadable_instances, ["a"]);
+        assert_eq!((seen.nodes.len(), seen.unreadable_nodes), (1, vec!["n1".to_owned()]));
+    }
+}
