@@ -1,8 +1,8 @@
-//! A virtual node for tests: Ganeti's files below one directory, what belongs to the system below another, and scripts in
-//! the place of programs, which note how they are called.
+//! A virtual node for tests: Ganeti's files below one directory, what belongs to the system below another,
+//! and scripts in the place of programs, which note how they are called.
 //!
-//! Unit tests take it from `testing`, tests from outside from `tests/support/program.rs`. The module above says which
-//! `Layout` it is: the crate's own, or the library's.
+//! Unit tests take it from `testing`, tests from outside from `tests/support/program.rs`. The module above
+//! says which `Layout` it is: the crate's own, or the library's.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -78,8 +78,8 @@ impl Machine {
     pub(crate) fn script(&self, path: impl AsRef<Path>, text: &str) {
         let path = self.root.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        // Written by another process: a descriptor open for writing, inherited by a child of another test's thread for
-        // a moment, would make running the script fail.
+        // Written by another process: a descriptor open for writing, inherited by a child of another test's
+        // thread for a moment, would make running the script fail.
         let mut shell = Command::new("sh")
             .args(["-c", "cat > \"$0\" && chmod 700 \"$0\""])
             .arg(path)
