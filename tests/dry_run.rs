@@ -3,82 +3,49 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::SystemTime;
 
+use program::{GROUP, HOST, Machine};
 use serde_json::{Value, json};
 
-const HOST: &str = "node1.example.com";
-const GROUP: &str = "0f7fae7f-b9b2-4d37-87e1-808357d8239a";
 const END: u8 = 3;
 
 type Calls = Arc<Mutex<Vec<String>>>;
 
 struct Master {
-    directory: tempfile::TempDir,
-    root: PathBuf,
+    machine: Machine,
     luxi_calls: Calls,
 }
 
 impl Master {
     fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().join(HOST);
-        for path in ["lib/ganeti", "log/ganeti", "lock", "run/ganeti/socket", "run/ganeti/fake-hypervisor"] {
-            fs::create_dir_all(root.join("var").join(path)).unwrap();
-        }
-        fs::create_dir_all(root.join("etc/ganeti/hooks/watcher")).unwrap();
-        let luxi_calls = luxid(&root.join("var/run/ganeti/socket/ganeti-query"));
-        let master = Self { directory, root, luxi_calls };
-        let ssconf = |key: &str, text: &str| master.write(&format!("var/lib/ganeti/ssconf_{key}"), text);
-        ssconf("master_node", &format!("{HOST}\n"));
-        ssconf("nodegroups", &format!("{GROUP} default\n"));
+        let machine = Machine::new();
+        fs::create_dir(machine.layout.run_dir("fake-hypervisor")).unwrap();
+        let luxi_calls = luxid(&machine.layout.luxi_socket());
+        machine.master(HOST);
+        machine.one_node_group();
         // An expired pause file, which a real run removes.
-        master.write("var/lib/ganeti/watcher.pause", "1000\n");
+        machine.write("var/lib/ganeti/watcher.pause", "1000\n");
         // No daemon runs, and two will not start: those need not be probed.
-        master.script("daemon-util", "case \"$*\" in check\\ *|check-*rapi|check-*wconfd) exit 1;; esac");
-        let hook = master.root.join("etc/ganeti/hooks/watcher/hook");
-        master.script("hook", ":");
-        fs::rename(master.directory.path().join("hook"), hook).unwrap();
-        master
-    }
-
-    fn write(&self, path: &str, content: &str) {
-        File::create(self.root.join(path)).unwrap().write_all(content.as_bytes()).unwrap();
-    }
-
-    /// A shell script that writes down how it is called.
-    fn script(&self, name: &str, text: &str) {
-        let calls = self.directory.path().join("calls");
-        let text = format!("#!/bin/sh\necho {name} \"$@\" >> '{}'\n{text}\n", calls.display());
-        let made = Command::new("sh")
-            .args(["-c", "printf %s \"$1\" > \"$0\" && chmod 700 \"$0\""])
-            .arg(self.directory.path().join(name))
-            .arg(text)
-            .status();
-        assert!(made.unwrap().success());
+        machine.daemon_util("case \"$*\" in check\\ *|check-*rapi|check-*wconfd) exit 1;; esac");
+        machine.hook("hook", ":");
+        Self { machine, luxi_calls }
     }
 
     fn run(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ganeti-watcher"));
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("TZ", "UTC");
-        command.env("GANETI_ROOTDIR", &self.root).env("GANETI_HOSTNAME", HOST);
-        command.env("GANETI_WATCHER_MACHINE", self.directory.path());
-        let output = command.args(arguments).output().unwrap();
-        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn calls(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.directory.path().join("calls")).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
+        let run = self.machine.run(arguments);
+        assert!(run.stderr.is_empty(), "{}", run.stderr);
+        run.stdout
     }
 
     /// The names of the methods that luxid was asked, without those that only look.
@@ -90,7 +57,7 @@ impl Master {
 
     fn files(&self) -> BTreeMap<PathBuf, (u64, SystemTime)> {
         let mut files = BTreeMap::new();
-        let mut directories = vec![self.root.clone()];
+        let mut directories = vec![self.machine.root.clone()];
         while let Some(directory) = directories.pop() {
             for entry in fs::read_dir(directory).unwrap() {
                 let path = entry.unwrap().path();
@@ -182,7 +149,7 @@ fn a_real_run_does_it_all() {
     let submitted = master.changing_luxi_calls();
     assert!(submitted.iter().filter(|call| *call == "SubmitJob").count() >= 2, "{submitted:?}");
     assert!(submitted.contains(&"AutoArchiveJobs".to_owned()), "{submitted:?}");
-    let calls = master.calls();
+    let calls = master.machine.calls();
     assert!(calls.contains(&"hook".to_owned()), "{calls:?}");
     assert!(calls.contains(&"daemon-util check-and-start ganeti-noded".to_owned()), "{calls:?}");
     let after = master.files();
@@ -192,10 +159,10 @@ fn a_real_run_does_it_all() {
         "var/run/ganeti/instance-status",
         &format!("var/lib/ganeti/watcher.{GROUP}.data"),
     ] {
-        assert!(!before.contains_key(&master.root.join(file)), "{file}");
-        assert!(after.contains_key(&master.root.join(file)), "{file}");
+        assert!(!before.contains_key(&master.machine.root.join(file)), "{file}");
+        assert!(after.contains_key(&master.machine.root.join(file)), "{file}");
     }
-    assert!(!after.contains_key(&master.root.join("var/lib/ganeti/watcher.pause")));
+    assert!(!after.contains_key(&master.machine.root.join("var/lib/ganeti/watcher.pause")));
 }
 
 #[test]
@@ -205,7 +172,7 @@ fn a_dry_run_tells_it_all_and_does_nothing() {
     let told = master.run(&["--dry-run"]);
     assert_eq!(master.changing_luxi_calls(), [""; 0], "{told}");
     assert_eq!(master.files(), before, "no file was made, changed or removed");
-    for call in master.calls() {
+    for call in master.machine.calls() {
         let looks =
             call.starts_with("daemon-util check ganeti-") || call.starts_with("daemon-util is-daemon-name ");
         assert!(looks, "{call}");

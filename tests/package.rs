@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
@@ -11,6 +14,7 @@ use std::path::Path;
 use std::process::Command;
 
 use clap_complete::{Shell, generate};
+use program::Run;
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -92,9 +96,7 @@ fn everything_that_is_packed_is_there() {
 
 #[test]
 fn every_example_of_the_help_of_simulate_works() {
-    let program = env!("CARGO_BIN_EXE_ganeti-watcher");
-    let help = Command::new(program).args(["simulate", "--help"]).output().unwrap();
-    let help = String::from_utf8(help.stdout).unwrap();
+    let help = Run::of(program::watcher().args(["simulate", "--help"])).stdout;
     let (_, examples) = help.split_once("Examples:\n").unwrap();
     let examples: Vec<&str> =
         examples.lines().filter_map(|line| line.strip_prefix("  ganeti-watcher simulate")).collect();
@@ -110,10 +112,9 @@ fn every_example_of_the_help_of_simulate_works() {
             "600" => "max",
             word => word,
         });
-        let mut command = Command::new(program);
+        let mut command = program::watcher();
         command.arg("simulate").args(words).current_dir(env!("CARGO_MANIFEST_DIR"));
-        let done = command.env("TMPDIR", directory.path()).output().unwrap();
-        let told = String::from_utf8_lossy(&done.stdout);
-        assert!(done.status.success() && told.contains(" instances run.\n"), "{example}: {done:?}");
+        let run = Run::of(command.env("TMPDIR", directory.path()));
+        assert!(run.code == Some(0) && run.stdout.contains(" instances run.\n"), "{example}: {run:?}");
     }
 }

@@ -3,97 +3,55 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use ganeti_watcher::logging::{self, Trouble};
 use nix::sys::signal::Signal;
+use program::{HOST, Machine, Run};
 
-const HOST: &str = "node1.example.com";
 /// Makes this test program panic, as the program would.
 const PANIC_VARIABLE: &str = "GANETI_WATCHER_TEST_PANIC";
 
-/// A virtual node below a temporary directory.
-struct Node {
-    directory: tempfile::TempDir,
-    root: PathBuf,
+/// A node whose daemon-util notes which signals it is started with.
+fn node() -> Machine {
+    let node = Machine::new();
+    node.daemon_util("grep -E 'Sig(Blk|Ign)' /proc/self/status >> \"${0%/*}/calls\"");
+    node
 }
 
-struct Run {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Node {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().join(HOST);
-        for path in ["var/lib/ganeti", "var/log/ganeti", "var/lock", "var/run/ganeti/socket"] {
-            fs::create_dir_all(root.join(path)).unwrap();
-        }
-        let node = Self { directory, root };
-        // By a shell: no descriptor of this process may be open for writing when the script is run.
-        let calls = node.directory.path().join("calls");
-        let script = format!(
-            "#!/bin/sh\necho \"$@\" $(grep -E 'Sig(Blk|Ign)' /proc/self/status) >> '{}'\n",
-            calls.display()
-        );
-        let made = Command::new("sh")
-            .args(["-c", "printf %s \"$1\" > \"$0\" && chmod 700 \"$0\""])
-            .arg(node.directory.path().join("daemon-util"))
-            .arg(script)
-            .status();
-        assert!(made.unwrap().success());
-        node
-    }
-
-    fn log(&self) -> PathBuf {
-        self.root.join("var/log/ganeti/watcher.log")
-    }
-
+impl Machine {
     /// A shell that makes `preparation` and then becomes the watcher.
     fn watcher_after(&self, preparation: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new("sh");
+        let mut command = program::command("sh");
         command.arg("-c").arg(format!("{preparation}\nexec \"$0\" \"$@\""));
-        command.arg(env!("CARGO_BIN_EXE_ganeti-watcher")).args(arguments);
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("TZ", "UTC");
-        command.env("GANETI_ROOTDIR", &self.root).env("GANETI_HOSTNAME", HOST);
-        command.env("GANETI_WATCHER_MACHINE", self.directory.path());
+        command.arg(program::watcher().get_program()).args(arguments);
+        self.put_on(&mut command);
         command
     }
 
-    fn run(&self, preparation: &str, arguments: &[&str]) -> Run {
+    fn run_after(&self, preparation: &str, arguments: &[&str]) -> Run {
         Run::of(&mut self.watcher_after(preparation, arguments))
     }
 
-    /// What daemon-util was asked.
-    fn calls(&self) -> String {
-        fs::read_to_string(self.directory.path().join("calls")).unwrap_or_default()
-    }
-
     fn did_its_duties(&self) -> bool {
-        ["noded", "confd"].iter().all(|name| self.calls().contains(&format!("check-and-start ganeti-{name}")))
-    }
-}
-
-impl Run {
-    fn of(command: &mut Command) -> Self {
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Self { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+        let started =
+            |name: &str| self.calls().contains(&format!("daemon-util check-and-start ganeti-{name}"));
+        started("noded") && started("confd")
     }
 }
 
 #[test]
 fn a_log_that_cannot_grow_is_told_on_stderr_once_and_the_run_goes_on() {
-    let node = Node::new();
+    let node = node();
     File::create(node.log()).unwrap().set_len(1 << 20).unwrap();
     // In a shell's units that is at most so large.
-    let run = node.run("ulimit -f 1024", &[]);
+    let run = node.run_after("ulimit -f 1024", &[]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{}", run.stderr);
     let reason = format!(
         "ganeti-watcher: error: cannot write to the log file '{}': File too large",
@@ -105,13 +63,14 @@ fn a_log_that_cannot_grow_is_told_on_stderr_once_and_the_run_goes_on() {
     assert!(node.did_its_duties());
     let too_large = 1 << (Signal::SIGXFSZ as i32 - 1);
     let calls = node.calls();
-    let masks = calls.split_whitespace().filter_map(|word| u64::from_str_radix(word, 16).ok());
+    let words = calls.iter().flat_map(|call| call.split_whitespace());
+    let masks = words.filter_map(|word| u64::from_str_radix(word, 16).ok());
     assert!(
         masks.clone().count() > 4 && masks.clone().all(|mask| mask & too_large == 0),
-        "daemons mind it: {calls}"
+        "daemons mind it: {calls:?}"
     );
 
-    let run = node.run("ulimit -f 1024", &["--node-group", "no-uuid"]);
+    let run = node.run_after("ulimit -f 1024", &["--node-group", "no-uuid"]);
     assert!(run.code == Some(1) && run.stderr.contains(" ERROR Node group parameter "), "{}", run.stderr);
 }
 
@@ -125,14 +84,14 @@ fn a_log_that_cannot_be_opened_stops_no_run_and_nothing_is_made_or_followed() {
         "chmod 0770 \"$d\"; ln -s \"$d/../target\" \"$f\"",
         "mkdir \"$f\"",
     ] {
-        let node = Node::new();
+        let node = node();
         let log_dir = node.log().parent().unwrap().to_owned();
         let prepared =
             Command::new("sh").args(["-c", hostile]).env("d", &log_dir).env("f", node.log()).status();
         assert!(prepared.unwrap().success());
         let before = fs::read_dir(node.root.join("var/log")).unwrap().count();
         for arguments in [&[][..], &["--debug"]] {
-            let run = node.run("", arguments);
+            let run = node.run_after("", arguments);
             assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{hostile}: {}", run.stderr);
             let first = run.stderr.lines().next().unwrap();
             let told = format!(
@@ -149,30 +108,30 @@ fn a_log_that_cannot_be_opened_stops_no_run_and_nothing_is_made_or_followed() {
 
 #[test]
 fn a_log_in_a_directory_that_is_a_link_is_used() {
-    let node = Node::new();
-    let other_disk = node.directory.path().join("disk");
+    let node = node();
+    let other_disk = node.directory().join("disk");
     fs::create_dir(&other_disk).unwrap();
     let log_dir = node.root.join("var/log/ganeti");
     fs::remove_dir(&log_dir).unwrap();
     symlink(&other_disk, &log_dir).unwrap();
-    let run = node.run("", &[]);
+    let run = node.run_after("", &[]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
     assert!(fs::read_to_string(other_disk.join("watcher.log")).unwrap().contains(" INFO RunCmd "));
 }
 
 #[test]
 fn who_is_not_root_is_told_so_once_and_makes_nothing() {
-    let node = Node::new();
+    let node = node();
     let is_root = nix::unistd::geteuid().is_root();
     // Without root's rights, and where even the owner may not write.
     let become_nobody =
         if is_root { "exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$0\" \"$@\"" } else { "" };
     let open = format!(
         "chmod 755 '{}'; chmod 555 '{}'",
-        node.directory.path().display(),
+        node.directory().display(),
         node.log().parent().unwrap().display()
     );
-    let run = node.run(&format!("{open}\n{become_nobody}"), &[]);
+    let run = node.run_after(&format!("{open}\n{become_nobody}"), &[]);
     if run.stderr.contains("setpriv") {
         io::stderr().write_all(b"left out: a run that is not root's, without setpriv\n").unwrap();
         return;
@@ -187,11 +146,11 @@ fn who_is_not_root_is_told_so_once_and_makes_nothing() {
 
 #[test]
 fn a_wrong_ganeti_rootdir_is_an_error_and_nothing_is_made() {
-    let node = Node::new();
-    let wrong = node.directory.path().join("wrong");
-    let file = node.directory.path().join("file");
+    let node = node();
+    let wrong = node.directory().join("wrong");
+    let file = node.directory().join("file");
     for arguments in [&[][..], &["--dry-run"], &["retry", "--all"]] {
-        let run = node.run(&format!("export GANETI_ROOTDIR={}/{HOST}", wrong.display()), arguments);
+        let run = node.run_after(&format!("export GANETI_ROOTDIR={}/{HOST}", wrong.display()), arguments);
         let told = format!(
             "ganeti-watcher: error: GANETI_ROOTDIR '{}/{HOST}' is not the directory",
             wrong.display()
@@ -200,7 +159,7 @@ fn a_wrong_ganeti_rootdir_is_an_error_and_nothing_is_made() {
         assert!(run.stderr.starts_with(&told) && run.stderr.lines().count() == 1, "{}", run.stderr);
         assert!(!wrong.exists() && node.calls().is_empty());
 
-        let run = node.run(
+        let run = node.run_after(
             &format!("echo >{0}; export GANETI_ROOTDIR={0} GANETI_HOSTNAME=file", file.display()),
             arguments,
         );
@@ -208,7 +167,7 @@ fn a_wrong_ganeti_rootdir_is_an_error_and_nothing_is_made() {
     }
     // Of a directory that is there and has nothing in it, nothing is made but what the original makes.
     fs::create_dir_all(wrong.join(HOST)).unwrap();
-    let run = node.run(&format!("export GANETI_ROOTDIR={}/{HOST}", wrong.display()), &[]);
+    let run = node.run_after(&format!("export GANETI_ROOTDIR={}/{HOST}", wrong.display()), &[]);
     assert!(run.code == Some(1) && run.stderr.contains("Cannot open the log file"), "{}", run.stderr);
     assert_eq!(fs::read_dir(wrong.join(HOST)).unwrap().count(), 0);
 }
@@ -216,8 +175,8 @@ fn a_wrong_ganeti_rootdir_is_an_error_and_nothing_is_made() {
 #[test]
 fn with_hardly_any_descriptors_the_run_says_so_and_with_few_it_does_its_duties() {
     for limit in 4..40 {
-        let node = Node::new();
-        let run = node.run(&format!("ulimit -n {limit}"), &[]);
+        let node = node();
+        let run = node.run_after(&format!("ulimit -n {limit}"), &[]);
         match run.code {
             // The linker cannot load what a program with a shared C library needs.
             Some(127) if limit < 8 => {}
@@ -229,28 +188,28 @@ fn with_hardly_any_descriptors_the_run_says_so_and_with_few_it_does_its_duties()
             }
         }
     }
-    let node = Node::new();
-    let run = node.run("ulimit -S -n 6", &[]);
+    let node = node();
+    let run = node.run_after("ulimit -S -n 6", &[]);
     assert!(run.code == Some(0) && node.did_its_duties(), "the hard limit is what counts: {}", run.stderr);
 }
 
 #[test]
 fn a_stderr_that_is_closed_or_full_stops_no_run() {
     for stderr in ["exec 2>&-", "exec 2>/dev/full", "exec >&- 2>&- <&-"] {
-        let node = Node::new();
-        let run = node.run(stderr, &["--debug"]);
+        let node = node();
+        let run = node.run_after(stderr, &["--debug"]);
         assert_eq!(run.code, Some(0), "{stderr}");
         assert!(node.did_its_duties(), "{stderr}");
         fs::remove_file(node.log()).unwrap();
         fs::create_dir(node.log()).unwrap();
-        assert_eq!(node.run(stderr, &[]).code, Some(1), "{stderr}: no log either");
+        assert_eq!(node.run_after(stderr, &[]).code, Some(1), "{stderr}: no log either");
     }
 }
 
 #[test]
 fn a_dry_run_that_cannot_print_says_so_but_not_when_its_reader_has_gone() {
-    let node = Node::new();
-    let run = node.run("exec >/dev/full", &["--dry-run"]);
+    let node = node();
+    let run = node.run_after("exec >/dev/full", &["--dry-run"]);
     assert_eq!(run.code, Some(1));
     let reason = "ganeti-watcher: error: cannot write to the standard output: No space left on device";
     assert!(run.stderr.starts_with(reason), "{}", run.stderr);

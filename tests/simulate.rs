@@ -2,17 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::path::Path;
-use std::process::{Command, Output};
 
-fn simulate(directory: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ganeti-watcher"));
-    command.env_clear().env("PATH", "/usr/bin:/bin").env("TZ", "UTC").env("TMPDIR", directory);
-    command.arg("simulate").args(arguments).output().unwrap()
-}
+use program::Run;
 
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
+fn simulate(directory: &Path, arguments: &[&str]) -> Run {
+    Run::of(program::watcher().env("TMPDIR", directory).arg("simulate").args(arguments))
 }
 
 fn log(story: &Path) -> String {
@@ -26,14 +24,14 @@ fn the_same_seed_tells_the_same_story_byte_for_byte() {
         let path = directory.path().join(name);
         let path_text = path.to_str().unwrap();
         let arguments = ["--instances", "12", "--seed", seed, "--directory", path_text];
-        let output = simulate(directory.path(), &arguments);
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        (output.stdout, log(&path))
+        let run = simulate(directory.path(), &arguments);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        (run.stdout, log(&path))
     };
     let first = story("first", "7");
     assert_eq!(first, story("second", "7"));
     assert_ne!(first, story("third", "8"));
-    assert!(text(&first.0).contains("\n9 of 12 instances run.\n"), "{}", text(&first.0));
+    assert!(first.0.contains("\n9 of 12 instances run.\n"), "{}", first.0);
     assert_eq!(first.1.matches("(attempt #1)").count(), 12);
     assert_eq!(first.1.matches("after 5 attempts, giving up").count(), 3);
 }
@@ -42,18 +40,18 @@ fn the_same_seed_tells_the_same_story_byte_for_byte() {
 fn every_outage_ends_with_every_sound_instance_running() {
     for outage in ["all", "node", "rack", "network"] {
         let directory = tempfile::tempdir().unwrap();
-        let output = simulate(directory.path(), &["--instances", "8", "--broken", "0", "--outage", outage]);
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        assert!(text(&output.stdout).contains("\n8 of 8 instances run.\n"), "{}", text(&output.stdout));
-        assert!(text(&output.stderr).contains("The watcher's log: "), "{}", text(&output.stderr));
+        let run = simulate(directory.path(), &["--instances", "8", "--broken", "0", "--outage", outage]);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(run.stdout.contains("\n8 of 8 instances run.\n"), "{}", run.stdout);
+        assert!(run.stderr.contains("The watcher's log: "), "{}", run.stderr);
     }
 }
 
 #[test]
 fn three_guests_without_a_kernel_need_a_human_although_two_of_them_are_on_one_node() {
     let directory = tempfile::tempdir().unwrap();
-    let output = simulate(directory.path(), &[]);
-    let story = text(&output.stdout);
+    let run = simulate(directory.path(), &[]);
+    let story = run.stdout;
     assert!(story.contains("\n59 of 62 instances run.\n"), "{story}");
     assert_eq!(story.matches("needs a human: OpExecError: ").count(), 3, "{story}");
 }
@@ -63,8 +61,8 @@ fn full_nodes_have_a_line_each_and_not_one_for_each_instance() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("full");
     let arguments = ["--instances", "300", "--nodes", "4", "--directory", path.to_str().unwrap()];
-    let output = simulate(directory.path(), &arguments);
-    let story = text(&output.stdout);
+    let run = simulate(directory.path(), &arguments);
+    let story = run.stdout;
     assert!(story.contains("\n267 of 300 instances run.\n"), "{story}");
     let log = log(&path);
     let runs = story.matches(" of the watcher begins").count();
@@ -84,10 +82,10 @@ fn a_wrong_scenario_is_refused_with_file_line_and_key() {
         b"[[node]]\nname = \"n\"\ncolour = 1\n",
     )
     .unwrap();
-    let output = simulate(directory.path(), &["--scenario", path.to_str().unwrap()]);
-    assert_eq!(output.status.code(), Some(1));
+    let run = simulate(directory.path(), &["--scenario", path.to_str().unwrap()]);
+    assert_eq!(run.code, Some(1));
     let expected = format!("ganeti-watcher: error: {}:3: unknown field `colour`", path.display());
-    assert!(text(&output.stderr).starts_with(&expected), "{}", text(&output.stderr));
+    assert!(run.stderr.starts_with(&expected), "{}", run.stderr);
 }
 
 #[test]
@@ -103,12 +101,12 @@ fn wrong_options_are_refused_and_help_has_examples() {
         &["--broken", "100"],
         &["--instances", "5", "--broken=6"],
     ] {
-        let output = simulate(directory.path(), arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(text(&output.stderr).contains("ganeti-watcher: error: "), "{}", text(&output.stderr));
+        let run = simulate(directory.path(), arguments);
+        assert_eq!(run.code, Some(2), "{arguments:?}");
+        assert!(run.stderr.contains("ganeti-watcher: error: "), "{}", run.stderr);
     }
     let help = simulate(directory.path(), &["--help"]);
-    assert!(text(&help.stdout).contains("Examples:\n  ganeti-watcher simulate\n"), "{}", text(&help.stdout));
+    assert!(help.stdout.contains("Examples:\n  ganeti-watcher simulate\n"), "{}", help.stdout);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing was begun");
 }
 
@@ -119,7 +117,7 @@ fn the_readme_shows_what_the_first_command_prints() {
     let ending: String =
         ending.lines().map_while(|line| Some(format!("{}\n", line.strip_prefix("    ")?))).collect();
     let directory = tempfile::tempdir().unwrap();
-    let output = simulate(directory.path(), &[]);
+    let run = simulate(directory.path(), &[]);
     assert!(ending.lines().count() > 3, "{ending}");
-    assert!(text(&output.stdout).ends_with(&ending), "{}", text(&output.stdout));
+    assert!(run.stdout.ends_with(&ending), "{}", run.stdout);
 }

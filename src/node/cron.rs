@@ -122,6 +122,7 @@ fn is_run(command: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Machine;
 
     #[test]
     fn any_line_of_a_crontab_is_read() {
@@ -172,58 +173,51 @@ mod tests {
 
     #[test]
     fn the_file_that_cron_minds_is_named() {
-        let machine = tempfile::tempdir().unwrap();
-        let layout = Layout::new(None, None).unwrap().with_machine(machine.path());
-        assert_eq!(caller(&layout), Caller::Nobody);
-        std::fs::create_dir_all(machine.path().join("etc/cron.d")).unwrap();
-        let line = "*/5 * * * * root /usr/sbin/ganeti-watcher\n";
+        let machine = Machine::new();
+        assert_eq!(caller(&machine.layout), Caller::Nobody);
         let put = |name: &str| {
-            let path = machine.path().join("etc").join(name);
-            std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), line.as_bytes()).unwrap();
+            let path = machine.system.join("etc").join(name);
+            machine.write(&path, "*/5 * * * * root /usr/sbin/ganeti-watcher\n");
             path
         };
         put("cron.d/ganeti.dpkg-old");
-        assert_eq!(caller(&layout), Caller::Nobody);
+        assert_eq!(caller(&machine.layout), Caller::Nobody);
         let job = put("cron.d/ganeti");
-        assert_eq!(caller(&layout), Caller::Cron(job));
+        assert_eq!(caller(&machine.layout), Caller::Cron(job));
         let crontab = put("crontab");
-        assert_eq!(caller(&layout), Caller::Cron(crontab));
+        assert_eq!(caller(&machine.layout), Caller::Cron(crontab));
     }
 
     #[test]
     fn r29_root_s_own_crontab_is_found_where_debian_and_where_red_hat_have_it() {
         for place in ["var/spool/cron/crontabs/root", "var/spool/cron/root"] {
-            let machine = tempfile::tempdir().unwrap();
-            let layout = Layout::new(None, None).unwrap().with_machine(machine.path());
-            let path = machine.path().join(place);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let line = b"*/5 * * * * $(command -v ganeti-watcher)\n";
-            files::replace(&path, line, |_| Ok(())).map(drop).unwrap();
-            assert_eq!(caller(&layout), Caller::Cron(path));
+            let machine = Machine::new();
+            let path = machine.system.join(place);
+            machine.write(&path, "*/5 * * * * $(command -v ganeti-watcher)\n");
+            assert_eq!(caller(&machine.layout), Caller::Cron(path));
         }
     }
 
     #[test]
     fn r29_a_crontab_that_cannot_be_read_is_no_no() {
-        let machine = tempfile::tempdir().unwrap();
-        let layout = Layout::new(None, None).unwrap().with_machine(machine.path());
+        let machine = Machine::new();
         let put = |name: &str, text: &[u8]| {
-            let path = machine.path().join("etc").join(name);
-            files::replace(&path, text, |_| Ok(())).map(drop).unwrap();
+            let path = machine.system.join("etc").join(name);
+            machine.write(&path, text);
             path
         };
-        std::fs::create_dir_all(machine.path().join("etc/cron.d/directory")).unwrap();
-        assert_eq!(caller(&layout), Caller::Nobody, "a directory is no crontab");
-        let round = machine.path().join("etc/cron.d/round");
+        std::fs::create_dir_all(machine.layout.cron_directory().join("directory")).unwrap();
+        assert_eq!(caller(&machine.layout), Caller::Nobody, "a directory is no crontab");
+        let round = machine.layout.cron_directory().join("round");
         std::os::unix::fs::symlink(&round, &round).unwrap();
-        let Caller::Unknown(why) = caller(&layout) else { panic!() };
+        let Caller::Unknown(why) = caller(&machine.layout) else { panic!() };
         assert!(why.contains("cron.d/round'"), "{why}");
         // What is read tells, whatever else is not; and text of another encoding is text.
         let job = put("cron.d/ganeti", b"# \xfcberall\n*/5 * * * * root ganeti-watcher\n");
-        assert_eq!(caller(&layout), Caller::Cron(job));
-        std::fs::remove_dir_all(machine.path().join("etc/cron.d")).unwrap();
+        assert_eq!(caller(&machine.layout), Caller::Cron(job));
+        std::fs::remove_dir_all(machine.layout.cron_directory()).unwrap();
         put("cron.d", b"");
-        let Caller::Unknown(why) = caller(&layout) else { panic!() };
+        let Caller::Unknown(why) = caller(&machine.layout) else { panic!() };
         assert!(why.contains("cannot list"), "{why}");
     }
 }

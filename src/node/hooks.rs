@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
     use crate::logging::testing::logged;
-    use crate::node::process::testing::script;
+    use crate::testing::Machine;
 
     const LONG: Duration = Duration::from_secs(60);
 
@@ -110,23 +110,24 @@ mod tests {
 
     #[test]
     fn hooks_of_every_kind() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name| directory.path().join(name);
-        script(&path("10-good"), "echo $# $LC_ALL; pwd; cat; echo err >&2");
-        script(&path("20-fails"), "echo reason; exit 4");
-        script(&path("30-killed"), "kill -9 $$");
-        script(&path("40-much"), "yes | head -c 100000; exit 1");
-        script(&path("bad.name"), "exit 9");
-        script(&path(".hidden"), "exit 9");
-        script(&path("not-executable"), "exit 9");
+        let machine = Machine::new();
+        let hooks = machine.layout.watcher_hooks();
+        let path = |name| hooks.join(name);
+        machine.hook("10-good", "echo $# $LC_ALL; pwd; cat; echo err >&2");
+        machine.hook("20-fails", "echo reason; exit 4");
+        machine.hook("30-killed", "kill -9 $$");
+        machine.hook("40-much", "yes | head -c 100000; exit 1");
+        machine.hook("bad.name", "exit 9");
+        machine.hook(".hidden", "exit 9");
+        machine.hook("not-executable", "exit 9");
         fs::set_permissions(path("not-executable"), fs::Permissions::from_mode(0o600)).unwrap();
         symlink("20-fails", path("25-link")).unwrap();
         symlink("nowhere", path("broken-link")).unwrap();
         fs::create_dir(path("directory")).unwrap();
-        crate::files::replace(&path("50-no-program"), b"#!/nonexistent\n", |_| Ok(())).map(drop).unwrap();
+        machine.write(path("50-no-program"), "#!/nonexistent\n");
         fs::set_permissions(path("50-no-program"), fs::Permissions::from_mode(0o700)).unwrap();
 
-        let log = log_of(directory.path(), LONG, Some(&Armed::for_test()));
+        let log = log_of(&hooks, LONG, Some(&Armed::for_test()));
         let expected = [
             "DEBUG Watcher hook 10-good: success (output: 0 C\\n/\\nerr)",
             "WARNING Watcher hook 20-fails: failed (exit: 4) (output: reason)",
@@ -144,16 +145,17 @@ mod tests {
         for (line, expected) in lines.iter().zip(expected) {
             assert!(line.starts_with(expected), "{line}\n{expected}");
         }
+        assert_eq!(machine.calls(), ["10-good", "20-fails", "25-link", "30-killed", "40-much"]);
     }
 
     #[test]
     fn links_are_followed_and_one_that_cannot_be_is_told() {
-        let directory = tempfile::tempdir().unwrap();
-        let (site, linked) = (directory.path().join("site"), directory.path().join("watcher"));
+        let machine = Machine::new();
+        machine.program("elsewhere", "echo ran");
+        let (site, linked) = (machine.system.join("site"), machine.system.join("watcher"));
         fs::create_dir(&site).unwrap();
         symlink(&site, &linked).unwrap();
-        script(&directory.path().join("elsewhere"), "echo ran");
-        symlink(directory.path().join("elsewhere"), site.join("10-link")).unwrap();
+        symlink(machine.layout.program("elsewhere"), site.join("10-link")).unwrap();
         symlink("20-loop", site.join("20-loop")).unwrap();
         let log = log_of(&linked, LONG, Some(&Armed::for_test()));
         assert!(log.contains("DEBUG Watcher hook 10-link: success (output: ran)"), "{log}");
@@ -162,10 +164,11 @@ mod tests {
 
     #[test]
     fn a_hook_that_hangs_is_killed_and_the_next_one_runs() {
-        let directory = tempfile::tempdir().unwrap();
-        script(&directory.path().join("1"), "sleep 300");
-        script(&directory.path().join("2"), "exit 5");
-        let log = log_of(directory.path(), Duration::from_millis(50), Some(&Armed::for_test()));
+        let machine = Machine::new();
+        machine.hook("1", "sleep 300");
+        machine.hook("2", "exit 5");
+        let log =
+            log_of(&machine.layout.watcher_hooks(), Duration::from_millis(50), Some(&Armed::for_test()));
         let words =
             "WARNING Watcher hook 1: failed (still running after 0.05 s, killed with its process group)";
         assert!(log.contains(words), "{log}");
@@ -174,10 +177,10 @@ mod tests {
 
     #[test]
     fn a_dry_run_runs_none() {
-        let directory = tempfile::tempdir().unwrap();
-        script(&directory.path().join("1"), "touch \"$0-was-run\"");
-        assert_eq!(log_of(directory.path(), LONG, None), "INFO Would run watcher hook 1\n");
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        let machine = Machine::new();
+        machine.hook("1", "exit 0");
+        assert_eq!(log_of(&machine.layout.watcher_hooks(), LONG, None), "INFO Would run watcher hook 1\n");
+        assert_eq!(machine.calls(), [""; 0]);
     }
 
     #[test]

@@ -246,6 +246,4 @@ fn remove_file(_armed: &Armed, path: &Path) -> Result<()> {
 }
 
 #[cfg(test)]
-mod testing;
-#[cfg(test)]
 mod tests;

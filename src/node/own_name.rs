@@ -186,6 +186,7 @@ async fn getent(database: &str, key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Machine;
 
     #[test]
     fn any_answer_of_getents_gives_a_name() {
@@ -258,14 +259,10 @@ mod tests {
 
     #[tokio::test]
     async fn r09_the_name_for_confd_is_found_in_the_node_list_too() {
-        let directory = tempfile::tempdir().unwrap();
-        let layout = Layout::new(Some(directory.path().join("node1").into()), Some("node1".into()))
-            .unwrap()
-            .with_unresolved_host("node1".to_owned());
+        let machine = Machine::new();
+        let layout = machine.layout.clone().with_unresolved_host("node1".to_owned());
         assert_eq!(find(&layout).await, "node1");
-        std::fs::create_dir_all(layout.ssconf("").parent().unwrap()).unwrap();
-        let nodes = NODES.join("\n");
-        crate::files::replace(&layout.ssconf("node_list"), nodes.as_bytes(), |_| Ok(())).map(drop).unwrap();
+        machine.ssconf("node_list", NODES.join("\n"));
         assert_eq!(find(&layout).await, MASTER);
         assert_eq!(is_own(&layout, MASTER).await, IsOwn::Yes);
     }

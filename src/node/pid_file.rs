@@ -77,30 +77,23 @@ pub(super) fn remove(_armed: &Armed, path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::proc::testing::machine_with;
     use super::*;
-    use crate::files::replace;
+    use crate::testing::Machine;
 
     #[test]
     fn what_cannot_be_read_is_no_sign_that_a_daemon_is_gone() {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().join("node1");
-        let layout =
-            Layout::new(Some(root.into()), Some("node1".into())).unwrap().with_machine(directory.path());
+        let machine = Machine::new();
         let daemon = "ganeti-rapi";
-        let leads = || look(&layout, daemon);
+        let leads = || look(&machine.layout, daemon);
         let pid = Pid::from_raw(4711);
         assert!(matches!(leads(), Leads::Unknown(_)), "without /proc");
-        machine_with(&layout, None);
+        machine.proc();
         assert_eq!(leads(), Leads::NoFile);
-        let path = layout.pid_file(daemon);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let write = |text: &[u8]| replace(&path, text, |_| Ok(())).map(drop).unwrap();
         for text in [&b""[..], b"x", b"1", b"-4711", b"\xff"] {
-            write(text);
+            machine.pid_file(daemon, text);
             assert!(matches!(leads(), Leads::Unknown(_)), "{text:?}");
         }
-        write(b"4711\n");
+        machine.pid_file(daemon, "4711\n");
         assert_eq!(leads(), Leads::ToNone(pid));
         for (arguments, expected) in [
             (
@@ -110,10 +103,10 @@ mod tests {
             (&["sshd"], Leads::ToAnother(pid)),
             (&[], Leads::ToNone(pid)),
         ] {
-            machine_with(&layout, Some(("4711", arguments)));
+            machine.process("4711", arguments);
             assert_eq!(leads(), expected, "{arguments:?}");
         }
-        machine_with(&layout, Some(("4711", &["vi", "ganeti-rapi.conf"])));
+        machine.process("4711", &["vi", "ganeti-rapi.conf"]);
         assert!(matches!(leads(), Leads::Unknown(_)));
     }
 }

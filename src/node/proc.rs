@@ -134,33 +134,9 @@ fn start_time(stat: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-pub(super) mod testing {
-    use std::fs;
-
-    use crate::files::replace;
-    use crate::layout::Layout;
-
-    /// A `/proc` with one process in it, that has these arguments, or with none.
-    pub(crate) fn machine_with(layout: &Layout, process: Option<(&str, &[&str])>) {
-        fs::create_dir_all(layout.proc().join("self")).unwrap();
-        let Some((pid, arguments)) = process else { return };
-        let directory = layout.proc().join(pid);
-        fs::create_dir_all(&directory).unwrap();
-        let command_line: String = arguments.iter().map(|argument| format!("{argument}\0")).collect();
-        let stat = format!("{pid} (x) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21\n");
-        for (name, text) in [("cmdline", command_line), ("stat", stat)] {
-            replace(&directory.join(name), text.as_bytes(), |_| Ok(())).map(drop).unwrap();
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
-
-    fn layout(directory: &Path) -> Layout {
-        Layout::new(None, None).unwrap().with_machine(directory)
-    }
+    use crate::testing::Machine;
 
     #[test]
     fn any_stat_has_a_start_time_or_none() {
@@ -179,23 +155,23 @@ mod tests {
 
     #[test]
     fn a_process_is_there_or_not_there_or_cannot_be_told() {
-        let directory = tempfile::tempdir().unwrap();
-        let layout = layout(directory.path());
+        let machine = Machine::new();
+        let layout = &machine.layout;
         let pid = Pid::from_raw(42);
-        assert!(look(&layout, pid).is_err(), "no /proc at all");
-        testing::machine_with(&layout, None);
-        assert_eq!(look(&layout, pid).unwrap(), None);
-        testing::machine_with(&layout, Some(("42", &["sleep", "5"])));
-        let seen = look(&layout, pid).unwrap().unwrap();
+        assert!(look(layout, pid).is_err(), "no /proc at all");
+        machine.proc();
+        assert_eq!(look(layout, pid).unwrap(), None);
+        machine.process("42", &["sleep", "5"]);
+        let seen = look(layout, pid).unwrap().unwrap();
         assert_eq!(
             (seen.process, seen.command_line),
             (Process { pid, started: 4711 }, b"sleep\x005\0".to_vec())
         );
-        testing::machine_with(&layout, Some(("42", &[])));
-        assert_eq!(look(&layout, pid).unwrap(), None, "a zombie");
+        machine.process("42", &[]);
+        assert_eq!(look(layout, pid).unwrap(), None, "a zombie");
         std::fs::remove_file(layout.proc().join("42/cmdline")).unwrap();
         std::fs::create_dir(layout.proc().join("42/cmdline")).unwrap();
-        assert!(look(&layout, pid).is_err(), "it cannot be read");
+        assert!(look(layout, pid).is_err(), "it cannot be read");
     }
 
     #[test]

@@ -315,7 +315,4 @@ fn ending(status: ExitStatus) -> Ending {
 }
 
 #[cfg(test)]
-pub(crate) mod testing;
-
-#[cfg(test)]
 mod tests;

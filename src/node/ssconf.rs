@@ -148,21 +148,18 @@ pub fn is_uuid(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{GROUP, Machine};
 
-    fn with(key: &str, content: &[u8]) -> (tempfile::TempDir, Layout) {
-        let directory = tempfile::tempdir().unwrap();
-        let root = directory.path().join("node1.example.com");
-        let layout = Layout::new(Some(root.into()), Some("node1.example.com".into())).unwrap();
-        let path = layout.ssconf(key);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        crate::files::replace(&path, content, |_| Ok(())).map(drop).unwrap();
-        (directory, layout)
+    fn with(key: &str, content: &[u8]) -> Machine {
+        let machine = Machine::new();
+        machine.ssconf(key, content);
+        machine
     }
 
     #[test]
     fn a_master_that_is_no_host_name_is_malformed_and_quoted() {
-        let (_directory, layout) = with("master_node", b"node1.example.com\n");
-        assert_eq!(master_node(&layout).unwrap(), "node1.example.com");
+        let machine = with("master_node", b"node1.example.com\n");
+        assert_eq!(master_node(&machine.layout).unwrap(), "node1.example.com");
         for (content, problem) in [
             (&b""[..], "is empty"),
             (b"\n", "is empty"),
@@ -174,8 +171,8 @@ mod tests {
             (b"node1..example.com", "which is no host name"),
             (&[b'x'; 300], "x...', which is no host name"),
         ] {
-            let (_directory, layout) = with("master_node", content);
-            let told = master_node(&layout).unwrap_err();
+            let machine = with("master_node", content);
+            let told = master_node(&machine.layout).unwrap_err();
             assert!(matches!(told, Untold::Malformed { .. }), "{told}");
             let told = told.to_string();
             assert!(told.contains("ssconf_master_node' ") && told.contains(problem), "{told}");
@@ -185,26 +182,26 @@ mod tests {
 
     #[test]
     fn missing_unreadable_and_malformed_are_three_things() {
-        let (_directory, layout) = with("node_list", b"node1.example.com\nnode2.example.com\n");
-        assert_eq!(node_list(&layout).unwrap(), ["node1.example.com", "node2.example.com"]);
-        assert!(matches!(instance_list(&layout).unwrap_err(), Untold::Missing(_)));
-        std::fs::create_dir(layout.ssconf("instance_list")).unwrap();
-        assert!(matches!(instance_list(&layout).unwrap_err(), Untold::Unreadable { .. }));
-        let (_directory, layout) = with("instance_list", b"inst1.example.com\n\0\0\n");
-        assert!(matches!(instance_list(&layout).unwrap_err(), Untold::Malformed { .. }));
-        let (_directory, layout) = with("instance_list", b"");
-        assert!(instance_list(&layout).unwrap().is_empty(), "a cluster may have none");
-        let (_directory, layout) = with("node_list", b"");
-        assert!(matches!(node_list(&layout).unwrap_err(), Untold::Malformed { .. }));
+        let machine = with("node_list", b"node1.example.com\nnode2.example.com\n");
+        assert_eq!(node_list(&machine.layout).unwrap(), ["node1.example.com", "node2.example.com"]);
+        assert!(matches!(instance_list(&machine.layout).unwrap_err(), Untold::Missing(_)));
+        std::fs::create_dir(machine.layout.ssconf("instance_list")).unwrap();
+        assert!(matches!(instance_list(&machine.layout).unwrap_err(), Untold::Unreadable { .. }));
+        let machine = with("instance_list", b"inst1.example.com\n\0\0\n");
+        assert!(matches!(instance_list(&machine.layout).unwrap_err(), Untold::Malformed { .. }));
+        let machine = with("instance_list", b"");
+        assert!(instance_list(&machine.layout).unwrap().is_empty(), "a cluster may have none");
+        let machine = with("node_list", b"");
+        assert!(matches!(node_list(&machine.layout).unwrap_err(), Untold::Malformed { .. }));
     }
 
     #[test]
     fn node_groups_that_are_none_are_an_error_with_the_file_s_name() {
-        let (_directory, layout) = with("nodegroups", b"0f7fae7f-b9b2-4d37-87e1-808357d8239a default\r\n");
-        assert_eq!(node_groups(&layout).unwrap(), ["0f7fae7f-b9b2-4d37-87e1-808357d8239a"]);
+        let machine = with("nodegroups", format!("{GROUP} default\r\n").as_bytes());
+        assert_eq!(node_groups(&machine.layout).unwrap(), [GROUP]);
         for content in [&b""[..], b"\n\n", b"\0\0", b"\xff", b"root:x:0:0:root:/root:/bin/bash"] {
-            let (_directory, layout) = with("nodegroups", content);
-            let told = node_groups(&layout).unwrap_err().to_string();
+            let machine = with("nodegroups", content);
+            let told = node_groups(&machine.layout).unwrap_err().to_string();
             assert!(told.contains("ssconf_nodegroups' "), "{told}");
         }
     }

@@ -168,7 +168,7 @@ fn name(path: &Path) -> String {
 
 /// Every file below the node's root; links are not followed.
 fn files(world: &World) -> Vec<PathBuf> {
-    let (mut found, mut directories) = (Vec::new(), vec![world.root()]);
+    let (mut found, mut directories) = (Vec::new(), vec![world.machine.root.clone()]);
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             match entry.file_type() {

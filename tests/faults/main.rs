@@ -8,6 +8,8 @@ mod attacks;
 mod judge;
 mod luxid;
 mod options;
+#[path = "../support/program.rs"]
+mod program;
 mod scene;
 mod stand_ins;
 mod table;

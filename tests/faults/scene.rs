@@ -11,8 +11,9 @@ use ganeti_watcher::sim::stage::Stage;
 use tokio::sync::oneshot;
 
 use crate::luxid::{self, Recorded};
+use crate::program::HOST;
 use crate::stand_ins::{self, Ports};
-use crate::world::{Behaviour, HOST, Shared};
+use crate::world::{Behaviour, Shared};
 
 /// What the box does takes so much of its time.
 const FACTOR: f64 = 0.01;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::world::{HOST, World};
+use crate::world::World;
 
 /// How often it is looked whether a run has ended.
 const INTERVAL: Duration = Duration::from_millis(2);
@@ -125,13 +125,8 @@ fn command(program: &Path, world: &World, run: &Run) -> Command {
         .env_clear()
         .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("TZ", "UTC")
-        .env("TMPDIR", world.outside())
-        .env("GANETI_ROOTDIR", world.root())
-        .env("GANETI_HOSTNAME", HOST)
-        .env("GANETI_WATCHER_MACHINE", world.machine())
-        .envs(run.environment.clone())
-        .stdin(Stdio::null())
-        .process_group(0);
+        .env("TMPDIR", world.outside());
+    world.machine.put_on(&mut command).envs(run.environment.clone()).stdin(Stdio::null()).process_group(0);
     command
 }
 
@@ -166,7 +161,7 @@ pub(crate) fn start(program: &Path, world: &World, run: &Run) -> Result<Running>
             command.stdout(full.try_clone()?).stderr(full);
         }
     }
-    let log = world.log();
+    let log = world.machine.log();
     let log_before = regular_length(&log);
     let child = command.spawn().with_context(|| format!("cannot run {command:?}"))?;
     let (began, limit, most_memory) = (Instant::now(), run.limit, run.most_memory);

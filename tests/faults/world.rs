@@ -18,10 +18,10 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use crate::luxid::{Lie, Recorded};
+use crate::program::Machine;
 use crate::scene::live;
 use crate::stand_ins::{Manner, Ports};
 
-pub(crate) const HOST: &str = "node1.example.com";
 pub(crate) const HMAC_KEY: &str = "deadbeef\n";
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -72,7 +72,7 @@ pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 pub(crate) struct World {
-    directory: tempfile::TempDir,
+    pub(crate) machine: Machine,
     pub(crate) cluster: ClusterInABox,
     pub(crate) group: String,
     pub(crate) behaviour: Shared<Behaviour>,
@@ -83,13 +83,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Result<Self> {
-        let directory = tempfile::tempdir()?;
+        let machine = Machine::new();
         let behaviour = Shared::<Behaviour>::default();
         let recorded = Shared::<Vec<Recorded>>::default();
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = mpsc::channel();
         let thread = std::thread::spawn({
-            let (directory, behaviour) = (directory.path().to_owned(), Arc::clone(&behaviour));
+            let (directory, behaviour) = (machine.directory().to_owned(), Arc::clone(&behaviour));
             let recorded = Arc::clone(&recorded);
             move || {
                 let lived = live(&directory, &behaviour, &recorded, &ready, stopped);
@@ -100,84 +100,55 @@ impl World {
         });
         let (cluster, group, ports) = is_ready.recv().context("the world's thread ended")??;
         let world =
-            Self { directory, cluster, group, behaviour, recorded, stop: Some(stop), thread: Some(thread) };
+            Self { machine, cluster, group, behaviour, recorded, stop: Some(stop), thread: Some(thread) };
         world.furnish(&ports)?;
         Ok(world)
     }
 
-    /// `GANETI_ROOTDIR`.
-    pub(crate) fn root(&self) -> PathBuf {
-        self.directory.path().join(HOST)
-    }
-
-    /// `GANETI_WATCHER_MACHINE`.
-    pub(crate) fn machine(&self) -> PathBuf {
-        self.directory.path().join("machine")
-    }
-
     /// For what a run writes to its outputs, and for traces.
     pub(crate) fn outputs(&self) -> &Path {
-        self.directory.path()
+        self.machine.directory()
     }
 
     /// A place that is none of the program's business.
     pub(crate) fn outside(&self) -> PathBuf {
-        self.directory.path().join("outside")
-    }
-
-    pub(crate) fn log(&self) -> PathBuf {
-        self.root().join("var/log/ganeti/watcher.log")
+        self.machine.directory().join("outside")
     }
 
     pub(crate) fn state_file(&self) -> PathBuf {
-        self.root().join(format!("var/lib/ganeti/watcher.{}.data", self.group))
+        self.machine.layout.group_state(&self.group)
     }
 
     fn furnish(&self, ports: &Ports) -> Result<()> {
-        let (root, machine) = (self.root(), self.machine());
-        for directory in [
-            machine.join("bin"),
-            machine.join("proc/self"),
-            machine.join("proc/sys/kernel/random"),
-            machine.join("etc/cron.d"),
-            machine.join("var/spool/cron/crontabs"),
-            root.join("etc/ganeti/hooks/watcher"),
-            root.join("var/run/ganeti/fake-hypervisor"),
-            self.outside(),
-        ] {
+        let machine = &self.machine;
+        for directory in
+            [machine.layout.cron_directory(), machine.layout.run_dir("fake-hypervisor"), self.outside()]
+        {
             fs::create_dir_all(directory)?;
         }
-        let write = |path: PathBuf, text: &str| {
-            fs::write(&path, text).with_context(|| format!("cannot write '{}'", path.display()))
-        };
-        write(
-            machine.join("services"),
-            &format!(
-                "ganeti-rapi {}/tcp\nganeti-mond {}/tcp\nganeti-confd {}/udp\n",
-                ports.rapi, ports.mond, ports.confd
-            ),
-        )?;
-        write(machine.join("etc/crontab"), "17 * * * * root true\n")?;
-        write(machine.join("var/spool/cron/crontabs/root"), "17 * * * * true\n")?;
-        write(machine.join("proc/sys/kernel/random/boot_id"), "f983f4c0-6233-d77b-02e6-b3d03af1b230\n")?;
-        let (lib, run) = (root.join("var/lib/ganeti"), root.join("var/run/ganeti"));
+        let Ports { rapi, mond, confd } = ports;
+        machine
+            .services(&format!("ganeti-rapi {rapi}/tcp\nganeti-mond {mond}/tcp\nganeti-confd {confd}/udp\n"));
+        let [crontab, roots_own, _] = machine.layout.crontabs();
+        machine.write(crontab, "17 * * * * root true\n");
+        machine.write(roots_own, "17 * * * * true\n");
+        machine.write(machine.layout.boot_id(), "f983f4c0-6233-d77b-02e6-b3d03af1b230\n");
         for (number, daemon) in DAEMONS.into_iter().enumerate() {
-            let pid = FIRST_PID + number;
-            let process = machine.join(format!("proc/{pid}"));
-            fs::create_dir(&process)?;
-            write(run.join(format!("{daemon}.pid")), &format!("{pid}\n"))?;
-            let option = if daemon == "ganeti-rapi" { "--no-ssl\0" } else { "" };
-            write(process.join("cmdline"), &format!("python3\0/usr/sbin/{daemon}\0{option}"))?;
-            write(process.join("stat"), &format!("{pid} (daemon) S {}0\n", "1 ".repeat(30)))?;
+            let pid = (FIRST_PID + number).to_string();
+            machine.pid_file(daemon, format!("{pid}\n"));
+            let program = format!("/usr/sbin/{daemon}");
+            let option = (daemon == "ganeti-rapi").then_some("--no-ssl");
+            let arguments: Vec<&str> = ["python3", &program].into_iter().chain(option).collect();
+            machine.process(&pid, &arguments);
         }
-        write(lib.join("hmac.key"), HMAC_KEY)?;
-        write(lib.join("ssconf_maintain_node_health"), "True\n")?;
-        write(lib.join("ssconf_master_candidates_ips"), "127.0.0.1\n")?;
-        write(lib.join("watcher.daemons"), "{}\n")?;
-        fs::set_permissions(lib.join("hmac.key"), fs::Permissions::from_mode(0o640))?;
-        // By a shell, as the program makes its own: nothing of ours may be open for writing when it is run.
-        script(&machine.join("daemon-util"), "echo \"$@\" >> \"${0%/*}/calls\"")?;
-        script(&root.join("etc/ganeti/hooks/watcher/hook"), "exit 0")?;
+        machine.write(machine.layout.confd_hmac_key(), HMAC_KEY);
+        fs::set_permissions(machine.layout.confd_hmac_key(), fs::Permissions::from_mode(0o640))?;
+        machine.ssconf("maintain_node_health", "True\n");
+        machine.ssconf("master_candidates_ips", "127.0.0.1\n");
+        machine.write(machine.layout.daemon_states(), "{}\n");
+        // A daemon is stopped only when its program is there, which would start it again.
+        machine.daemon_util("[ \"$1\" != daemon-executable ] || echo \"$0\"");
+        machine.script(machine.layout.watcher_hooks().join("hook"), "exit 0");
         self.write_state()?;
         self.cluster.apply(&Event::StandAlone("db2.example.com".to_owned()));
         Ok(())
@@ -239,7 +210,7 @@ impl World {
 
     /// Until no run holds the watcher's lock: group parts may go on by themselves.
     pub(crate) fn wait_for_runs(&self) {
-        let path = self.root().join("var/lock/ganeti-watcher.lock");
+        let path = self.machine.layout.watcher_lock();
         let deadline = Instant::now() + LONGEST_WAIT;
         while Instant::now() < deadline
             && fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file())
@@ -263,14 +234,4 @@ impl Drop for World {
             drop(thread.join());
         }
     }
-}
-
-pub(crate) fn script(path: &Path, text: &str) -> Result<()> {
-    let made = std::process::Command::new("sh")
-        .args(["-c", "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 700 \"$0\""])
-        .arg(path)
-        .arg(text)
-        .status()?;
-    anyhow::ensure!(made.success(), "cannot write '{}'", path.display());
-    Ok(())
 }

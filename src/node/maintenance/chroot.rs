@@ -94,8 +94,8 @@ fn is_mount_point(mounts: &str, path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Fixture;
     use super::*;
+    use crate::testing::Machine;
 
     #[test]
     fn any_text_of_mounts_is_searched() {
@@ -105,44 +105,44 @@ mod tests {
         });
     }
 
-    fn fixture() -> Fixture {
-        let fixture = Fixture::new();
+    fn machine() -> Machine {
+        let machine = Machine::new();
         for name in ["live", "idle", "unmounted"] {
-            fs::create_dir_all(directory(&fixture.layout).join(name)).unwrap();
+            fs::create_dir_all(directory(&machine.layout).join(name)).unwrap();
         }
-        let point = |name: &str| fs::canonicalize(directory(&fixture.layout).join(name)).unwrap();
+        let point = |name: &str| fs::canonicalize(directory(&machine.layout).join(name)).unwrap();
         let mounts = format!(
             "none / ext4 rw 0 0\n/dev/x {} ext4 rw 0 0\n/dev/y {} ext4 rw 0 0\n",
             point("live").display(),
             point("idle").display()
         );
-        fixture.file(&fixture.layout.proc().join("self/mounts"), &mounts);
+        machine.write(machine.layout.proc().join("self/mounts"), &mounts);
         // The processes are gone when they have been killed.
-        let killed = fixture.layout.proc().join("killed");
-        fixture.program(
+        let killed = machine.layout.proc().join("killed");
+        machine.program(
             "fuser",
             &format!(
                 "case \"$*\" in -k*) touch {0};; */live) [ ! -e {0} ];; *) exit 1;; esac",
                 killed.display()
             ),
         );
-        fixture
+        machine
     }
 
     #[tokio::test]
     async fn what_is_mounted_and_used_is_live_and_killed() {
-        let fixture = fixture();
-        assert_eq!(list(&fixture.layout).await.unwrap().running, ["live"]);
-        stop(&Armed::for_test(), &fixture.layout, "live", Duration::ZERO).await.unwrap();
-        assert_eq!(list(&fixture.layout).await.unwrap(), Listed::default());
+        let machine = machine();
+        assert_eq!(list(&machine.layout).await.unwrap().running, ["live"]);
+        stop(&Armed::for_test(), &machine.layout, "live", Duration::ZERO).await.unwrap();
+        assert_eq!(list(&machine.layout).await.unwrap(), Listed::default());
     }
 
     #[tokio::test]
     async fn a_fuser_that_cannot_look_has_not_found_nobody() {
         for fails in ["echo 'Cannot open /proc' >&2; exit 1", "kill -9 $$", "exit 127"] {
-            let fixture = fixture();
-            fixture.program("fuser", fails);
-            let listed = list(&fixture.layout).await.unwrap();
+            let machine = machine();
+            machine.program("fuser", fails);
+            let listed = list(&machine.layout).await.unwrap();
             assert_eq!(listed.running, [""; 0], "{fails}");
             let unclear: Vec<&str> = listed.unclear.iter().map(|(name, _)| name.as_str()).collect();
             assert_eq!(unclear, ["idle", "live"], "{fails}");
@@ -151,13 +151,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_mounted_is_never_killed() {
-        let fixture = fixture();
-        stop(&Armed::for_test(), &fixture.layout, "unmounted", Duration::ZERO).await.unwrap();
-        assert_eq!(fixture.calls(), [""; 0]);
+        let machine = machine();
+        stop(&Armed::for_test(), &machine.layout, "unmounted", Duration::ZERO).await.unwrap();
+        assert_eq!(machine.calls(), [""; 0]);
     }
 
     #[tokio::test]
     async fn without_the_directory_there_are_none() {
-        assert_eq!(list(&Fixture::new().layout).await.unwrap(), Listed::default());
+        assert_eq!(list(&Machine::new().layout).await.unwrap(), Listed::default());
     }
 }

@@ -150,9 +150,9 @@ async fn down(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Fixture;
     use super::*;
     use crate::logging::testing::logged;
+    use crate::testing::Machine;
 
     const DRBD_8_4: &str = "\
 version: 8.4.11 (api:1/proto:86-101)
@@ -189,13 +189,13 @@ srcversion: 9B4D8F2E8E8BE8C2F4D1D3B
 
     #[test]
     fn one_minor_that_stays_does_not_keep_the_others() {
-        let fixture = Fixture::new();
-        fixture.file(&fixture.layout.proc_drbd(), DRBD_8_4);
-        fixture.program("drbdsetup", "[ $2 != resource1 ] || { echo held open >&2; exit 11; }");
+        let machine = Machine::new();
+        machine.write(machine.layout.proc_drbd(), DRBD_8_4);
+        machine.program("drbdsetup", "[ $2 != resource1 ] || { echo held open >&2; exit 11; }");
         let armed = Armed::for_test();
-        let log = logged(async { shut_down(Some(&armed), &fixture.layout, Duration::ZERO).await });
+        let log = logged(async { shut_down(Some(&armed), &machine.layout, Duration::ZERO).await });
         let calls = ["down resource0", "down resource1", "down resource11", "down resource1"];
-        assert_eq!(fixture.calls(), calls.map(|call| format!("drbdsetup {call}")));
+        assert_eq!(machine.calls(), calls.map(|call| format!("drbdsetup {call}")));
         assert!(
             log.contains("INFO Following DRBD minors should not be active, shutting them down: 0, 1, 11")
         );
@@ -205,21 +205,21 @@ srcversion: 9B4D8F2E8E8BE8C2F4D1D3B
 
     #[test]
     fn without_drbd_with_version_9_and_in_a_dry_run_nothing_is_called() {
-        let fixture = Fixture::new();
+        let machine = Machine::new();
         let armed = Armed::for_test();
-        let run = |armed| logged(async { shut_down(armed, &fixture.layout, Duration::ZERO).await });
+        let run = |armed| logged(async { shut_down(armed, &machine.layout, Duration::ZERO).await });
         let log = run(Some(&armed));
         assert!(
             log.starts_with("ERROR Cannot find the active DRBD minors: cannot read '"),
             "without /proc: {log}"
         );
-        proc::testing::machine_with(&fixture.layout, None);
+        machine.proc();
         assert!(run(Some(&armed)).starts_with("DEBUG DRBD is not loaded"));
-        fixture.file(&fixture.layout.proc_drbd(), "version: 9.2.1 (api:2/proto:118-121)\n");
+        machine.write(machine.layout.proc_drbd(), "version: 9.2.1 (api:2/proto:118-121)\n");
         assert!(run(Some(&armed)).starts_with("WARNING DRBD 9.2 runs here"));
-        fixture.file(&fixture.layout.proc_drbd(), DRBD_8_4);
+        machine.write(machine.layout.proc_drbd(), DRBD_8_4);
         let told = "INFO Would shut down DRBD minors that should not be active: 0, 1, 11\n";
         assert_eq!(run(None), told);
-        assert_eq!(fixture.calls(), [""; 0]);
+        assert_eq!(machine.calls(), [""; 0]);
     }
 }

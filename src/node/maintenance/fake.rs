@@ -26,17 +26,17 @@ pub(super) fn stop(armed: &Armed, layout: &Layout, name: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Fixture;
     use super::*;
+    use crate::testing::Machine;
 
     #[test]
     fn instances_are_files() {
-        let fixture = Fixture::new();
-        assert_eq!(list(&fixture.layout).unwrap(), [""; 0]);
-        fixture.run_file("fake-hypervisor/i1", "");
-        fixture.run_file("fake-hypervisor/i2", "");
-        assert_eq!(list(&fixture.layout).unwrap(), ["i1", "i2"]);
-        stop(&Armed::for_test(), &fixture.layout, "i1").unwrap();
-        assert_eq!(list(&fixture.layout).unwrap(), ["i2"]);
+        let machine = Machine::new();
+        assert_eq!(list(&machine.layout).unwrap(), [""; 0]);
+        machine.write(machine.layout.run_dir("fake-hypervisor/i1"), "");
+        machine.write(machine.layout.run_dir("fake-hypervisor/i2"), "");
+        assert_eq!(list(&machine.layout).unwrap(), ["i1", "i2"]);
+        stop(&Armed::for_test(), &machine.layout, "i1").unwrap();
+        assert_eq!(list(&machine.layout).unwrap(), ["i2"]);
     }
 }

@@ -76,8 +76,8 @@ mod tests {
 
     use nix::sys::signal::Signal;
 
-    use super::super::testing::Fixture;
     use super::*;
+    use crate::testing::Machine;
 
     #[test]
     fn any_command_line_has_a_name_or_none() {
@@ -114,17 +114,17 @@ mod tests {
         std::io::Read::read_exact(stdout, &mut [0]).unwrap();
     }
 
-    fn fixture() -> Fixture {
-        let fixture = Fixture::new();
-        symlink("/proc", fixture.layout.proc()).unwrap();
-        fixture
+    fn machine() -> Machine {
+        let machine = Machine::new();
+        symlink("/proc", machine.layout.proc()).unwrap();
+        machine
     }
 
     const SHORT: Patience = Patience { term: Duration::from_millis(300), kill: Duration::from_secs(10) };
 
     #[tokio::test]
     async fn only_the_instance_s_own_process_is_listed_and_stopped() {
-        let fixture = fixture();
+        let machine = machine();
         let mut good = qemu("i1.example.com,debug-threads=on", ":");
         let mut other = qemu("someone-else", ":");
         started(&mut good);
@@ -138,22 +138,22 @@ mod tests {
             ("dead", "4194304".to_owned()),
             ("garbage", "x".to_owned()),
         ] {
-            fixture.run_file(&format!("kvm-hypervisor/pid/{name}"), &format!("{pid}\n"));
+            machine.write(machine.layout.run_dir(&format!("kvm-hypervisor/pid/{name}")), format!("{pid}\n"));
         }
-        fixture.run_file("kvm-hypervisor/ctrl/i1.example.com.shutdown", "");
-        let listed = list(&fixture.layout).unwrap();
+        machine.write(machine.layout.run_dir("kvm-hypervisor/ctrl/i1.example.com.shutdown"), "");
+        let listed = list(&machine.layout).unwrap();
         assert_eq!(listed.running, ["i1.example.com"]);
         let unclear: Vec<&str> = listed.unclear.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(unclear, ["garbage", "group", "init", "zero"]);
         for name in ["i1.example.com", "reused-pid"] {
-            stop(&Armed::for_test(), &fixture.layout, name, Patience::default()).await.unwrap();
+            stop(&Armed::for_test(), &machine.layout, name, Patience::default()).await.unwrap();
         }
         for name in unclear {
-            let stopped = stop(&Armed::for_test(), &fixture.layout, name, Patience::default()).await;
+            let stopped = stop(&Armed::for_test(), &machine.layout, name, Patience::default()).await;
             assert!(stopped.is_err(), "{name}");
         }
-        assert_eq!(list(&fixture.layout).unwrap().running, [""; 0]);
-        assert!(!fixture.layout.run_dir("kvm-hypervisor/ctrl/i1.example.com.shutdown").exists());
+        assert_eq!(list(&machine.layout).unwrap().running, [""; 0]);
+        assert!(!machine.layout.run_dir("kvm-hypervisor/ctrl/i1.example.com.shutdown").exists());
         assert!(other.try_wait().unwrap().is_none(), "a process of somebody else was ended");
         other.kill().unwrap();
         other.wait().unwrap();
@@ -163,26 +163,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_does_not_mind_is_killed() {
-        let fixture = fixture();
+        let machine = machine();
         let mut stubborn = qemu("i1", "trap '' TERM");
         started(&mut stubborn);
-        fixture.run_file("kvm-hypervisor/pid/i1", &stubborn.id().to_string());
-        stop(&Armed::for_test(), &fixture.layout, "i1", SHORT).await.unwrap();
+        machine.write(machine.layout.run_dir("kvm-hypervisor/pid/i1"), stubborn.id().to_string());
+        stop(&Armed::for_test(), &machine.layout, "i1", SHORT).await.unwrap();
         let status = stubborn.wait().unwrap();
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(Signal::SIGKILL as i32));
     }
 
     #[test]
     fn a_process_that_cannot_be_looked_at_is_not_gone() {
-        let fixture = Fixture::new();
-        fixture.run_file("kvm-hypervisor/pid/i1", "4711\n");
-        let listed = list(&fixture.layout).unwrap();
+        let machine = Machine::new();
+        machine.write(machine.layout.run_dir("kvm-hypervisor/pid/i1"), "4711\n");
+        let listed = list(&machine.layout).unwrap();
         assert!(listed.running.is_empty());
         assert!(listed.unclear[0].1.contains("cannot read"), "without /proc: {:?}", listed.unclear);
     }
 
     #[test]
     fn without_the_directory_there_are_none() {
-        assert_eq!(list(&fixture().layout).unwrap(), Listed::default());
+        assert_eq!(list(&machine().layout).unwrap(), Listed::default());
     }
 }

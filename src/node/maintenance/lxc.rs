@@ -31,18 +31,18 @@ pub(super) async fn stop(_armed: &Armed, layout: &Layout, name: &str) -> Result<
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Fixture;
     use super::*;
+    use crate::testing::Machine;
 
     #[tokio::test]
     async fn containers_are_listed_and_killed() {
-        let fixture = Fixture::new();
-        fixture.program("lxc-ls", "echo 'i1   i2'; echo i3");
-        fixture.program("lxc-stop", "[ $2 = i1 ]");
-        assert_eq!(list(&fixture.layout).await.unwrap(), ["i1", "i2", "i3"]);
-        stop(&Armed::for_test(), &fixture.layout, "i1").await.unwrap();
-        assert!(stop(&Armed::for_test(), &fixture.layout, "i2").await.is_err());
+        let machine = Machine::new();
+        machine.program("lxc-ls", "echo 'i1   i2'; echo i3");
+        machine.program("lxc-stop", "[ $2 = i1 ]");
+        assert_eq!(list(&machine.layout).await.unwrap(), ["i1", "i2", "i3"]);
+        stop(&Armed::for_test(), &machine.layout, "i1").await.unwrap();
+        assert!(stop(&Armed::for_test(), &machine.layout, "i2").await.is_err());
         let calls = ["lxc-ls --running", "lxc-stop -n i1 --kill", "lxc-stop -n i2 --kill"];
-        assert_eq!(fixture.calls(), calls);
+        assert_eq!(machine.calls(), calls);
     }
 }

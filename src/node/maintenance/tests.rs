@@ -3,33 +3,32 @@
 use tokio::net::UdpSocket;
 
 use super::super::confd::packet::testing::{reply, reply_salt};
-use super::testing::Fixture;
 use super::*;
 use crate::clock::SystemClock;
 use crate::logging::testing::logged;
+use crate::testing::Machine;
 
 const KEY: &str = "deadbeef\n";
 const DRBD: &str = "version: 8.4.11 (api:1/proto:86-101)\n 3: cs:Connected ro:Secondary/Primary ds:UpToDate/UpToDate C r-----\n";
 
 /// A node with running instances, and a line in `services` for the port of the stand-ins.
-fn fixture(candidates: &[&str], port: u16) -> Fixture {
-    let fixture = Fixture::new();
-    fixture.ssconf("maintain_node_health", "True\n");
-    fixture.ssconf("master_candidates_ips", &(candidates.join("\n") + "\n"));
-    fixture.ssconf("hypervisor_list", "lxc\nkvm\nfake\nxen-pvm\nxen-hvm\nwarp\n");
-    fixture.ssconf("hvparams_kvm", "kernel_args=ro console=ttyS0\n");
-    fixture.file(&fixture.layout.confd_hmac_key(), KEY);
-    let services = fixture.layout.proc().parent().unwrap().join("services");
-    fixture.file(&services, &format!("ganeti-confd {port}/udp\n"));
-    fixture.ssconf("instance_list", "elsewhere\nfake1\nfake2\nxen1\nxen2\n");
-    fixture.run_file("fake-hypervisor/fake1", "");
-    fixture.run_file("fake-hypervisor/fake2", "");
-    fixture.file(&fixture.layout.xen_config("xen1"), "");
-    fixture.program("lxc-ls", "echo broken; exit 1");
-    fixture.program("xl", "[ $1 = destroy ] && exit 1\nprintf 'Name\\nxen1 1 512 1 r----- 1.0\\n'");
-    fixture.program("drbdsetup", "exit 0");
-    fixture.file(&fixture.layout.proc_drbd(), DRBD);
-    fixture
+fn machine(candidates: &[&str], port: u16) -> Machine {
+    let machine = Machine::new();
+    machine.ssconf("maintain_node_health", "True\n");
+    machine.ssconf("master_candidates_ips", candidates.join("\n") + "\n");
+    machine.ssconf("hypervisor_list", "lxc\nkvm\nfake\nxen-pvm\nxen-hvm\nwarp\n");
+    machine.ssconf("hvparams_kvm", "kernel_args=ro console=ttyS0\n");
+    machine.write(machine.layout.confd_hmac_key(), KEY);
+    machine.services(&format!("ganeti-confd {port}/udp\n"));
+    machine.ssconf("instance_list", "elsewhere\nfake1\nfake2\nxen1\nxen2\n");
+    machine.write(machine.layout.run_dir("fake-hypervisor/fake1"), "");
+    machine.write(machine.layout.run_dir("fake-hypervisor/fake2"), "");
+    machine.write(machine.layout.xen_config("xen1"), "");
+    machine.program("lxc-ls", "echo broken; exit 1");
+    machine.program("xl", "[ $1 = destroy ] && exit 1\nprintf 'Name\\nxen1 1 512 1 r----- 1.0\\n'");
+    machine.program("drbdsetup", "exit 0");
+    machine.write(machine.layout.proc_drbd(), DRBD);
+    machine
 }
 
 /// One confd for each candidate, with the role and serial number that it answers; 127.0.0.1 and up, on one port.
@@ -51,24 +50,24 @@ async fn confds(answers: &[(i64, i64)]) -> u16 {
     port
 }
 
-fn run_with(answers: &'static [(i64, i64)], armed: bool) -> (Fixture, String) {
+fn run_with(answers: &'static [(i64, i64)], armed: bool) -> (Machine, String) {
     let made = std::cell::OnceCell::new();
     let log = logged(async {
         let port = confds(answers).await;
         let addresses = ["127.0.0.1", "127.0.0.2", "127.0.0.3"];
-        let fixture = made.get_or_init(|| fixture(&addresses[..answers.len()], port));
+        let machine = made.get_or_init(|| machine(&addresses[..answers.len()], port));
         let armed = armed.then(Armed::for_test);
-        run(armed.as_ref(), &fixture.layout, &SystemClock).await;
+        run(armed.as_ref(), &machine.layout, &SystemClock).await;
     });
     (made.into_inner().unwrap(), log)
 }
 
 #[test]
 fn an_offline_node_stops_everything_and_one_failure_stops_nothing() {
-    let (fixture, log) = run_with(&[(2, 20), (1, 19)], true);
+    let (machine, log) = run_with(&[(2, 20), (1, 19)], true);
     let calls = ["lxc-ls --running", "xl list", "xl destroy xen1", "xl list", "drbdsetup down resource3"];
-    assert_eq!(fixture.calls(), calls, "{log}");
-    assert_eq!(fake::list(&fixture.layout).unwrap(), [""; 0]);
+    assert_eq!(machine.calls(), calls, "{log}");
+    assert_eq!(fake::list(&machine.layout).unwrap(), [""; 0]);
     for line in [
         "ERROR Error while listing instances for hypervisor lxc: ",
         "ERROR Error while listing instances for hypervisor warp: ",
@@ -82,9 +81,9 @@ fn an_offline_node_stops_everything_and_one_failure_stops_nothing() {
 
 #[test]
 fn a_dry_run_only_tells() {
-    let (fixture, log) = run_with(&[(2, 20)], false);
-    assert_eq!(fixture.calls(), ["lxc-ls --running", "xl list"]);
-    assert_eq!(fake::list(&fixture.layout).unwrap(), ["fake1", "fake2"]);
+    let (machine, log) = run_with(&[(2, 20)], false);
+    assert_eq!(machine.calls(), ["lxc-ls --running", "xl list"]);
+    assert_eq!(fake::list(&machine.layout).unwrap(), ["fake1", "fake2"]);
     assert!(log.contains("INFO Would shut down instances that should not be running: fake1, fake2, xen1"));
     assert!(log.contains("INFO Would shut down DRBD minors that should not be active: 3"), "{log}");
 }
@@ -92,9 +91,9 @@ fn a_dry_run_only_tells() {
 #[test]
 fn other_roles_and_contradictions_touch_nothing() {
     for answers in [&[(0, 20)][..], &[(4, 20), (4, 20)], &[(2, 20), (4, 21)], &[(2, 20), (4, 20), (2, 20)]] {
-        let (fixture, log) = run_with(answers, true);
-        assert_eq!(fixture.calls(), [""; 0], "{answers:?}\n{log}");
-        assert_eq!(fake::list(&fixture.layout).unwrap().len(), 2);
+        let (machine, log) = run_with(answers, true);
+        assert_eq!(machine.calls(), [""; 0], "{answers:?}\n{log}");
+        assert_eq!(fake::list(&machine.layout).unwrap().len(), 2);
     }
     let (_, log) = run_with(&[(2, 20), (4, 20)], true);
     assert!(log.contains("WARNING Cannot do maintenance actions: Inconsistent replies, not doing anything"));
@@ -106,8 +105,8 @@ fn silence_touches_nothing() {
     let log = logged(async {
         tokio::time::pause();
         let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let fixture = made.get_or_init(|| fixture(&["127.0.0.1"], silent.local_addr().unwrap().port()));
-        run(Some(&Armed::for_test()), &fixture.layout, &SystemClock).await;
+        let machine = made.get_or_init(|| machine(&["127.0.0.1"], silent.local_addr().unwrap().port()));
+        run(Some(&Armed::for_test()), &machine.layout, &SystemClock).await;
     });
     assert!(log.contains("Confd query timed out: 0 of 1 master candidates answered"), "{log}");
     assert_eq!(made.into_inner().unwrap().calls(), [""; 0]);
@@ -116,10 +115,10 @@ fn silence_touches_nothing() {
 #[test]
 fn what_is_not_wanted_or_misconfigured_is_not_done() {
     let log_with = |key: &str, content: &str| {
-        let fixture = fixture(&["127.0.0.1"], 1);
-        fixture.ssconf(key, content);
-        let log = logged(async { run(Some(&Armed::for_test()), &fixture.layout, &SystemClock).await });
-        assert_eq!(fixture.calls(), [""; 0]);
+        let machine = machine(&["127.0.0.1"], 1);
+        machine.ssconf(key, content);
+        let log = logged(async { run(Some(&Armed::for_test()), &machine.layout, &SystemClock).await });
+        assert_eq!(machine.calls(), [""; 0]);
         log
     };
     assert_eq!(log_with("maintain_node_health", "False\n"), "");
@@ -146,33 +145,33 @@ xen2                                         5   512     1     -b----       1.0
 ";
 
 /// Runs maintenance on an offline node, after `change`.
-fn offline_with(change: impl Fn(&Fixture)) -> (Fixture, String) {
-    let fixture = fixture(&["127.0.0.1"], 1);
-    change(&fixture);
-    let log = logged(async { stop_everything(Some(&Armed::for_test()), &fixture.layout).await });
-    (fixture, log)
+fn offline_with(change: impl Fn(&Machine)) -> (Machine, String) {
+    let machine = machine(&["127.0.0.1"], 1);
+    change(&machine);
+    let log = logged(async { stop_everything(Some(&Armed::for_test()), &machine.layout).await });
+    (machine, log)
 }
 
 #[test]
 fn only_guests_that_ganeti_knows_are_destroyed() {
-    let (fixture, log) = offline_with(|fixture| {
-        fixture.ssconf("hypervisor_list", "xen-hvm\nlxc\nkvm\nchroot\nfake\n");
-        fixture.ssconf("instance_list", "c1\nfake1\nl1\nl2\nxen1\nxen1-dm\nxen2\n../fake2\n");
-        fixture.program("xl", &format!("[ $1 = destroy ] || cat <<END\n{XL_LIST}END"));
+    let (machine, log) = offline_with(|machine| {
+        machine.ssconf("hypervisor_list", "xen-hvm\nlxc\nkvm\nchroot\nfake\n");
+        machine.ssconf("instance_list", "c1\nfake1\nl1\nl2\nxen1\nxen1-dm\nxen2\n../fake2\n");
+        machine.program("xl", &format!("[ $1 = destroy ] || cat <<END\n{XL_LIST}END"));
         // A domain of somebody else's, that has the name of an instance which runs elsewhere, has no file of Ganeti's.
-        fixture.file(&fixture.layout.xen_config("net-driver"), "");
-        fixture.program("lxc-ls", "echo l1 l2 l3");
-        fixture.program("lxc-stop", "exit 0");
+        machine.write(machine.layout.xen_config("net-driver"), "");
+        machine.program("lxc-ls", "echo l1 l2 l3");
+        machine.program("lxc-stop", "exit 0");
         for name in ["l1", "l3"] {
-            fixture.run_file(&format!("lxc/instance/{name}/config"), "");
+            machine.write(machine.layout.run_dir(&format!("lxc/instance/{name}/config")), "");
         }
     });
-    let calls: Vec<String> = fixture.calls().into_iter().filter(|call| call.contains("-n ")).collect();
+    let calls: Vec<String> = machine.calls().into_iter().filter(|call| call.contains("-n ")).collect();
     assert_eq!(calls, ["lxc-stop -n l1 --kill"], "{log}");
     let destroyed: Vec<String> =
-        fixture.calls().into_iter().filter(|call| call.starts_with("xl destroy")).collect();
+        machine.calls().into_iter().filter(|call| call.starts_with("xl destroy")).collect();
     assert_eq!(destroyed, ["xl destroy xen1"], "{log}");
-    assert_eq!(fake::list(&fixture.layout).unwrap(), ["fake2"]);
+    assert_eq!(fake::list(&machine.layout).unwrap(), ["fake2"]);
     let warnings: Vec<&str> = log.lines().filter(|line| line.starts_with("WARNING")).collect();
     let [warning] = warnings[..] else { panic!("{log}") };
     for words in [
@@ -192,53 +191,50 @@ fn only_guests_that_ganeti_knows_are_destroyed() {
 #[test]
 fn many_guests_of_somebody_else_are_one_short_line() {
     let names: Vec<String> = (0..3000).map(|number| format!("{number:04}{}", "x".repeat(200))).collect();
-    let (fixture, log) = offline_with(|fixture| {
-        fixture.ssconf("hypervisor_list", "lxc\n");
-        fixture.program("lxc-ls", &format!("cat <<END\n{}\nEND", names.join("\n")));
+    let (machine, log) = offline_with(|machine| {
+        machine.ssconf("hypervisor_list", "lxc\n");
+        machine.program("lxc-ls", &format!("cat <<END\n{}\nEND", names.join("\n")));
     });
     let warnings: Vec<&str> = log.lines().filter(|line| line.starts_with("WARNING")).collect();
     let [warning] = warnings[..] else { panic!("{log}") };
     assert!(warning.contains(" and 2990 more. ") && warning.len() < 1500, "{warning}");
-    assert_eq!(fixture.calls(), ["lxc-ls --running", "drbdsetup down resource3"]);
+    assert_eq!(machine.calls(), ["lxc-ls --running", "drbdsetup down resource3"]);
 }
 
 #[test]
 fn an_unknown_list_destroys_nothing() {
     for key in ["instance_list", "hypervisor_list"] {
         for broken in ["missing", "not text"] {
-            let (fixture, log) = offline_with(|fixture| {
-                let path = fixture.layout.ssconf(key);
-                fs::remove_file(&path).unwrap();
+            let (machine, log) = offline_with(|machine| {
+                fs::remove_file(machine.layout.ssconf(key)).unwrap();
                 if broken == "not text" {
-                    crate::files::replace(&path, b"xen1\xff\n", |_| Ok(())).map(drop).unwrap();
+                    machine.ssconf(key, b"xen1\xff\n");
                 }
             });
-            assert_eq!(fixture.calls(), [""; 0], "{key} {broken}: {log}");
-            assert_eq!(fake::list(&fixture.layout).unwrap(), ["fake1", "fake2"], "{key} {broken}");
+            assert_eq!(machine.calls(), [""; 0], "{key} {broken}: {log}");
+            assert_eq!(fake::list(&machine.layout).unwrap(), ["fake1", "fake2"], "{key} {broken}");
             assert!(log.starts_with("ERROR Cannot tell what is Ganeti's here, stopping nothing: "), "{log}");
         }
     }
     // Half a list, no list, and a toolstack that cannot be known.
     for xl in ["yes | head -c 2000000", "exit 0", "echo nonsense"] {
-        let (fixture, log) = offline_with(|fixture| {
-            fixture.ssconf("hypervisor_list", "xen-pvm\n");
-            fixture.program("xl", xl);
+        let (machine, log) = offline_with(|machine| {
+            machine.ssconf("hypervisor_list", "xen-pvm\n");
+            machine.program("xl", xl);
         });
-        assert!(!fixture.calls().iter().any(|call| call.contains("destroy")), "{xl}: {log}");
+        assert!(!machine.calls().iter().any(|call| call.contains("destroy")), "{xl}: {log}");
         assert!(log.contains("ERROR Error while listing instances for hypervisor xen-pvm: "), "{xl}: {log}");
     }
-    let (fixture, log) = offline_with(|fixture| {
-        fixture.ssconf("hypervisor_list", "xen-pvm\n");
-        crate::files::replace(&fixture.layout.ssconf("hvparams_xen-pvm"), b"\xff", |_| Ok(()))
-            .map(drop)
-            .unwrap();
+    let (machine, log) = offline_with(|machine| {
+        machine.ssconf("hypervisor_list", "xen-pvm\n");
+        machine.ssconf("hvparams_xen-pvm", b"\xff");
     });
-    assert_eq!(fixture.calls(), ["drbdsetup down resource3"], "{log}");
+    assert_eq!(machine.calls(), ["drbdsetup down resource3"], "{log}");
 }
 
 #[test]
 fn an_empty_list_of_instances_knows_none() {
-    let (fixture, log) = offline_with(|fixture| fixture.ssconf("instance_list", "\n"));
-    assert_eq!(fake::list(&fixture.layout).unwrap(), ["fake1", "fake2"], "{log}");
-    assert!(!fixture.calls().iter().any(|call| call.contains("destroy")), "{log}");
+    let (machine, log) = offline_with(|machine| machine.ssconf("instance_list", "\n"));
+    assert_eq!(fake::list(&machine.layout).unwrap(), ["fake1", "fake2"], "{log}");
+    assert!(!machine.calls().iter().any(|call| call.contains("destroy")), "{log}");
 }

@@ -105,8 +105,8 @@ fn is_down(state: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Fixture;
     use super::*;
+    use crate::testing::Machine;
 
     #[test]
     fn any_list_gives_names_of_it() {
@@ -137,34 +137,34 @@ i8                                           8   512     1     r-----      10.5
 
     #[tokio::test]
     async fn a_domain_is_destroyed_and_its_files_go() {
-        let fixture = Fixture::new();
-        fixture.program("xl", &format!("[ $1 = list ] && cat <<END\n{LIST}\nEND\nexit 0"));
-        fixture.file(&fixture.layout.xen_config("i1"), "");
-        fixture.file(&fixture.layout.xen_config("i2"), "");
-        fixture.run_file("xen-hypervisor/nic/i1/0", "");
-        assert_eq!(list(&fixture.layout).await.unwrap().len(), 5);
-        stop(&Armed::for_test(), &fixture.layout, "i1").await.unwrap();
-        assert_eq!(fixture.calls(), ["xl list", "xl destroy i1"]);
-        assert!(!fixture.layout.xen_config("i1").exists());
-        assert!(!fixture.layout.run_dir("xen-hypervisor/nic/i1").exists());
-        assert!(fixture.layout.xen_config("i2").exists());
+        let machine = Machine::new();
+        machine.program("xl", &format!("[ $1 = list ] && cat <<END\n{LIST}\nEND\nexit 0"));
+        machine.write(machine.layout.xen_config("i1"), "");
+        machine.write(machine.layout.xen_config("i2"), "");
+        machine.write(machine.layout.run_dir("xen-hypervisor/nic/i1/0"), "");
+        assert_eq!(list(&machine.layout).await.unwrap().len(), 5);
+        stop(&Armed::for_test(), &machine.layout, "i1").await.unwrap();
+        assert_eq!(machine.calls(), ["xl list", "xl destroy i1"]);
+        assert!(!machine.layout.xen_config("i1").exists());
+        assert!(!machine.layout.run_dir("xen-hypervisor/nic/i1").exists());
+        assert!(machine.layout.xen_config("i2").exists());
     }
 
     #[tokio::test]
     async fn a_domain_that_will_not_go_is_an_error_and_one_that_is_gone_is_none() {
-        let fixture = Fixture::new();
-        fixture.program("xl", &format!("[ $1 = list ] || exit 1\ncat <<END\n{LIST}\nEND"));
-        let error = stop(&Armed::for_test(), &fixture.layout, "i8").await.unwrap_err().to_string();
+        let machine = Machine::new();
+        machine.program("xl", &format!("[ $1 = list ] || exit 1\ncat <<END\n{LIST}\nEND"));
+        let error = stop(&Armed::for_test(), &machine.layout, "i8").await.unwrap_err().to_string();
         assert!(error.contains("destroy i8' failed (exit: 1)"), "{error}");
-        stop(&Armed::for_test(), &fixture.layout, "i9").await.unwrap();
+        stop(&Armed::for_test(), &machine.layout, "i9").await.unwrap();
     }
 
     #[tokio::test]
     async fn an_old_cluster_s_xm_is_used_also_with_strange_parameters() {
-        let fixture = Fixture::new();
-        fixture.ssconf("hvparams_xen-pvm", "kernel_args=console=hvc0 x=y\nodd\nxen_cmd=xm\n");
-        fixture.program("xm", "echo Name ID Mem VCPUs State 'Time(s)'");
-        assert_eq!(list(&fixture.layout).await.unwrap(), [""; 0]);
-        assert_eq!(fixture.calls(), ["xm list"]);
+        let machine = Machine::new();
+        machine.ssconf("hvparams_xen-pvm", "kernel_args=console=hvc0 x=y\nodd\nxen_cmd=xm\n");
+        machine.program("xm", "echo Name ID Mem VCPUs State 'Time(s)'");
+        assert_eq!(list(&machine.layout).await.unwrap(), [""; 0]);
+        assert_eq!(machine.calls(), ["xm list"]);
     }
 }

@@ -17,45 +17,22 @@ use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
 use super::*;
 use crate::armed::Armed;
 use crate::clock::SystemClock;
-use crate::files::replace;
 use crate::logging::testing::logged;
-use crate::node::proc::testing::machine_with;
-use crate::node::process::testing::script;
+use crate::testing::Machine;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(100);
 const VERSION: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n2\n";
 const LOGIN: &str = "HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n{\"code\": 401}";
 
-struct Fixture {
-    directory: tempfile::TempDir,
-    layout: Layout,
-}
-
-fn fixture() -> Fixture {
-    let directory = tempfile::tempdir().unwrap();
-    let root = directory.path().join("node1.example.com");
-    fs::create_dir_all(root.join("var/run/ganeti/socket")).unwrap();
-    let layout = Layout::new(Some(root.into()), Some("node1.example.com".into()))
-        .unwrap()
-        .with_machine(directory.path());
-    Fixture { directory, layout }
-}
-
-impl Fixture {
+impl Machine {
     /// RAPI runs with these options.
     fn rapi_options(&self, options: &str) {
         let words = format!("/usr/bin/python3 /usr/sbin/ganeti-rapi {options}");
-        let words: Vec<&str> = words.split(' ').collect();
-        machine_with(&self.layout, Some(("4711", &words)));
-        machine_with(&self.layout, Some(("4712", &["/usr/sbin/ganeti-wconfd"])));
-        for (daemon, pid) in [(RAPI, "4711\n"), (WCONFD, "4712\n")] {
-            replace(&self.layout.pid_file(daemon), pid.as_bytes(), |_| Ok(())).map(drop).unwrap();
-        }
-    }
-
-    fn calls(&self) -> String {
-        fs::read_to_string(self.directory.path().join("calls")).unwrap_or_default()
+        self.process("4711", &words.split(' ').collect::<Vec<_>>());
+        self.process("4712", &["/usr/sbin/ganeti-wconfd"]);
+        self.pid_file(RAPI, "4711\n");
+        self.pid_file(WCONFD, "4712\n");
     }
 }
 
@@ -125,9 +102,9 @@ async fn tcp_server(answer: &'static [u8]) -> u16 {
 }
 
 async fn probe_rapi(options: &str, limit: Duration) -> Health {
-    let fixture = fixture();
-    fixture.rapi_options(options);
-    rapi::probe(&fixture.layout, "127.0.0.1", limit).await
+    let machine = Machine::new();
+    machine.rapi_options(options);
+    rapi::probe(&machine.layout, "127.0.0.1", limit).await
 }
 
 #[tokio::test]
@@ -213,28 +190,23 @@ async fn rapi_with_a_name_that_does_not_resolve_is_unclear() {
 
 #[tokio::test]
 async fn r22_a_command_line_that_cannot_be_read_makes_no_answer_unclear() {
-    let fixture = fixture();
+    let machine = Machine::new();
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    let services = fixture.directory.path().join("services");
-    let services_say = |port: u16| {
-        let line = format!("ganeti-rapi {port}/tcp\n");
-        replace(&services, line.as_bytes(), |_| Ok(())).map(drop).unwrap();
-    };
-    let probe = || rapi::probe(&fixture.layout, "127.0.0.1", LIMIT);
+    let services_say = |port: u16| machine.services(&format!("ganeti-rapi {port}/tcp\n"));
+    let probe = || rapi::probe(&machine.layout, "127.0.0.1", LIMIT);
     services_say(closed);
     unclear(probe().await, "ganeti-rapi.pid");
-    let write = |path: &Path, text: &str| replace(path, text.as_bytes(), |_| Ok(())).map(drop).unwrap();
-    write(&fixture.layout.pid_file(RAPI), "\0\0");
+    machine.pid_file(RAPI, "\0\0");
     unclear(probe().await, "has no process number");
-    fixture.rapi_options("");
-    let cmdline = fixture.layout.proc().join("4711/cmdline");
-    write(&cmdline, "/usr/sbin/sshd\0-D\0");
+    machine.rapi_options("");
+    let cmdline = machine.layout.proc().join("4711/cmdline");
+    machine.write(&cmdline, "/usr/sbin/sshd\0-D\0");
     unclear(probe().await, "names process 4711, which is not ganeti-rapi");
     fs::remove_file(&cmdline).unwrap();
     // Its process has ended: that is known.
     assert!(matches!(probe().await, Health::Dead(_)));
     // Without /proc every process would look as if it had ended.
-    let own = fixture.layout.proc().join("self");
+    let own = machine.layout.proc().join("self");
     fs::remove_dir(&own).unwrap();
     unclear(probe().await, "proc/self'");
     fs::create_dir(&own).unwrap();
@@ -247,19 +219,18 @@ async fn r22_a_command_line_that_cannot_be_read_makes_no_answer_unclear() {
 
 #[test]
 fn r22_what_is_unclear_restarts_nothing() {
-    let fixture = fixture();
-    fixture.rapi_options("-i nosuch0");
-    let calls = fixture.directory.path().join("calls");
-    script(fixture.layout.daemon_util(), &format!("echo \"$@\" >> {}\n", calls.display()));
+    let machine = Machine::new();
+    machine.rapi_options("-i nosuch0");
+    machine.daemon_util("exit 0");
     let log = logged(async {
-        wconfd(&fixture.layout.wconfd_socket(), |words| {
+        wconfd(&machine.layout.wconfd_socket(), |words| {
             Some(format!("{{\"success\":true,\"result\":\"{words}\"}}"))
         });
         let armed = Armed::for_test();
-        let mut daemons = NodeDaemons::new(&fixture.layout, Some(&armed)).await;
-        ensure(&mut daemons, &fixture.layout, &SystemClock, "127.0.0.1", QUICK).await;
+        let mut daemons = NodeDaemons::new(&machine.layout, Some(&armed)).await;
+        ensure(&mut daemons, &machine.layout, &SystemClock, "127.0.0.1", QUICK).await;
     });
-    assert_eq!(fixture.calls(), ENSURED);
+    assert_eq!(machine.calls(), ENSURED);
     assert!(log.contains("WARNING RAPI error: where it listens is not known: its interface"), "{log}");
     assert!(log.contains("; leaving it alone"), "{log}");
 }
@@ -304,12 +275,12 @@ async fn wconfd_lives_when_it_echoes() {
         ("nonsense", false),
         ("", false),
     ] {
-        let Fixture { directory: _directory, layout } = fixture();
-        wconfd(&layout.wconfd_socket(), move |words| {
+        let machine = Machine::new();
+        wconfd(&machine.layout.wconfd_socket(), move |words| {
             Some(answer.replace("WORDS", words)).filter(|answer| !answer.is_empty())
         });
         let limit = if answer.is_empty() { SHORT } else { LIMIT };
-        let health = super::wconfd::probe(&layout.wconfd_socket(), &SystemClock, limit).await;
+        let health = super::wconfd::probe(&machine.layout.wconfd_socket(), &SystemClock, limit).await;
         assert_eq!(health == Health::Alive, lives, "{health:?}");
         assert!(!matches!(health, Health::Unclear(_)));
     }
@@ -323,33 +294,34 @@ const QUICK: ProbeTiming = ProbeTiming {
 };
 
 /// Runs the whole duty with a healthy RAPI, and a WConfD that answers the probes as `wconfd` says, by their number.
-fn ensured(armed: bool, wconfd_answers: fn(usize, &Fixture) -> bool) -> (String, String) {
+fn ensured(armed: bool, wconfd_answers: fn(usize, &Machine) -> bool) -> (Vec<String>, String) {
     let made = std::cell::OnceCell::new();
     let log = logged(async {
-        let fixture: &Arc<Fixture> = made.get_or_init(|| Arc::new(fixture()));
-        fixture.rapi_options(&format!("-p {}", rapi_over_tls(LOGIN).await));
-        let calls = fixture.directory.path().join("calls");
-        let mut text = format!("echo \"$@\" >> {}\n", calls.display());
-        text.push_str("[ \"$1\" != daemon-executable ] || echo \"$0\"");
-        script(fixture.layout.daemon_util(), &text);
+        let machine: &Arc<Machine> = made.get_or_init(|| Arc::new(Machine::new()));
+        machine.rapi_options(&format!("-p {}", rapi_over_tls(LOGIN).await));
+        machine.daemon_util("[ \"$1\" != daemon-executable ] || echo \"$0\"");
         let count = std::sync::atomic::AtomicUsize::new(0);
-        let own = Arc::clone(fixture);
-        wconfd(&fixture.layout.wconfd_socket(), move |words| {
+        let own = Arc::clone(machine);
+        wconfd(&machine.layout.wconfd_socket(), move |words| {
             let number = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
             let echo = if wconfd_answers(number, &own) { words } else { "?" };
             Some(format!("{{\"success\":true,\"result\":\"{echo}\"}}"))
         });
         let armed = armed.then(Armed::for_test);
-        let mut daemons = NodeDaemons::new(&fixture.layout, armed.as_ref()).await;
-        ensure(&mut daemons, &fixture.layout, &SystemClock, "127.0.0.1", QUICK).await;
+        let mut daemons = NodeDaemons::new(&machine.layout, armed.as_ref()).await;
+        ensure(&mut daemons, &machine.layout, &SystemClock, "127.0.0.1", QUICK).await;
     });
     let calls = made.get().unwrap().calls();
     (calls, log)
 }
 
-const ENSURED: &str = "check-and-start ganeti-rapi\ncheck-and-start ganeti-wconfd\n";
-const RESTARTED: &str =
-    "daemon-executable ganeti-wconfd\nstop ganeti-wconfd\ncheck-and-start ganeti-wconfd\n";
+const ENSURED: [&str; 2] =
+    ["daemon-util check-and-start ganeti-rapi", "daemon-util check-and-start ganeti-wconfd"];
+const RESTARTED: [&str; 3] = [
+    "daemon-util daemon-executable ganeti-wconfd",
+    "daemon-util stop ganeti-wconfd",
+    "daemon-util check-and-start ganeti-wconfd",
+];
 
 #[test]
 fn healthy_daemons_are_left_alone_and_one_failure_is_forgiven() {
@@ -363,18 +335,19 @@ fn healthy_daemons_are_left_alone_and_one_failure_is_forgiven() {
 
 #[test]
 fn two_failures_in_a_row_mean_a_restart_and_its_result_is_told() {
-    let (calls, log) = ensured(true, |_, fixture| fixture.calls().contains("stop ganeti-wconfd"));
-    assert_eq!(calls, format!("{ENSURED}{RESTARTED}"));
+    let (calls, log) =
+        ensured(true, |_, machine| machine.calls().contains(&"daemon-util stop ganeti-wconfd".to_owned()));
+    assert_eq!(calls, [&ENSURED[..], &RESTARTED].concat());
     assert!(log.contains("WARNING WConfD not responsive, restarting daemon"), "{log}");
     assert!(log.contains("INFO WConfD answers again after its restart"), "{log}");
     let (calls, log) = ensured(true, |_, _| false);
-    assert_eq!(calls, format!("{ENSURED}{RESTARTED}"), "only one restart");
+    assert_eq!(calls, [&ENSURED[..], &RESTARTED].concat(), "only one restart");
     assert!(log.contains("CRITICAL WConfD is not responding, also after a restart: it was told"), "{log}");
 }
 
 #[test]
 fn a_dry_run_probes_and_restarts_nothing() {
     let (calls, log) = ensured(false, |_, _| false);
-    assert_eq!(calls, "check ganeti-rapi\ncheck ganeti-wconfd\n");
+    assert_eq!(calls, ["daemon-util check ganeti-rapi", "daemon-util check ganeti-wconfd"]);
     assert!(log.contains("INFO Would restart daemon 'ganeti-wconfd': WConfD does not answer"), "{log}");
 }

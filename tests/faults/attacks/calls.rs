@@ -10,7 +10,7 @@ use super::{Bench, Case, Verdict};
 use crate::judge::{self, Allowed, Problems};
 use crate::stand_ins::Manner;
 use crate::watcher::{self, Ended, Run};
-use crate::world::{World, script};
+use crate::world::World;
 
 const SIGKILL: i32 = 9;
 
@@ -49,16 +49,16 @@ impl Mode {
             Self::Whole | Self::Group | Self::Detached => {}
             Self::Maintenance => {
                 world.behave(|behaviour| behaviour.confd = Manner::Offline);
-                fs::write(world.root().join("var/run/ganeti/fake-hypervisor/idle.example.com"), "")?;
+                fs::write(world.machine.root.join("var/run/ganeti/fake-hypervisor/idle.example.com"), "")?;
             }
             Self::Systemd => {
-                fs::create_dir(world.machine().join("systemd"))?;
-                script(
-                    &world.machine().join("bin/systemctl"),
+                fs::create_dir(world.machine.system.join("systemd"))?;
+                world.machine.program(
+                    "systemctl",
                     "case \"$*\" in *ganeti.target*) echo LoadState=loaded; exit;; *noded*) active=failed;; *) \
                      active=active;; esac\necho LoadState=loaded\necho ActiveState=$active\necho \
                      SubState=running\necho UnitFileState=enabled\necho Result=signal\necho CanStart=yes",
-                )?;
+                );
             }
         }
         Ok(world)

@@ -37,10 +37,10 @@ pub(super) fn cases(_bench: &Bench) -> Result<Vec<Case>> {
 
 fn attack(bench: &Bench, change: Change, manner: Manner, tls: bool) -> Result<Verdict> {
     let world = World::new()?;
-    fs::write(world.root().join("var/run/ganeti/fake-hypervisor/idle.example.com"), "")?;
+    fs::write(world.machine.root.join("var/run/ganeti/fake-hypervisor/idle.example.com"), "")?;
     if tls {
         // Without its options it is asked over TLS.
-        fs::remove_file(world.root().join("var/run/ganeti/ganeti-rapi.pid"))?;
+        fs::remove_file(world.machine.root.join("var/run/ganeti/ganeti-rapi.pid"))?;
     }
     world.behave(|behaviour| change(behaviour, manner));
     let allowed = Allowed { memory: MEMORY, ..Allowed::default() };
@@ -52,8 +52,7 @@ fn attack(bench: &Bench, change: Change, manner: Manner, tls: bool) -> Result<Ve
     if ended.log.contains(OFFLINE_LINE) {
         problems.add("this node's instances were stopped without a word of confd's");
     }
-    let calls = fs::read_to_string(world.machine().join("calls")).unwrap_or_default();
-    let stops = calls.lines().filter(|call| call.starts_with("stop ")).count();
+    let stops = world.machine.calls().iter().filter(|call| call.starts_with("daemon-util stop ")).count();
     if stops > 2 {
         problems.add(format!("{stops} daemons were stopped by one run"));
     }

@@ -51,7 +51,7 @@ pub(super) fn cases(_bench: &Bench) -> Result<Vec<Case>> {
 
 fn attack(bench: &Bench, disk: Disk, place: &str, state: State) -> Result<Verdict> {
     let world = World::new()?;
-    let path = if place == "TMPDIR" { world.outside() } else { world.root().join(place) };
+    let path = if place == "TMPDIR" { world.outside() } else { world.machine.root.join(place) };
     match state {
         State::Good => {}
         State::Missing => fs::remove_file(world.state_file())?,

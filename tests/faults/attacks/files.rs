@@ -98,11 +98,11 @@ fn attack(bench: &Bench, relative: &str, kind: Kind) -> Result<Verdict> {
 
 fn place(world: &World, relative: &str) -> PathBuf {
     if OF_MACHINE.contains(&relative) {
-        world.machine().join(relative)
+        world.machine.system.join(relative)
     } else if relative == ZONE {
         world.outside().join(relative)
     } else {
-        world.root().join(relative.replace("GROUP", &world.group))
+        world.machine.root.join(relative.replace("GROUP", &world.group))
     }
 }
 

@@ -74,7 +74,7 @@ impl Kind {
             Self::Socket => {
                 // It stays when nobody listens any more.
                 drop(UnixListener::bind(path).or_else(|_| {
-                    let short = world.root().join("s");
+                    let short = world.machine.root.join("s");
                     let listener = UnixListener::bind(&short)?;
                     fs::rename(&short, path)?;
                     Ok::<_, std::io::Error>(listener)

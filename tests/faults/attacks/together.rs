@@ -20,7 +20,7 @@ pub(super) fn cases(_bench: &Bench) -> Result<Vec<Case>> {
 fn attack(bench: &Bench, seed: u64) -> Result<Verdict> {
     let world = World::new()?;
     let mut chance = fastrand::Rng::with_seed(seed);
-    let pause = world.root().join("var/lib/ganeti/watcher.pause");
+    let pause = world.machine.root.join("var/lib/ganeti/watcher.pause");
     let paused_at = chance.usize(0..RUNS);
     let mut running: Vec<Running> = Vec::new();
     for number in 0..RUNS {
