@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::budget::Blamed;
+use super::action::{Action, ActionKind};
+use super::hold::Hold;
 use super::schedule::{Schedule, Turn};
-use super::{Action, ActionKind, full};
+use super::{full, shortage};
 use crate::cluster::{Snapshot, Timestamp};
 use crate::memory::recovery::Shortage;
 
@@ -50,32 +51,6 @@ struct Entry {
     /// Whether it is a start that may take the master down. It is made alone, so that no other one is lost with it and
     /// comes under the same suspicion.
     is_suspect: bool,
-}
-
-/// Why an action is not begun now.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Hold {
-    /// A lower tier has an instance that is not up.
-    Tier {
-        /// Name of that instance.
-        behind: String,
-        /// When its patience has run out, and it is not waited for any more.
-        until: Timestamp,
-    },
-    /// Its delay is not over.
-    Delay {
-        /// When it is.
-        until: Timestamp,
-    },
-    /// Its node, or the whole cluster, has as much to do as it may.
-    Busy,
-    /// Its node has said that it has not enough memory.
-    Memory {
-        /// Name of the node.
-        node: String,
-        /// What this is to be remembered as.
-        blamed: Blamed,
-    },
 }
 
 /// Actions in order, those that wait and those that are in flight.
@@ -160,7 +135,7 @@ impl Agenda {
     pub fn is_full(&mut self, node: &str, shortage: Shortage) -> Vec<Action> {
         let is_in_vain = |entry: &Entry| {
             let is_there = matches!(&entry.claim, Claim::Start { on } if on == node);
-            is_there && entry.action.kind.is_start() && !full::may_fit(shortage, entry.memory)
+            is_there && entry.action.kind.is_start() && !shortage::may_fit(shortage, entry.memory)
         };
         let (in_vain, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(is_in_vain);
         self.waiting = waiting;

@@ -5,11 +5,16 @@
 //! boots slowly leaves instances down for eight hours.
 
 use super::blame::Blame;
-use super::shared::{self, Likeness};
-use super::{Action, backoff, full};
+use super::likeness::{self, Likeness};
+use super::{Action, backoff, shortage};
 use crate::cluster::{Instance, InstanceStatus, JobFailure, Node, Snapshot, Timestamp};
 use crate::memory::recovery::{Blocked, Failures, Shortage};
 use crate::memory::state::State;
+
+/// How many times an instance is started, or cleaned up, before it is given up (`watcher/__init__.py: MAXTRIES`).
+pub const MAX_TRIES: u64 = 5;
+/// Records older than this, in seconds, are dropped (`state.py: RETRY_EXPIRATION`).
+pub const RETRY_EXPIRATION: f64 = 8.0 * 3600.0;
 
 /// Whose fault a failure is, and what that looked like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +68,7 @@ pub fn blame(failure: &JobFailure, action: &Action, snapshot: &Snapshot) -> Blam
         let mark = cause(Blame::Node, instance, snapshot);
         Likeness::of(failure, instance, &mark, snapshot).map_or(Detail::None, Detail::Alike)
     } else if what == Blame::Node && primary_answers {
-        full::shortage(failure, instance).map_or(Detail::None, Detail::Memory)
+        shortage::shortage(failure, instance).map_or(Detail::None, Detail::Memory)
     } else {
         Detail::None
     };
@@ -125,7 +130,7 @@ pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
             return false;
         }
         // Storage that has come back carries somebody already.
-        let is_back = blocked.alike.is_some() && shared::works(instance, snapshot);
+        let is_back = blocked.alike.is_some() && likeness::works(instance, snapshot);
         let same = !is_back && blame.is_some_and(|blame| cause(blame, instance, snapshot) == blocked.cause);
         if !same {
             forgiven.push(name.clone());

@@ -3,47 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::agenda::Hold;
-use super::blame::{Blame, Cause};
+use super::blame::Blame;
 use super::budget::{Blamed, Detail};
+use super::hold::Hold;
 use super::report::{LogLine, Severity, minutes};
 use super::{Action, Note, NoteKind, Outcome, Step};
-use crate::cluster::{GanetiError, Instance, JobFailure, Snapshot};
+use crate::cluster::{Instance, Snapshot};
 use crate::memory::recovery::Shortage;
 use crate::memory::state::State;
 
 /// As many names are in a line.
 const NAMES: usize = 5;
-
-/// What the failure of the instance's start says about its node's memory; `None` when it is about something else.
-#[must_use]
-pub fn shortage(failure: &JobFailure, instance: &Instance) -> Option<Shortage> {
-    if Cause::of(failure) != Cause::Memory {
-        return None;
-    }
-    let JobFailure::Error(GanetiError { message, .. }) = failure else { return None };
-    // `instance_utils.py: CheckNodeFreeMemory`; hypervisors say no amounts that could be compared.
-    let (needed, available) = (amount(message, ": needed "), amount(message, ", available "));
-    Some(Shortage { needed: needed.or(instance.memory), available, asked: true })
-}
-
-/// The number of MiB that follows these words.
-fn amount(text: &str, words: &str) -> Option<u64> {
-    let (_, rest) = text.rsplit_once(words)?;
-    let (number, unit) = rest.split_once(' ')?;
-    unit.starts_with("MiB").then(|| number.parse().ok()).flatten()
-}
-
-/// Whether a start that needs so much may work all the same. Where an amount is not known, only one that surely needs less
-/// than the one that failed.
-#[must_use]
-pub fn may_fit(shortage: Shortage, memory: Option<u64>) -> bool {
-    match (memory, shortage) {
-        (Some(memory), Shortage { available: Some(available), .. }) => memory <= available,
-        (Some(memory), Shortage { available: None, needed: Some(needed), .. }) => memory < needed,
-        _ => false,
-    }
-}
 
 /// What it is to be remembered as that the instance was not started because another one of its node failed so.
 #[must_use]

@@ -4,19 +4,14 @@
 
 use std::collections::HashSet;
 
-use super::agenda::Hold;
 use super::blame::Blame;
-use super::budget::Blamed;
+use super::budget::{Blamed, MAX_TRIES, RETRY_EXPIRATION};
+use super::hold::Hold;
 use super::policy::Policies;
 use super::tags::Consent;
 use super::{Action, ActionKind, Note, NoteKind, Outcome, Step, budget, elsewhere, intent};
 use crate::cluster::{Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::state::State;
-
-/// How many times an instance is started, or cleaned up, before it is given up (`watcher/__init__.py: MAXTRIES`).
-pub const MAX_TRIES: u64 = 5;
-/// Records older than this, in seconds, are dropped (`state.py: RETRY_EXPIRATION`).
-pub const RETRY_EXPIRATION: f64 = 8.0 * 3600.0;
 
 /// Drops the records of instances that are gone, or that were last started more than eight hours ago. Returns their
 /// names. Nothing is taken for gone when luxid described an instance in a way that cannot be read.

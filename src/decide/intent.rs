@@ -11,16 +11,19 @@
 //! is known and the master has another boot id than at the submission. A run that lives lives on the master, so that it
 //! knows a death of the job's process alone when it sees one.
 
+mod record;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::blame::Blame;
-use super::budget::{self, Blamed, Detail};
-use super::instances::{self, RETRY_EXPIRATION};
+pub use record::{forget, record};
+
+use super::budget::{self, Blamed, Detail, RETRY_EXPIRATION};
 use super::report::{LogLine, Severity};
-use super::{Action, ActionKind, Outcome};
+use super::{Action, ActionKind, Outcome, instances};
 use crate::cluster::{JobFailure, JobId, Snapshot, Timestamp};
-use crate::memory::recovery::{Intent, Recovery};
+use crate::memory::recovery::Intent;
 use crate::memory::state::State;
 
 /// What luxid knows of the job of an intent.
@@ -64,44 +67,6 @@ enum Settled {
     Never,
     /// Nobody can say.
     Unknown,
-}
-
-/// Puts on record which starts are about to be submitted, with `epoch_ns` as the time of their reasons. Whether there are
-/// any among the actions.
-pub fn record(state: &mut State, actions: &[Action], epoch_ns: u64, master_boot_id: Option<&str>) -> bool {
-    let mut recorded = false;
-    for action in actions.iter().filter(|action| action.kind.is_start()) {
-        let intent = Intent {
-            reason_ns: epoch_ns,
-            master_boot_id: master_boot_id.map(str::to_owned),
-            degraded: action.kind == ActionKind::StartDegraded,
-        };
-        state.recovery.starting.insert(action.instance.clone(), intent);
-        recorded = true;
-    }
-    recorded
-}
-
-/// Takes a start off the record whose outcome is known. One that is unknown stays, for a later run.
-pub fn forget(recovery: &mut Recovery, action: &Action, outcome: &Outcome) {
-    if !action.kind.is_start() {
-        return;
-    }
-    match outcome {
-        Outcome::Succeeded | Outcome::Failed { .. } | Outcome::NotSubmitted(_) => {
-            recovery.starting.remove(&action.instance);
-        }
-        // What was left alone now may still be at work for an earlier run.
-        Outcome::Unknown(_) | Outcome::LeftAlone(_) => {}
-    }
-    let is_its_own = match outcome {
-        Outcome::Succeeded => true,
-        Outcome::Failed { blamed, .. } => blamed.what.uses_up_a_try(),
-        _ => false,
-    };
-    if is_its_own {
-        recovery.lost_starts.remove(&action.instance);
-    }
 }
 
 /// Settles what earlier runs left on record, as far as possible. Returns what is to be said.

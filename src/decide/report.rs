@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::agenda::Hold;
 use super::blame::Blame;
-use super::instances::{MAX_TRIES, RETRY_EXPIRATION};
+use super::budget::{MAX_TRIES, RETRY_EXPIRATION};
+use super::hold::Hold;
 use super::{Action, ActionKind, Note, NoteKind, Outcome, Step};
 use crate::memory::recovery::FailedMove;
 

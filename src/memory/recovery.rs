@@ -48,7 +48,7 @@ pub struct Blocked {
     /// What the blamed node looked like then (see [`crate::decide::budget::Blamed`]); when it looks otherwise, the wait is
     /// over.
     pub cause: String,
-    /// What instances of one node and storage failed of alike (see [`crate::decide::shared::Likeness`]); only then.
+    /// What instances of one node and storage failed of alike (see [`crate::decide::likeness::Likeness`]); only then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alike: Option<String>,
     /// The memory that was missing; only when that was it.

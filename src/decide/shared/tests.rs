@@ -1,6 +1,6 @@
 use super::*;
-use crate::cluster::JobId;
 use crate::cluster::testing::{drbd_instance, instance, node, snapshot};
+use crate::cluster::{GanetiError, InstanceStatus, JobFailure, JobId};
 use crate::decide::ActionKind;
 
 const NOW: Timestamp = 10_000.0;
