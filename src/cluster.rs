@@ -7,6 +7,7 @@ mod job;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod timespec;
 mod version;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use crate::decide::tags::parse_timespec;
+use crate::cluster::timespec::parse_timespec;
 use crate::simulate::{quoted, whole_number};
 
 const TIMESPEC: &str = "an integer, with s, m, h, d or w after it if wanted";

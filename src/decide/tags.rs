@@ -20,6 +20,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::cluster::Timestamp;
+use crate::cluster::timespec::parse_timespec;
 
 /// What the watcher's start tags begin with.
 pub const PREFIX: &str = "ganeti:watcher:start:";
@@ -234,23 +235,6 @@ impl StartPolicy {
         }
         policy
     }
-}
-
-/// Seconds of a time specification: an integer with an optional suffix out of `s`, `m`, `h`, `d`, `w`
-/// (`cli.py: ParseTimespec`). It may be negative.
-///
-/// # Errors
-/// A phrase that names the text, when it is no such specification.
-pub fn parse_timespec(text: &str) -> Result<i64, String> {
-    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)];
-    let (number, unit) = units
-        .iter()
-        .find_map(|(suffix, seconds)| Some((text.strip_suffix(*suffix)?, *seconds)))
-        .unwrap_or((text, 1));
-    let number: Option<i64> = number.trim().parse().ok();
-    number.and_then(|number| number.checked_mul(unit)).ok_or_else(|| {
-        format!("invalid time specification '{text}': expected an integer, with s, m, h, d or w after it if wanted")
-    })
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::cluster::timespec::parse_timespec;
 use crate::cluster::{GanetiError, GanetiVersion, JobFailure};
 use crate::decide::blame::Blame;
-use crate::decide::tags::{self, Rules};
+use crate::decide::tags::Rules;
 use crate::luxi::messages::{Cell, RawRows, Rows, parse_answer};
 use crate::luxi::wire::FrameDecoder;
 use crate::memory::State;
@@ -202,7 +203,7 @@ fn any_tags_are_rules_or_problems() {
     fuzz_text(&seeds, |text| {
         let (rules, problems) = Rules::parse(text.split('\n'));
         drop((format!("{rules:?}"), problems));
-        drop(tags::parse_timespec(text));
+        drop(parse_timespec(text));
     });
 }
 
