@@ -4,7 +4,7 @@
 //! A run observes, decides, acts and remembers. Each of these is a room, and calls go one way, downwards in this list.
 //! `ARCHITECTURE.md` has the whole table, and `tests/house.rs` keeps the code to it.
 //!
-//! - [`cli`]: options, from the command line to [`watch::Options`].
+//! - [`cli`]: the command line, with its subcommands. [`options`]: the options of a run.
 //! - [`watch`]: one run; the only place that knows the order of things.
 //! - [`act`]: carries out plans by jobs.
 //! - [`observe`]: asks luxid and makes a [`cluster::Snapshot`] of the answers.
@@ -29,6 +29,7 @@ pub mod luxi;
 pub mod memory;
 pub mod node;
 pub mod observe;
+pub mod options;
 pub mod sim;
 pub mod simulate;
 #[cfg(test)]

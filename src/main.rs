@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Error, Result, bail};
 use ganeti_watcher::armed::Armed;
-use ganeti_watcher::cli::{self, Refusal, Request};
+use ganeti_watcher::cli::{self, Request};
 use ganeti_watcher::clock::{Clock, SystemClock, file_stamp};
 use ganeti_watcher::layout::Layout;
 use ganeti_watcher::logging::{self, Trouble};
@@ -15,9 +15,10 @@ use ganeti_watcher::luxi::UnixSocket;
 use ganeti_watcher::node::Duties;
 use ganeti_watcher::node::cron::{self, Caller};
 use ganeti_watcher::node::mond::Mond;
+use ganeti_watcher::options::{Options, Refusal};
 use ganeti_watcher::simulate;
 use ganeti_watcher::watch::retry::Whose;
-use ganeti_watcher::watch::{self, Context, Ended, Options};
+use ganeti_watcher::watch::{self, Context, Ended};
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
@@ -94,9 +95,9 @@ fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
     let layout = Layout::from_environment()?;
     let runtime = runtime()?;
     if options.dry_run {
-        logging::start_on_stdout(options.debug, trouble);
+        logging::start_on_stdout(options.is_debug(), trouble);
     } else {
-        open_log(&layout, options.debug, trouble)?;
+        open_log(&layout, options.is_debug(), trouble)?;
     }
     if options.timer {
         leave_it_to_cron(&layout)?;
@@ -107,7 +108,7 @@ fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
         layout: &layout,
         clock: &SystemClock,
         rapi_ip: &options.rapi_ip,
-        hook_limit: options.hook_limit,
+        hook_limit: options.kill_hooks_after,
         supervision: tokio::sync::OnceCell::new(),
     };
     let context = Context {

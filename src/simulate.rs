@@ -17,7 +17,6 @@ use tokio::time::sleep;
 
 pub use options::Options;
 use options::Speed;
-pub(crate) use options::{quoted, whole_number};
 use progress::Progress;
 
 use crate::files;

@@ -31,41 +31,7 @@ use crate::memory::locks::{self, LockError};
 use crate::memory::pause::{self, Pause};
 use crate::node::daemons::Daemons;
 use crate::node::mond::Monitor;
-
-/// What a run is asked to do; the original's options.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// Only the group part, for the node group with this UUID; `None` is the whole run.
-    pub node_group: Option<String>,
-    /// Jobs that ended more than so many seconds ago are archived. It may be negative, as with the original.
-    pub job_age: i64,
-    /// The pause file is not minded.
-    pub ignore_pause: bool,
-    /// The global part waits for the group parts.
-    pub wait_children: bool,
-    /// Disks are not verified.
-    pub no_verify_disks: bool,
-    /// Disks are verified without waiting for locks (Ganeti 3.1 and later).
-    pub no_strict: bool,
-    /// Log more, and to stderr too. Handed on to detached group parts.
-    pub debug: bool,
-    /// The address at which RAPI listens, unless its own command line says otherwise.
-    pub rapi_ip: String,
-    /// A watcher hook that runs longer is killed.
-    pub hook_limit: Duration,
-    /// At most so many starts at once on a node.
-    pub starts_per_node: usize,
-    /// At most so many jobs at once in the cluster, and always fewer than its `max_running_jobs`.
-    pub parallel_jobs: usize,
-    /// Nothing is started on a node with so many busy processors or more; above 0.
-    pub load_limit: Option<f64>,
-    /// An instance whose secondary node has been silent for so long is started without it; `None` is never.
-    pub start_degraded: Option<Duration>,
-    /// systemd's timer called this run: nothing is done when cron calls the watcher as well.
-    pub timer: bool,
-    /// Everything is looked at and decided, and nothing is done.
-    pub dry_run: bool,
-}
+use crate::options::Options;
 
 /// What a run works with.
 #[derive(Debug, Clone, Copy)]

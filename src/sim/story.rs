@@ -198,7 +198,7 @@ impl Watcher for InProcess {
                 Command::Watch(options) => options,
                 Command::Retry(whose) => return retry(&layout, &whose, clock.since_epoch()).await,
             };
-            let _log = logging::scoped(&layout.log_dir(), options.debug, clock, PID)
+            let _log = logging::scoped(&layout.log_dir(), options.is_debug(), clock, PID)
                 .context("cannot open the log file")?;
             let on_node = OnNode { cluster: &stage.cluster, node };
             let armed = Armed::unless(options.dry_run);

@@ -57,7 +57,7 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, lock: Option<&File
     }
     let groups = observe::groups(&mut client).await?;
     drop(client);
-    if let (false, Some(armed), Some(lock)) = (context.options.wait_children, context.armed, lock) {
+    if let (true, Some(armed), Some(lock)) = (context.options.no_wait_children, context.armed, lock) {
         return Ok(detach::start(armed, context, &groups, lock));
     }
     let results = join_all(groups.iter().map(|group| watch(context, slots, group))).await;

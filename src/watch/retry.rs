@@ -10,6 +10,7 @@ use crate::layout::Layout;
 use crate::memory::state_file::StateFile;
 use crate::node::own_name::{self, IsOwn};
 use crate::node::ssconf::{self, Untold};
+use crate::options::Retry;
 
 /// No host name is longer, in bytes.
 const LONGEST_NAME: usize = 255;
@@ -21,6 +22,12 @@ pub enum Whose {
     All,
     /// These instances', by full name or by its first parts, as Ganeti's own commands take them.
     Of(Vec<String>),
+}
+
+impl From<Retry> for Whose {
+    fn from(Retry { instances, all }: Retry) -> Self {
+        if all { Self::All } else { Self::Of(instances) }
+    }
 }
 
 /// Resets budgets, and gives a line for each instance about what was on record, and one about what is not known here:

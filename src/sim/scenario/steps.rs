@@ -7,14 +7,13 @@ use toml::Spanned;
 
 use super::step_spec::{Names, StepSpec};
 use super::{Misfit, full_name};
-use crate::cli::{self, Refusal, Request};
+use crate::options::{self, CommandLine, Options, Refusal, Retry};
 use crate::sim::events::{Event, Trigger};
 use crate::sim::failure::Failure;
 use crate::sim::faults::{Fault, FaultKind};
 use crate::sim::model::{Link, Model, Tagged};
 use crate::sim::names::Name;
 use crate::sim::opcodes;
-use crate::watch::Options;
 use crate::watch::retry::Whose;
 
 /// One step of a scenario.
@@ -101,19 +100,28 @@ pub enum Command {
     Retry(Whose),
 }
 
+/// What a run may do instead.
+#[derive(clap::Subcommand)]
+enum Subcommand {
+    Retry(Retry),
+}
+
 impl Run {
     /// What its command line means, with `group` for `GROUP`.
     ///
     /// # Errors
     /// When the watcher refuses the command line.
     pub fn command(&self, group: &str) -> Result<Command, String> {
+        if self.arguments.first().is_some_and(|argument| argument == "simulate") {
+            return Err("there is no box in the box".to_owned());
+        }
         let arguments = self.arguments.iter().map(|argument| argument.replace("GROUP", group));
-        let request =
-            cli::parse(std::iter::once("ganeti-watcher".to_owned()).chain(arguments).map(Into::into));
-        match request {
-            Ok(Request::Watch(options)) => Ok(Command::Watch(options)),
-            Ok(Request::Retry(whose)) => Ok(Command::Retry(whose)),
-            Ok(Request::Simulate(_)) => Err("there is no box in the box".to_owned()),
+        let words = std::iter::once("ganeti-watcher".to_owned()).chain(arguments);
+        match options::parse::<Subcommand>(words.map(Into::into)) {
+            Ok(CommandLine { options, command: None, .. }) => Ok(Command::Watch(options)),
+            Ok(CommandLine { command: Some(Subcommand::Retry(retry)), .. }) => {
+                Ok(Command::Retry(retry.into()))
+            }
             Err(Refusal::Answer(text) | Refusal::Usage(text) | Refusal::BadValue(text)) => Err(text),
         }
     }
