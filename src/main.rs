@@ -25,11 +25,8 @@ use nix::unistd::geteuid;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// `constants.EXIT_SUCCESS`, `EXIT_FAILURE`, `EXIT_NOTMASTER`; 2 is optparse's.
-const SUCCESS: u8 = 0;
-const FAILURE: u8 = 1;
+/// The exit code for a wrong command line, as optparse has it.
 const USAGE: u8 = 2;
-const NOT_MASTER: u8 = 11;
 
 /// How many files a process may usually open.
 const USUAL_FILES: rlim_t = 1024;
@@ -40,24 +37,22 @@ fn main() -> ExitCode {
     let trouble = Trouble::default();
     match logging::contain(&trouble, || answer(&trouble)) {
         Some(code) if !trouble.occurred() => ExitCode::from(code),
-        _ => ExitCode::from(FAILURE),
+        _ => ExitCode::from(Ended::Failed.exit_code()),
     }
 }
 
 fn answer(trouble: &Trouble) -> u8 {
     match cli::parse(std::env::args_os()) {
         Ok(request) => match carry_out(&request, trouble) {
-            Ok(Ended::Done) => SUCCESS,
-            Ok(Ended::Failed) => FAILURE,
-            Ok(Ended::NotMaster) => NOT_MASTER,
+            Ok(ended) => ended.exit_code(),
             Err(error) => {
                 say(&format!("ganeti-watcher: error: {error:#}{}", advice(&error)));
-                FAILURE
+                Ended::Failed.exit_code()
             }
         },
         Err(Refusal::Answer(text)) => {
             print(text.trim_end(), trouble);
-            SUCCESS
+            Ended::Done.exit_code()
         }
         Err(Refusal::Usage(text)) => {
             say(&text);
@@ -65,7 +60,7 @@ fn answer(trouble: &Trouble) -> u8 {
         }
         Err(Refusal::BadValue(text)) => {
             say(&text);
-            FAILURE
+            Ended::Failed.exit_code()
         }
     }
 }

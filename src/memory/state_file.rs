@@ -24,6 +24,16 @@ const LONGEST_FILE: u64 = 256 << 20;
 #[error("Can't acquire lock on state file {}: File already locked", .0.display())]
 pub struct StateBusy(PathBuf);
 
+/// Why a state file was not opened.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub enum OpenError {
+    /// Another run works on the group.
+    Busy(#[from] StateBusy),
+    /// It cannot be opened, locked or read.
+    Failed(#[from] anyhow::Error),
+}
+
 /// A state file that this process holds the lock of.
 #[derive(Debug)]
 pub struct StateFile {
@@ -51,10 +61,10 @@ impl StateFile {
     /// the same, and each save tries again.
     ///
     /// # Errors
-    /// [`StateBusy`] when another run holds the lock; otherwise why the file cannot be opened, locked or read. A disk that
+    /// [`OpenError::Busy`] when another run holds the lock; otherwise why the file cannot be opened, locked or read. A disk that
     /// fails to read says nothing about what is on it. Without the lock a group is left alone, as by the original: runs
     /// would come on top of each other, each with as many starts as are allowed, and none of them on record.
-    pub fn open(_armed: &Armed, path: &Path, stamp: &str) -> Result<(Self, State)> {
+    pub fn open(_armed: &Armed, path: &Path, stamp: &str) -> Result<(Self, State), OpenError> {
         let existed = path.exists();
         let locked = match open_and_lock(path) {
             Err(Unopened::Irregular(problem)) => {
@@ -179,13 +189,13 @@ impl StateFile {
 enum Unopened {
     /// Something else than a file stands there.
     Irregular(io::Error),
-    Other(anyhow::Error),
+    Other(OpenError),
 }
 
 impl Unopened {
-    fn into_error(self) -> anyhow::Error {
+    fn into_error(self) -> OpenError {
         match self {
-            Self::Irregular(error) => error.into(),
+            Self::Irregular(error) => OpenError::Failed(error.into()),
             Self::Other(error) => error,
         }
     }
@@ -201,7 +211,7 @@ fn open_and_lock(path: &Path) -> Result<File, Unopened> {
         Err(error) if files::is_refused(&error) => return Err(Unopened::Irregular(error)),
         opened => opened
             .with_context(|| format!("cannot open the state file '{}'", path.display()))
-            .map_err(Unopened::Other)?,
+            .map_err(|error| Unopened::Other(error.into()))?,
     };
     match file.try_lock() {
         // A lock on a file that another run replaced a moment ago keeps nobody out.
@@ -209,7 +219,7 @@ fn open_and_lock(path: &Path) -> Result<File, Unopened> {
         Ok(()) | Err(TryLockError::WouldBlock) => Err(Unopened::Other(StateBusy(path.to_owned()).into())),
         Err(TryLockError::Error(error)) => Err(error)
             .with_context(|| format!("cannot lock the state file '{}'", path.display()))
-            .map_err(Unopened::Other),
+            .map_err(|error| Unopened::Other(error.into())),
     }
 }
 

@@ -211,11 +211,7 @@ impl Watcher for InProcess {
                 monitor: &on_node,
                 armed: armed.as_ref(),
             };
-            Ok(match watch::run(&context).await {
-                Ended::Done => 0,
-                Ended::Failed => 1,
-                Ended::NotMaster => 11,
-            })
+            Ok(watch::run(&context).await.exit_code())
         })
     }
 }
@@ -223,13 +219,13 @@ impl Watcher for InProcess {
 /// `ganeti-watcher retry`. What it says goes to the log, where the record has what runs say.
 async fn retry(layout: &Layout, whose: &Whose, now: Duration) -> Result<u8> {
     let armed = Armed::unless(false).context("resetting tries changes files")?;
-    let (exit, lines) = match watch::retry::retry(&armed, layout, whose, &file_stamp(now)).await {
-        Ok(lines) => (0, lines),
-        Err(error) => (1, vec![format!("ganeti-watcher: error: {error:#}")]),
+    let (ended, lines) = match watch::retry::retry(&armed, layout, whose, &file_stamp(now)).await {
+        Ok(lines) => (Ended::Done, lines),
+        Err(error) => (Ended::Failed, vec![format!("ganeti-watcher: error: {error:#}")]),
     };
     let path = layout.log_dir().join(logging::LOG_FILE);
     let log = files::open_to_append(&path);
     let written = log.and_then(|mut log| lines.iter().try_for_each(|line| writeln!(log, "{line}")));
     written.with_context(|| format!("cannot write '{}'", path.display()))?;
-    Ok(exit)
+    Ok(ended.exit_code())
 }

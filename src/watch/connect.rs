@@ -6,11 +6,12 @@
 use std::io;
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result, bail};
+use anyhow::{Context as _, Error, anyhow};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use super::{Context, NotMaster};
+use super::Context;
+use super::cut_short::{CutShort, NotMaster};
 use crate::luxi::Client;
 use crate::luxi::client::{CONNECT_INTERVAL, CONNECT_TIMEOUT, may_pass};
 use crate::node::daemons::LUXID;
@@ -26,14 +27,15 @@ const START_GRACE: Duration = Duration::from_secs(3);
 /// # Errors
 /// [`NotMaster`] when this node is not the master, [`Nameless`] when nobody can tell; otherwise why there is no
 /// connection.
-pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client<'a>> {
+pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client<'a>, CutShort> {
     match connect(context, START_GRACE, MayStart::Ask).await {
         Err(Unconnected::Down(error)) => {
             warn!("Luxi daemon seems to be down ({error}), trying to restart");
             let Some(armed) = context.armed else {
-                bail!(
+                return Err(anyhow!(
                     "luxid is down; a run would start ganeti-luxid, and only then could it see the cluster"
-                );
+                )
+                .into());
             };
             context.daemons.check_and_start(armed, LUXID).await.context("Can't start the master daemon")?;
         }
@@ -47,7 +49,10 @@ pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client
 ///
 /// # Errors
 /// As [`connect_or_start`].
-pub(super) async fn connect_within<'a>(context: &Context<'a>, limit: Duration) -> Result<Client<'a>> {
+pub(super) async fn connect_within<'a>(
+    context: &Context<'a>,
+    limit: Duration,
+) -> Result<Client<'a>, CutShort> {
     connect(context, limit, MayStart::Ask).await.map_err(|unconnected| unconnected.describe(context))
 }
 
@@ -55,7 +60,10 @@ pub(super) async fn connect_within<'a>(context: &Context<'a>, limit: Duration) -
 ///
 /// # Errors
 /// [`NotMaster`] when it is another node, [`Nameless`] when nobody can tell.
-pub(super) async fn check_master(context: &Context<'_>, client: &mut Client<'_>) -> Result<ClusterFacts> {
+pub(super) async fn check_master(
+    context: &Context<'_>,
+    client: &mut Client<'_>,
+) -> Result<ClusterFacts, CutShort> {
     let facts = observe::cluster_facts(client).await?;
     match own_name::is_own(context.layout, &facts.master_node).await {
         IsOwn::Yes => Ok(facts),
@@ -83,12 +91,13 @@ enum Unconnected {
 }
 
 impl Unconnected {
-    fn describe(self, context: &Context<'_>) -> Error {
+    fn describe(self, context: &Context<'_>) -> CutShort {
         match self {
             Self::NotMaster(not_master) => not_master.into(),
             Self::Nameless(nameless) => nameless.into(),
             Self::Down(error) | Self::Broken(error) => {
-                Error::from(error).context(format!("cannot connect to luxid at {}", context.luxid.address()))
+                let what = format!("cannot connect to luxid at {}", context.luxid.address());
+                Error::from(error).context(what).into()
             }
         }
     }

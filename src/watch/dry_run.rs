@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::Result;
 use tracing::{error, info};
 
+use super::cut_short::CutShort;
 use super::plan::{self, Plan};
 use super::{Context, group, verify};
 use crate::cluster::Snapshot;
@@ -17,7 +17,7 @@ use crate::{logging, observe};
 ///
 /// # Errors
 /// When luxid cannot be used, or the state file cannot be opened.
-pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path) -> Result<()> {
+pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path) -> Result<(), CutShort> {
     let mut state = StateFile::peek(state_path)?;
     let (facts, mut view) = group::look(context, group).await?;
     if facts.queue_is_drained {

@@ -10,11 +10,10 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tracing::{debug, error, info};
 
-use super::{Context, Ended, NotMaster, connect, detach, group};
+use super::cut_short::CutShort;
+use super::{Context, Ended, connect, detach, group};
 use crate::act::Slots;
 use crate::luxi::{Client, jobs};
-use crate::memory::state_file::StateBusy;
-use crate::node::own_name::Nameless;
 use crate::observe::{self, Group};
 
 /// Runs the global part. `lock` is the watcher lock, which detached group parts keep.
@@ -24,10 +23,14 @@ use crate::observe::{self, Group};
 ///
 /// # Errors
 /// When luxid cannot be used. A group that fails is logged and makes the run [`Ended::Failed`].
-pub(super) async fn run(context: &Context<'_>, slots: &Slots, lock: Option<&File>) -> Result<Ended> {
+pub(super) async fn run(
+    context: &Context<'_>,
+    slots: &Slots,
+    lock: Option<&File>,
+) -> Result<Ended, CutShort> {
     context.daemons.on_every_node(context.armed).await;
     let mut client = match connect::connect_or_start(context).await {
-        Err(error) if error.is::<NotMaster>() => {
+        Err(CutShort::NotMaster(error)) => {
             if context.armed.is_none() {
                 info!("{error}: a run would do nothing more here");
             }
@@ -39,9 +42,7 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, lock: Option<&File
     // Before RAPI or WConfD is touched: they belong to the master alone. luxid may be silent because of WConfD, so when it
     // does not answer they are seen to first, and it is asked again.
     let asked = connect::check_master(context, &mut client).await;
-    if let Err(error) = &asked
-        && (error.is::<NotMaster>() || error.is::<Nameless>())
-    {
+    if let Err(CutShort::NotMaster(_) | CutShort::Nameless(_)) = &asked {
         return asked.map(|_| Ended::Done);
     }
     context.daemons.on_master(context.armed).await;
@@ -75,11 +76,11 @@ async fn watch(context: &Context<'_>, slots: &Slots, group: &Group) -> bool {
     };
     match result {
         Ok(()) => true,
-        Err(error) if error.is::<NotMaster>() => {
+        Err(CutShort::NotMaster(error)) => {
             debug!("Not master any more: {error}");
             true
         }
-        Err(error) if error.is::<StateBusy>() => {
+        Err(CutShort::StateBusy(error)) => {
             error!("{error}");
             true
         }

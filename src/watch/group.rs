@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow};
 use tracing::{debug, error, info};
 
+use super::cut_short::CutShort;
 use super::ledger::{Activations, Ledger};
 use super::{Context, Options, connect, dry_run, inspect, plan, verify};
 use crate::act::{Runner, Slots, Stopped, View, Witness};
@@ -33,15 +34,15 @@ use crate::observe::{self, ClusterFacts};
 /// # Errors
 /// When the group is unknown, its state is locked, luxid cannot be used, or something cannot be written. What was
 /// done before that is remembered.
-pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Result<()> {
+pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Result<(), CutShort> {
     let group = group.to_lowercase();
     if !ssconf::is_uuid(&group) {
-        bail!("Node group parameter (--node-group) must be given a UUID, got '{group}'");
+        return Err(anyhow!("Node group parameter (--node-group) must be given a UUID, got '{group}'").into());
     }
     info!("Watcher for node group '{group}'");
-    let known_groups = ssconf::node_groups(context.layout)?;
+    let known_groups = ssconf::node_groups(context.layout).map_err(anyhow::Error::from)?;
     if !known_groups.contains(&group) {
-        bail!("Node group '{group}' is not known by ssconf");
+        return Err(anyhow!("Node group '{group}' is not known by ssconf").into());
     }
     let state_path = context.layout.group_state(&group);
     debug!("Using state file {}", state_path.display());
@@ -67,13 +68,13 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     let reported = report_status(context, armed, &view.snapshot, &known_groups).await;
     if facts.queue_is_drained {
         error!("Job queue is drained, can't maintain cluster state");
-        return ledger.save().and(reported);
+        return Ok(ledger.save().and(reported)?);
     }
     let setup = match observe::cluster_setup(&mut view.client).await {
         Ok(setup) => setup,
         Err(error) => {
             // Tags of the cluster may forbid starts, so nothing is begun without them.
-            return ledger.save().and(reported).and(Err(error.into()));
+            return Ok(ledger.save().and(reported).and(Err(error.into()))?);
         }
     };
     let options = context.options;
@@ -106,14 +107,17 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     let mut failures = [result, saved, reported].into_iter().filter_map(Result::err);
     let first = failures.next();
     failures.for_each(|error| error!("{error:#}"));
-    first.map_or(Ok(()), Err)
+    first.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Connects to luxid and looks at the group.
 ///
 /// # Errors
 /// When luxid cannot be used, or this is not the master.
-pub(super) async fn look<'a>(context: &Context<'a>, group: &str) -> Result<(ClusterFacts, View<'a>)> {
+pub(super) async fn look<'a>(
+    context: &Context<'a>,
+    group: &str,
+) -> Result<(ClusterFacts, View<'a>), CutShort> {
     let mut client = connect::connect_within(context, CONNECT_TIMEOUT).await?;
     let facts = connect::check_master(context, &mut client).await?;
     let view = View::take(client, group).await.context("cannot query the group")?;

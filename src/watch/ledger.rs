@@ -174,7 +174,7 @@ impl Activations {
             sleep(LOCK_INTERVAL).await;
             opened = StateFile::open(armed, path, stamp);
         }
-        let remembered = opened.and_then(|(mut file, mut state)| {
+        let remembered = opened.map_err(anyhow::Error::from).and_then(|(mut file, mut state)| {
             for (action, outcome, now) in &self.0 {
                 disks::remember_activation(&mut state, action, outcome, *now);
             }

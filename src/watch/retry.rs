@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Error, Result, anyhow, bail};
 
 use crate::armed::Armed;
 use crate::cluster;
@@ -54,7 +54,8 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
         if has_state.with_context(|| format!("cannot look for the state file '{}'", path.display()))? {
             let file = StateFile::open(armed, &path, stamp);
             open.push(file.map_err(|error| {
-                error.context("a run is at work, or the state cannot be used; try again when it has ended")
+                Error::from(error)
+                    .context("a run is at work, or the state cannot be used; try again when it has ended")
             })?);
         }
     }
