@@ -39,9 +39,6 @@ use daemons::{Daemons, NodeDaemons};
 use probes::Pace;
 use systemd::Supervision;
 
-/// Of what is read below `/proc`: a command line may be a quarter as long as a stack, which is usually 2 MiB.
-const LONGEST_PROC_FILE: u64 = 8 << 20;
-
 /// The duties on the machine that this program runs on.
 #[derive(Debug)]
 pub struct Duties<'d> {

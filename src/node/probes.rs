@@ -5,45 +5,23 @@
 //! easily, and a restart ends what the daemon's other clients are doing.
 
 mod endpoint;
+mod health;
 mod interface;
 mod rapi;
 mod tls;
 mod wconfd;
 
-use std::io;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
+
+pub use health::Health;
 
 use super::daemons::{NodeDaemons, RAPI, Restarted, WCONFD};
 use crate::clock::Clock;
 use crate::layout::Layout;
 use crate::logging::CRITICAL;
-
-/// What a probe found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
-    /// The daemon answers as it should.
-    Alive,
-    /// It does not, and why.
-    Dead(String),
-    /// It is there, but whether it is well cannot be said from here, and why. A restart would not change that.
-    Unclear(String),
-}
-
-/// Whether this process could not ask: too few descriptors or too little memory, or it is not allowed to. That says nothing
-/// of who was to answer.
-fn is_our_own(error: &anyhow::Error) -> bool {
-    let codes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
-    codes.map(Errno::from_raw).any(|code| {
-        matches!(
-            code,
-            Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS | Errno::EPERM | Errno::EACCES
-        )
-    })
-}
 
 /// The time limits of probes.
 #[derive(Debug, Clone, Copy)]

@@ -9,12 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::time::sleep;
 
-use super::guests::Listed;
-use super::{COMMAND_LIMIT, names_in};
+use super::listed::Listed;
+use super::tools::{COMMAND_LIMIT, names_in};
 use crate::armed::Armed;
 use crate::files::read_bytes;
 use crate::layout::Layout;
-use crate::node::LONGEST_PROC_FILE;
+use crate::node::proc::LONGEST_PROC_FILE;
 use crate::node::process::{Ending, Program};
 
 /// How long processes may take to end after SIGKILL.

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::COMMAND_LIMIT;
+use super::tools::COMMAND_LIMIT;
 use crate::armed::Armed;
 use crate::files::read_text;
 use crate::layout::Layout;

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use tracing::error;
 
-use super::Hypervisor;
+use super::hypervisor::Hypervisor;
+use super::listed::Listed;
 use crate::layout::Layout;
 use crate::node::ssconf;
 
@@ -21,21 +22,6 @@ const NAMED: usize = 10;
 /// So many characters of a name or a reason.
 const LONGEST_NAME: usize = 64;
 const LONGEST_REASON: usize = 160;
-
-/// What a hypervisor says about its guests.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Listed {
-    /// Names of those that run.
-    pub(super) running: Vec<String>,
-    /// Names of those of which that cannot be told, and why.
-    pub(super) unclear: Vec<(String, String)>,
-}
-
-impl From<Vec<String>> for Listed {
-    fn from(running: Vec<String>) -> Self {
-        Self { running, unclear: Vec::new() }
-    }
-}
 
 /// The guests on this node.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::io;
 
 use anyhow::{Context, Result, bail};
 
-use super::guests::Listed;
-use super::{names_in, remove_file};
+use super::listed::Listed;
+use super::tools::{names_in, remove_file};
 use crate::armed::Armed;
 use crate::files::read_text;
 use crate::layout::Layout;

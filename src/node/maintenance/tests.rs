@@ -1,5 +1,7 @@
 //! From the question to confd to the last minor, with a confd on the loopback network.
 
+use std::fs;
+
 use tokio::net::UdpSocket;
 
 use super::super::confd::packet::testing::{reply, reply_salt};

@@ -8,7 +8,7 @@ use std::io;
 use anyhow::{Context, Result, bail};
 use tracing::warn;
 
-use super::{COMMAND_LIMIT, LONGEST_LIST, remove_file};
+use super::tools::{COMMAND_LIMIT, LONGEST_LIST, remove_file};
 use crate::armed::Armed;
 use crate::layout::Layout;
 use crate::node::process::Program;

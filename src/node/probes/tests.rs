@@ -264,17 +264,6 @@ fn r22_what_is_unclear_restarts_nothing() {
     assert!(log.contains("; leaving it alone"), "{log}");
 }
 
-#[test]
-fn what_this_process_cannot_ask_says_nothing_of_who_would_answer() {
-    let error = |code: Errno| anyhow::Error::from(io::Error::from(code)).context("cannot connect");
-    for code in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::EACCES] {
-        assert!(is_our_own(&error(code)), "{code}");
-    }
-    for code in [Errno::ECONNREFUSED, Errno::ENOENT, Errno::ETIMEDOUT, Errno::EADDRNOTAVAIL] {
-        assert!(!is_our_own(&error(code)), "{code}");
-    }
-}
-
 /// Answers with what `answer` makes of the request; `None` is silence.
 fn wconfd(socket: &Path, answer: impl Fn(&str) -> Option<String> + Send + 'static) {
     let listener = UnixListener::bind(socket).unwrap();

@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::{Health, is_our_own};
+use super::health::{Health, is_our_own};
 use crate::clock::Clock;
 use crate::luxi::wire::{FrameDecoder, encode};
 

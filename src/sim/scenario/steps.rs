@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use toml::Spanned;
 
+use super::misfit::{Misfit, full_name};
 use super::step_spec::{Names, StepSpec};
-use super::{Misfit, full_name};
 use crate::options::{self, CommandLine, Options, Refusal, Retry};
 use crate::sim::events::{Event, Trigger};
 use crate::sim::failure::Failure;
