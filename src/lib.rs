@@ -2,7 +2,7 @@
 //!
 //! # The house
 //! A run observes, decides, acts and remembers. Each of these is a room, and calls go one way, downwards in this list.
-//! `ARCHITECTURE.md` has the whole table, and `tests/house.rs` keeps the code to it.
+//! `ARCHITECTURE.md` has the whole table, and `tests/architecture.rs` keeps the code to it.
 //!
 //! - [`cli`]: the command line, with its subcommands. [`options`]: the options of a run.
 //! - [`watch`]: one run; the only place that knows the order of things.
