@@ -122,8 +122,8 @@ fn runtime() -> Result<Runtime> {
     // tokio makes a pair for signals, and panics where there can be none.
     drop(UnixStream::pair().context("cannot make a pair of sockets, so no program could be waited for")?);
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    // A write to a file that has reached its largest size (RLIMIT_FSIZE) then fails and can be told, and does not kill.
-    // Handled, not ignored or blocked: that would stay so in the daemons that are started.
+    // A write to a file that has reached its largest size (RLIMIT_FSIZE) then fails and can be told, and does
+    // not kill. Handled, not ignored or blocked: that would stay so in the daemons that are started.
     let guard = runtime.enter();
     let too_large = SignalKind::from_raw(Signal::SIGXFSZ as i32);
     drop(signal(too_large).context("cannot handle SIGXFSZ")?);
@@ -131,7 +131,8 @@ fn runtime() -> Result<Runtime> {
     Ok(runtime)
 }
 
-/// As many open files as are usual, if that is permitted. With next to none no daemon could be started, and tokio panics.
+/// As many open files as are usual, if that is permitted. With next to none no daemon could be started, and
+/// tokio panics.
 fn make_room_for_files() -> Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot read RLIMIT_NOFILE")?;
     // No more than usual: the daemons that are started inherit it.
@@ -154,7 +155,8 @@ fn make_room_for_files() -> Result<()> {
 /// A log that cannot be opened keeps nothing from being repaired.
 ///
 /// # Errors
-/// For who is not root and may not write it: nothing else would succeed, and files would be made that root's runs need.
+/// For who is not root and may not write it: nothing else would succeed, and files would be made that root's
+/// runs need.
 fn open_log(layout: &Layout, debug: bool, trouble: &Trouble) -> Result<()> {
     let log_dir = layout.log_dir();
     let file = log_dir.join(logging::LOG_FILE);
@@ -168,8 +170,8 @@ fn open_log(layout: &Layout, debug: bool, trouble: &Trouble) -> Result<()> {
     Ok(())
 }
 
-/// Two callers would be one too many: cron's line came with Ganeti, so the timer is the one that gives way. Where nobody
-/// can tell it does not: two callers do no harm, and none would leave the cluster to itself.
+/// Two callers would be one too many: cron's line came with Ganeti, so the timer is the one that gives way.
+/// Where nobody can tell it does not: two callers do no harm, and none would leave the cluster to itself.
 ///
 /// # Errors
 /// When cron calls the watcher. It is logged, and goes to systemd's journal as well.

@@ -1,6 +1,7 @@
 //! The options of a run, as the command line has them: the original's, with the habits of Python's optparse.
 //!
-//! Source: `watcher/__init__.py: ParseOptions`, `cli_opts.py`. What is said here of an option is what `--help` says.
+//! Source: `watcher/__init__.py: ParseOptions`, `cli_opts.py`. What is said here of an option is what
+//! `--help` says.
 
 mod refusal;
 mod values;
@@ -94,8 +95,8 @@ pub struct Options {
     #[arg(long, value_name = "LOAD", value_parser = parse_load, allow_hyphen_values = true)]
     pub load_limit: Option<f64>,
 
-    /// Start an instance on its primary node alone when its secondary has been silent for so long (default never;
-    /// suffixes s, m, h, d, w)
+    /// Start an instance on its primary node alone when its secondary has been silent for so long (default
+    /// never; suffixes s, m, h, d, w)
     #[arg(long, value_name = "TIME", value_parser = parse_limit, allow_hyphen_values = true)]
     pub start_degraded: Option<Duration>,
 

@@ -1,6 +1,8 @@
-//! The house keeps its rules: which room may call which, what is pure, and through which door the outside comes in.
+//! The house keeps its rules: which room may call which, what is pure, and through which door the outside
+//! comes in.
 //!
-//! The rooms are the table of `ARCHITECTURE.md`, from top to bottom. Only code is looked at: not comments, not tests.
+//! The rooms are the table of `ARCHITECTURE.md`, from top to bottom. Only code is looked at: not comments,
+//! not tests.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +18,8 @@ use std::path::{Path, PathBuf};
 #[path = "architecture/circles.rs"]
 mod circles;
 
-/// What pure code may use of the standard library and of other crates. `io` is there for the traits of a serialiser.
+/// What pure code may use of the standard library and of other crates. `io` is there for the traits of a
+/// serialiser.
 const PURE: [&str; 9] = [
     "serde",
     "serde_json",
@@ -129,7 +132,8 @@ fn sources() -> BTreeMap<String, String> {
     found
 }
 
-/// The text without the modules for tests: those in other files, wherever they are declared, and the one at the end.
+/// The text without the modules for tests: those in other files, wherever they are declared, and the one at
+/// the end.
 fn without_tests(text: &str) -> String {
     let mut code = String::new();
     let mut lines = text.lines();
@@ -156,8 +160,8 @@ fn module_of(file: &str) -> String {
     file.trim_end_matches(".rs").replace('/', "::")
 }
 
-/// Everything that the code names by a path that begins with one of `roots`, `use` trees taken apart. Paths within this
-/// crate then begin with the name of a room.
+/// Everything that the code names by a path that begins with one of `roots`, `use` trees taken apart. Paths
+/// within this crate then begin with the name of a room.
 fn paths(module: &str, code: &str, roots: &[&str]) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut found = BTreeSet::new();
@@ -252,8 +256,8 @@ fn rooms_call_only_what_the_table_allows() {
     assert!(problems.is_empty(), "see the table in ARCHITECTURE.md:\n{}", problems.join("\n"));
 }
 
-/// A module is `name.rs`, with its own below `name/`. Its tests are `mod tests`, at its end or in `name/tests.rs`; what
-/// tests share is `mod testing`.
+/// A module is `name.rs`, with its own below `name/`. Its tests are `mod tests`, at its end or in
+/// `name/tests.rs`; what tests share is `mod testing`.
 #[test]
 fn modules_and_tests_live_where_everybody_looks_for_them() {
     let mut problems = Vec::new();

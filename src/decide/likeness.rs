@@ -20,8 +20,8 @@ pub struct Likeness {
 }
 
 impl Likeness {
-    /// What the instance's failure would have in common with others; `None` where it is its own in any case. The snapshot
-    /// has to be newer than the failure.
+    /// What the instance's failure would have in common with others; `None` where it is its own in any case.
+    /// The snapshot has to be newer than the failure.
     #[must_use]
     pub fn of(failure: &JobFailure, instance: &Instance, mark: &str, snapshot: &Snapshot) -> Option<Self> {
         let JobFailure::Error(GanetiError { message, .. }) = failure else { return None };

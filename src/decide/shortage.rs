@@ -4,7 +4,8 @@ use super::blame::Cause;
 use crate::cluster::{GanetiError, Instance, JobFailure};
 use crate::memory::recovery::Shortage;
 
-/// What the failure of the instance's start says about its node's memory; `None` when it is about something else.
+/// What the failure of the instance's start says about its node's memory; `None` when it is about something
+/// else.
 #[must_use]
 pub fn shortage(failure: &JobFailure, instance: &Instance) -> Option<Shortage> {
     if Cause::of(failure) != Cause::Memory {
@@ -23,8 +24,8 @@ fn amount(text: &str, words: &str) -> Option<u64> {
     unit.starts_with("MiB").then(|| number.parse().ok()).flatten()
 }
 
-/// Whether a start that needs so much may work all the same. Where an amount is not known, only one that surely needs less
-/// than the one that failed.
+/// Whether a start that needs so much may work all the same. Where an amount is not known, only one that
+/// surely needs less than the one that failed.
 #[must_use]
 pub fn may_fit(shortage: Shortage, memory: Option<u64>) -> bool {
     match (memory, shortage) {

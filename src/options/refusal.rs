@@ -13,8 +13,8 @@ ganeti-watcher [OPTIONS]
        ganeti-watcher retry <INSTANCE...|--all>
        ganeti-watcher simulate [OPTIONS]";
 
-/// Options whose values the original looks at only when it has read the whole command line: a wrong one is no wrong
-/// usage, and `--help` comes before it.
+/// Options whose values the original looks at only when it has read the whole command line: a wrong one is no
+/// wrong usage, and `--help` comes before it.
 pub(super) const LATE: [&str; 4] = ["job-age", "kill-hooks-after", "start-degraded", "rapi-ip"];
 
 /// What to do instead of what was asked for.

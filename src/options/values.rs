@@ -1,5 +1,5 @@
-//! Values of options. Every error says what is expected; those that stand by themselves, see `LATE` in `refusal`, say what
-//! the value is too, cut.
+//! Values of options. Every error says what is expected; those that stand by themselves, see `LATE` in
+//! `refusal`, say what the value is too, cut.
 
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv6Addr};

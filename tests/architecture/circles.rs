@@ -1,8 +1,8 @@
 //! Which file uses which, and where that goes in a circle.
 //!
-//! A file uses another one when its code names something that lives there, by whatever path: `use` trees are taken apart,
-//! and imports and re-exports followed to the file that has the item. A module that only declares its children and
-//! re-exports what they have does not use them.
+//! A file uses another one when its code names something that lives there, by whatever path: `use` trees are
+//! taken apart, and imports and re-exports followed to the file that has the item. A module that only
+//! declares its children and re-exports what they have does not use them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,7 +64,8 @@ impl House {
         Self(rooms.map(file).collect())
     }
 
-    /// The module in whose file the thing at the end of an absolute path lives; `None` when that is no file of ours.
+    /// The module in whose file the thing at the end of an absolute path lives; `None` when that is no file
+    /// of ours.
     fn home_of(&self, path: &str, depth: usize) -> Option<&str> {
         let mut parts = path.split("::").peekable();
         let mut module = String::new();

@@ -4,8 +4,8 @@ use crate::decide::{Action, ActionKind, Outcome};
 use crate::memory::recovery::{Intent, Recovery};
 use crate::memory::state::State;
 
-/// Puts on record which starts are about to be submitted, with `epoch_ns` as the time of their reasons. Whether there are
-/// any among the actions.
+/// Puts on record which starts are about to be submitted, with `epoch_ns` as the time of their reasons.
+/// Whether there are any among the actions.
 pub fn record(state: &mut State, actions: &[Action], epoch_ns: u64, master_boot_id: Option<&str>) -> bool {
     let mut recorded = false;
     for action in actions.iter().filter(|action| action.kind.is_start()) {
