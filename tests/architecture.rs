@@ -358,3 +358,28 @@ fn every_dependency_has_its_reason() {
         assert!(words.contains(name.as_str()), "ARCHITECTURE.md gives no reason for the dependency {name}");
     }
 }
+
+/// As wide as rustfmt makes the code; it leaves comments as they are.
+const WIDTH: usize = 110;
+
+#[test]
+fn comments_are_no_wider_than_the_code() {
+    let mut problems = Vec::new();
+    let mut directories = vec![root().join("src"), root().join("tests")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let is_comment = |line: &str| line.trim_start().starts_with("//") || line.contains(" // ");
+                let wide = |line: &str| line.chars().count() > WIDTH && is_comment(line);
+                let lines = text.lines().zip(1..).filter(|(line, _)| wide(line));
+                let name = path.strip_prefix(root()).unwrap().display();
+                problems.extend(lines.map(|(_, number)| format!("{name}:{number}")));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{} comments to wrap:\n{}", problems.len(), problems.join("\n"));
+}
