@@ -53,7 +53,8 @@ fn file_stamp_of(time: DateTime) -> String {
     time.strftime("%Y%m%d-%H%M%S").to_string()
 }
 
-/// A time as Python's logging writes it: `YYYY-MM-DD HH:MM:SS,mmm` in local time (`utils/log.py: _GetLogFormatter`).
+/// A time as Python's logging writes it: `YYYY-MM-DD HH:MM:SS,mmm` in local time (`utils/log.py:
+/// _GetLogFormatter`).
 #[must_use]
 pub fn log_stamp(since_epoch: Duration) -> String {
     log_stamp_of(LOCAL_TIME.at(since_epoch))

@@ -8,6 +8,7 @@ mod seen;
 mod status;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod timespec;
 mod version;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -28,7 +29,8 @@ pub type Timestamp = f64;
 pub struct Snapshot {
     /// UUID of the node group.
     pub group: String,
-    /// Instances with their primary node in this group, in luxid's natural order of names, without split ones.
+    /// Instances with their primary node in this group, in luxid's natural order of names, without split
+    /// ones.
     pub instances: Vec<Instance>,
     /// Instances that are left alone because their nodes are in different groups.
     pub split: Vec<SplitInstance>,
@@ -36,12 +38,13 @@ pub struct Snapshot {
     pub nodes: Vec<Node>,
     /// Names of the instances whose lock somebody holds, and how.
     pub locked_instances: BTreeMap<String, LockMode>,
-    /// UUIDs of the nodes whose lock somebody held alone when actions were last looked at again; none before that.
+    /// UUIDs of the nodes whose lock somebody held alone when actions were last looked at again; none before
+    /// that.
     pub locked_nodes: BTreeSet<String>,
     /// Every job of the cluster that has not ended.
     pub pending_jobs: Vec<PendingJob>,
-    /// Names of the instances that luxid described in a way that cannot be read. Nothing is done to them, and nothing
-    /// about them is forgotten.
+    /// Names of the instances that luxid described in a way that cannot be read. Nothing is done to them, and
+    /// nothing about them is forgotten.
     pub unreadable_instances: Vec<String>,
     /// Names of the nodes that luxid described in a way that cannot be read. Whether they answer is unknown.
     pub unreadable_nodes: Vec<String>,
@@ -85,7 +88,8 @@ pub struct Instance {
     pub secondaries: Vec<String>,
     /// `drbd`, `plain`, `ext`, `diskless`, `mixed` and so on (`constants.DT_*`).
     pub disk_template: String,
-    /// The memory without which Ganeti does not start it (`be/minmem`), in MiB; `None` when luxid did not say.
+    /// The memory without which Ganeti does not start it (`be/minmem`), in MiB; `None` when luxid did not
+    /// say.
     pub memory: Option<u64>,
     pub tags: Vec<String>,
 }
@@ -118,7 +122,8 @@ pub struct SplitInstance {
 pub struct Node {
     /// Full name.
     pub name: String,
-    /// The kernel's boot id, a UUID that every boot makes anew; `None` when the node did not answer or is marked offline.
+    /// The kernel's boot id, a UUID that every boot makes anew; `None` when the node did not answer or is
+    /// marked offline.
     pub boot_id: Option<String>,
     /// Whether an administrator marked it offline; `None` when luxid did not say.
     pub offline: Option<bool>,
@@ -180,8 +185,8 @@ impl Snapshot {
         self.nodes.iter().find(|node| node.name == name)
     }
 
-    /// Name of the first of the instance's secondary nodes that should answer and does not, or of which luxid did not say
-    /// so much. Without force the instance cannot be started then.
+    /// Name of the first of the instance's secondary nodes that should answer and does not, or of which luxid
+    /// did not say so much. Without force the instance cannot be started then.
     #[must_use]
     pub fn silent_secondary<'i>(&self, instance: &'i Instance) -> Option<&'i str> {
         let may_be_silent = |name: &&String| match self.node(name) {
@@ -191,7 +196,8 @@ impl Snapshot {
         instance.secondaries.iter().find(may_be_silent).map(String::as_str)
     }
 
-    /// Whether each of the instance's secondary nodes either answers or is known to be silent or marked offline.
+    /// Whether each of the instance's secondary nodes either answers or is known to be silent or marked
+    /// offline.
     #[must_use]
     pub fn knows_secondaries(&self, instance: &Instance) -> bool {
         let is_known = |name: &String| match self.node(name) {
@@ -219,7 +225,8 @@ impl Snapshot {
         by_secondary
     }
 
-    /// Whether one of the instance's secondary nodes is marked offline (`watcher/__init__.py: _CheckForOfflineNodes`).
+    /// Whether one of the instance's secondary nodes is marked offline (`watcher/__init__.py:
+    /// _CheckForOfflineNodes`).
     #[must_use]
     pub fn has_offline_secondary(&self, instance: &Instance) -> bool {
         self.nodes.iter().any(|node| node.is_offline() && instance.secondaries.contains(&node.name))

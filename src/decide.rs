@@ -1,8 +1,10 @@
-//! The decisions: pure functions from what was seen and remembered to what is to be done, with the reasons as data.
+//! The decisions: pure functions from what was seen and remembered to what is to be done, with the reasons as
+//! data.
 //!
-//! Nothing here knows a clock, a file, the network or the runtime. A pass returns [`Step`]s in the order in which they
-//! are to be taken; [`crate::act`] takes them and feeds every [`Outcome`] back.
+//! Nothing here knows a clock, a file, the network or the runtime. A pass returns [`Step`]s in the order in
+//! which they are to be taken; [`crate::act`] takes them and feeds every [`Outcome`] back.
 
+pub mod action;
 pub mod activations;
 pub mod agenda;
 pub mod backoff;
@@ -12,8 +14,10 @@ pub mod degraded;
 pub mod elsewhere;
 pub mod full;
 pub mod governor;
+pub mod hold;
 pub mod instances;
 pub mod intent;
+pub mod likeness;
 pub mod mirrors;
 pub mod pass;
 pub mod policy;
@@ -21,178 +25,15 @@ pub mod report;
 pub mod schedule;
 pub mod second_look;
 pub mod shared;
+pub mod shortage;
 pub mod slots;
+pub mod steps;
 pub mod tags;
 pub mod verify;
 
+pub use action::{Action, ActionKind};
 pub use report::{LogLine, Severity};
-
-use crate::cluster::{JobFailure, JobId, PendingJob, Timestamp};
-use crate::memory::recovery::{BlockedBy, FailedMove};
-use agenda::Hold;
-use budget::Blamed;
-use tags::Place;
-
-/// One entry of a plan.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Step {
-    /// Something to do.
-    Act(Action),
-    /// Something left alone, or only to be remembered, and why.
-    Note(Note),
-}
-
-/// What there is to say, and what there is to do, each in the order of the steps.
-#[must_use]
-pub fn split(steps: impl IntoIterator<Item = Step>) -> (Vec<Note>, Vec<Action>) {
-    let (mut notes, mut actions) = (Vec::new(), Vec::new());
-    for step in steps {
-        match step {
-            Step::Note(note) => notes.push(note),
-            Step::Act(action) => actions.push(action),
-        }
-    }
-    (notes, actions)
-}
-
-/// Something to do for one instance, by one job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Action {
-    /// Name of the instance.
-    pub instance: String,
-    /// What is done.
-    pub kind: ActionKind,
-}
-
-/// What is done for an instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ActionKind {
-    /// It is started.
-    Restart {
-        /// Which try this is, from 1.
-        attempt: u64,
-    },
-    /// It is started on its primary node alone, with force, because its secondary stays silent.
-    StartDegraded,
-    /// It was shut down by its user, and is marked and cleaned up as such.
-    CleanUp,
-    /// Its disks are assembled again on all its nodes.
-    ActivateDisks {
-        /// Although Ganeti marks them as not active: that mark comes from an activation of ours that failed.
-        although_inactive: bool,
-    },
-}
-
-impl ActionKind {
-    /// Whether the instance runs after it.
-    #[must_use]
-    pub fn is_start(&self) -> bool {
-        matches!(self, Self::Restart { .. } | Self::StartDegraded)
-    }
-}
-
-/// Something about one instance that needs no job.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Note {
-    /// Name of the instance.
-    pub instance: String,
-    /// What it is.
-    pub kind: NoteKind,
-}
-
-/// What there is to say about an instance for which nothing is done.
-#[derive(Debug, Clone, PartialEq)]
-pub enum NoteKind {
-    /// Something should be done for it, but a job that has not ended is about it.
-    Busy(PendingJob),
-    /// It is down, and was given up earlier.
-    RestartRetriesExhausted,
-    /// It is down after the last try, and is given up now.
-    GivenUp,
-    /// It was started earlier and is not down any more.
-    Recovered,
-    /// It was started earlier, and now its primary node is away: its record goes without a word.
-    Helpless,
-    /// It needs a clean-up, but somebody holds its lock.
-    CleanUpLocked,
-    /// It needs a clean-up that failed too often.
-    CleanUpRetriesExhausted,
-    /// Its secondary node rebooted, but its disks are not in use.
-    DisksNotActive,
-    /// Its secondary node rebooted, but it was started in this run, which assembled its disks.
-    StartedInThisRun,
-    /// Its secondary node rebooted, but its primary node is away; it is tried again when that is back.
-    ActivationHelpless,
-    /// Its secondary node rebooted, and the activation of its disks failed; it is too early to try again.
-    ActivationDelayed {
-        /// How often it failed.
-        failures: u64,
-        /// In how many seconds it is tried again.
-        wait: f64,
-    },
-    /// It is down, and a tag says that the watcher never starts it.
-    NeverStarted(Place),
-    /// It is down, and a tag says that it is not to be started yet.
-    Held {
-        /// Until when.
-        until: Timestamp,
-        /// What carries the tag.
-        on: Place,
-    },
-    /// It is down, but it may be running on another node since its last migration or failover failed.
-    MoveFailed(FailedMove),
-    /// It is down, but its storage would let it run on one of these nodes too, and they do not answer.
-    MayRunOn(Vec<String>),
-    /// It is down, and cannot be started without force while its secondary node does not answer.
-    SecondarySilent {
-        /// That node.
-        node: String,
-    },
-    /// It is down, its last start failed for a reason that is not its own, and it is too early to try again.
-    Blocked {
-        /// What was to blame.
-        by: BlockedBy,
-        /// How often in a row.
-        failures: u64,
-        /// In how many seconds it is tried again.
-        wait: f64,
-    },
-    /// Its turn did not come in this run.
-    LeftForLater(Hold),
-    /// It runs, but Ganeti does not consider its mirrored disks active, and so never repairs them.
-    MirrorNotActive,
-    /// It was started without its secondary node, and its mirror is not whole yet.
-    RunsDegraded {
-        /// Since when.
-        since: Timestamp,
-    },
-    /// verify-disks names it, but it is unknown or was ignored.
-    Unknown,
-    /// verify-disks names it, but its primary node is away or a secondary is offline.
-    VerifyHelpless,
-}
-
-/// What became of an action.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The job succeeded.
-    Succeeded,
-    /// The job failed.
-    Failed {
-        /// The job.
-        job: JobId,
-        /// Why.
-        failure: JobFailure,
-        /// Whose fault that is.
-        blamed: Blamed,
-    },
-    /// There is, or may be, a job, but how it ended could not be learnt; the text says why.
-    Unknown(String),
-    /// There is no job, because luxid did not take it; the text says why.
-    NotSubmitted(String),
-    /// It was left alone, because meanwhile it had changed.
-    LeftAlone(second_look::Changed),
-}
+pub use steps::{Note, NoteKind, Outcome, Step, split};
 
 #[cfg(test)]
 mod tests;

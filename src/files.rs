@@ -1,9 +1,10 @@
-//! The only place that opens files. Whatever stands under a name, opening it never waits, and only regular files are
-//! read or written: a FIFO would hold up every run for ever, and a device may do anything.
+//! The only place that opens files. Whatever stands under a name, opening it never waits, and only regular
+//! files are read or written: a FIFO would hold up every run for ever, and a device may do anything.
 //!
-//! A symbolic link is followed only where root alone can have put it: root owns the link, and root alone may write its
-//! directory. `/var/log/ganeti` and `/var/run/ganeti` can be written by the users of Ganeti's daemons
-//! (`tools/ensure_dirs.py`), and root must not be led from there to other files. Directories may be links to anywhere.
+//! A symbolic link is followed only where root alone can have put it: root owns the link, and root alone may
+//! write its directory. `/var/log/ganeti` and `/var/run/ganeti` can be written by the users of Ganeti's
+//! daemons (`tools/ensure_dirs.py`), and root must not be led from there to other files. Directories may be
+//! links to anywhere.
 //!
 //! Files are replaced so that a kill at any moment leaves the old or the new content.
 
@@ -78,7 +79,8 @@ pub fn open_or_make(path: &Path, mode: u32) -> io::Result<File> {
     open_with(path, OpenOptions::new().read(true).write(true).mode(mode), Missing::IsMade)
 }
 
-/// Opens a file to add to its end; one that does not exist is made, with mode 0666 less the umask, as by Python's `open`.
+/// Opens a file to add to its end; one that does not exist is made, with mode 0666 less the umask, as by
+/// Python's `open`.
 ///
 /// # Errors
 /// As [`open`].
@@ -99,8 +101,8 @@ fn open_with(path: &Path, options: &mut OpenOptions, missing: Missing) -> io::Re
         // Looked at before it is opened, because opening alone makes some devices do something.
         match fs::symlink_metadata(&path) {
             Ok(found) if found.is_symlink() => path = followed(&path, &found)?,
-            // Without O_CREAT: in a directory like /run/lock the kernel would refuse a file that another user made
-            // (`fs.protected_regular`).
+            // Without O_CREAT: in a directory like /run/lock the kernel would refuse a file that another user
+            // made (`fs.protected_regular`).
             Ok(found) => {
                 refuse_irregular(&found)?;
                 return open_regular(&path, options.create_new(false));
@@ -137,8 +139,8 @@ fn followed(path: &Path, link: &Metadata) -> io::Result<PathBuf> {
     }
 }
 
-/// Whether nobody but root, or this process's own user, can have made a link: by the owners of link and directory, and by
-/// the directory's mode.
+/// Whether nobody but root, or this process's own user, can have made a link: by the owners of link and
+/// directory, and by the directory's mode.
 fn may_be_followed(link_owner: u32, directory_owner: u32, directory_mode: u32, own: u32) -> bool {
     let is_trusted = |user: u32| user == 0 || user == own;
     is_trusted(link_owner) && is_trusted(directory_owner) && directory_mode & OTHERS_MAY_WRITE == 0
@@ -191,9 +193,9 @@ fn read_bytes_from(file: &File, limit: u64) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Writes `content` to a temporary file beside `path`, syncs it, and renames it to `path`. The mode is 0600, as with
-/// the original (`utils/io.py: WriteFile`). `before_rename` is called with the new file, to lock it for example.
-/// Returns the new file, still open.
+/// Writes `content` to a temporary file beside `path`, syncs it, and renames it to `path`. The mode is 0600,
+/// as with the original (`utils/io.py: WriteFile`). `before_rename` is called with the new file, to lock it
+/// for example. Returns the new file, still open.
 ///
 /// # Errors
 /// When the directory cannot be written or `before_rename` fails; `path` is then unchanged.
@@ -232,8 +234,8 @@ fn write_and_rename(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> 
     fill(file.as_file())?;
     file.as_file().sync_all()?;
     let file = file.persist(path)?;
-    // The rename itself is safe on disk only after this; a file system that cannot sync directories is no reason to
-    // report the new content as lost.
+    // The rename itself is safe on disk only after this; a file system that cannot sync directories is no
+    // reason to report the new content as lost.
     if let Ok(directory) = File::open(directory) {
         drop(directory.sync_all());
     }
@@ -243,10 +245,10 @@ fn write_and_rename(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> 
 /// A temporary file that was not written for so long has been left: writing one takes milliseconds.
 pub const LEFT_AFTER: Duration = Duration::from_secs(60);
 
-/// Removes the temporary files that killed processes left beside `path` on their way to replacing it, when they have not
-/// been written for so long. With no time at all the caller must hold the lock that everybody holds who replaces `path`;
-/// where there is none, [`LEFT_AFTER`] will do.
-/// A file that stays is no harm, and tried again by the next run.
+/// Removes the temporary files that killed processes left beside `path` on their way to replacing it, when
+/// they have not been written for so long. With no time at all the caller must hold the lock that everybody
+/// holds who replaces `path`; where there is none, [`LEFT_AFTER`] will do. A file that stays is no harm, and
+/// tried again by the next run.
 pub fn remove_left_over(path: &Path, older_than: Duration) {
     if let Err(error) = try_to_remove_left_over(path, older_than) {
         debug!("Cannot remove what killed runs left beside '{}': {error}", path.display());

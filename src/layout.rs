@@ -1,7 +1,7 @@
 //! Every path, port and name that the watcher shares with Ganeti.
 //!
-//! Source: Ganeti's `pathutils.py` and `vcluster.py`. The paths are those of Debian's build; in a virtual cluster they are
-//! below `GANETI_ROOTDIR`.
+//! Source: Ganeti's `pathutils.py` and `vcluster.py`. The paths are those of Debian's build; in a virtual
+//! cluster they are below `GANETI_ROOTDIR`.
 
 use std::ffi::OsString;
 use std::io;
@@ -16,9 +16,9 @@ pub const ROOTDIR_VARIABLE: &str = "GANETI_ROOTDIR";
 /// Environment variable that names the virtual node; goes together with [`ROOTDIR_VARIABLE`].
 pub const HOSTNAME_VARIABLE: &str = "GANETI_HOSTNAME";
 
-/// Environment variable of this watcher alone, minded in a virtual cluster only: a directory that stands for the machine,
-/// see [`Layout::with_machine`]. So a virtual node can be tried out on a machine whose own daemons are none of its
-/// business.
+/// Environment variable of this watcher alone, minded in a virtual cluster only: a directory that stands for
+/// the machine, see [`Layout::with_machine`]. So a virtual node can be tried out on a machine whose own
+/// daemons are none of its business.
 pub const MACHINE_VARIABLE: &str = "GANETI_WATCHER_MACHINE";
 
 /// A hundred times what Debian ships.
@@ -81,8 +81,8 @@ impl Layout {
     /// The layout of this process's environment.
     ///
     /// # Errors
-    /// When the two variables of a virtual cluster contradict each other (`vcluster.py: _PreparePaths`), and when there is
-    /// no such directory: the original fails then too, at the log.
+    /// When the two variables of a virtual cluster contradict each other (`vcluster.py: _PreparePaths`), and
+    /// when there is no such directory: the original fails then too, at the log.
     pub fn from_environment() -> Result<Self, LayoutError> {
         let layout = Self::new(std::env::var_os(ROOTDIR_VARIABLE), std::env::var_os(HOSTNAME_VARIABLE))?;
         // With a slash at its end the name of a file is an error too.
@@ -147,8 +147,8 @@ impl Layout {
         Self { machine: Machine { daemon_util, ..self.machine }, ..self }
     }
 
-    /// The same layout on another machine, all of it below a directory: `daemon-util`, `bin`, `proc`, `services`,
-    /// `systemd`, and cron's files. For tests and rehearsals.
+    /// The same layout on another machine, all of it below a directory: `daemon-util`, `bin`, `proc`,
+    /// `services`, `systemd`, and cron's files. For tests and rehearsals.
     #[must_use]
     pub fn with_machine(self, directory: &Path) -> Self {
         let machine = Machine {
@@ -169,7 +169,8 @@ impl Layout {
         Self { machine: Machine { host_name: Some(host_name), ..self.machine }, ..self }
     }
 
-    /// The host name of [`Layout::with_unresolved_host`]; `None` where the kernel and name servers are to be asked.
+    /// The host name of [`Layout::with_unresolved_host`]; `None` where the kernel and name servers are to be
+    /// asked.
     #[must_use]
     pub fn unresolved_host(&self) -> Option<&str> {
         self.machine.host_name.as_deref()
@@ -199,8 +200,8 @@ impl Layout {
         self.below("var/lock/ganeti-watcher.lock")
     }
 
-    /// `/var/lib/ganeti/watcher.kept-out`, how many runs in a row have found the watcher lock held. It is this watcher's
-    /// alone.
+    /// `/var/lib/ganeti/watcher.kept-out`, how many runs in a row have found the watcher lock held. It is
+    /// this watcher's alone.
     #[must_use]
     pub fn kept_out(&self) -> PathBuf {
         self.below("var/lib/ganeti/watcher.kept-out")
@@ -285,9 +286,9 @@ impl Layout {
         self.machine.cron.join("etc/cron.d")
     }
 
-    /// The path of a program that is not Ganeti's, such as `drbdsetup`: in the directories of `PATH`, and in those for
-    /// administrators, which a cron job's `PATH` may lack. The name alone when it is in none, so that running it says
-    /// so.
+    /// The path of a program that is not Ganeti's, such as `drbdsetup`: in the directories of `PATH`, and in
+    /// those for administrators, which a cron job's `PATH` may lack. The name alone when it is in none, so
+    /// that running it says so.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
         if let Some(directory) = &self.machine.programs {
@@ -317,8 +318,9 @@ impl Layout {
         }
     }
 
-    /// `/var/lib/ganeti/watcher.daemons`, what was last told about daemons that do not run: a JSON object of texts by
-    /// daemon. It is this watcher's alone; neither the original nor `ganeti-cleaner` looks for such a name.
+    /// `/var/lib/ganeti/watcher.daemons`, what was last told about daemons that do not run: a JSON object of
+    /// texts by daemon. It is this watcher's alone; neither the original nor `ganeti-cleaner` looks for such
+    /// a name.
     #[must_use]
     pub fn daemon_states(&self) -> PathBuf {
         self.below("var/lib/ganeti/watcher.daemons")
@@ -348,8 +350,8 @@ impl Layout {
         self.below("var/lib/ganeti/hmac.key")
     }
 
-    /// A directory or file below `/var/run/ganeti` in which a hypervisor keeps what it knows of running instances, such
-    /// as `kvm-hypervisor/pid`.
+    /// A directory or file below `/var/run/ganeti` in which a hypervisor keeps what it knows of running
+    /// instances, such as `kvm-hypervisor/pid`.
     #[must_use]
     pub fn run_dir(&self, relative: &str) -> PathBuf {
         self.below("var/run/ganeti").join(relative)

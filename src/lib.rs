@@ -1,20 +1,21 @@
 //! ganeti-watcher: what cron calls every five minutes on every node of a Ganeti cluster.
 //!
 //! # The house
-//! A run observes, decides, acts and remembers. Each of these is a room, and calls go one way, downwards in this list.
-//! `ARCHITECTURE.md` has the whole table, and `tests/house.rs` keeps the code to it.
+//! A run observes, decides, acts and remembers. Each of these is a room, and calls go one way, downwards in
+//! this list. `ARCHITECTURE.md` has the whole table, and `tests/architecture.rs` keeps the code to it.
 //!
-//! - [`cli`]: options, from the command line to [`watch::Options`].
+//! - [`cli`]: the command line, with its subcommands. [`options`]: the options of a run.
 //! - [`watch`]: one run; the only place that knows the order of things.
 //! - [`act`]: carries out plans by jobs.
 //! - [`observe`]: asks luxid and makes a [`cluster::Snapshot`] of the answers.
-//! - [`luxi`]: the protocol. [`node`]: this node and its daemons. [`memory`]: the files, and the locks on them.
+//! - [`luxi`]: the protocol. [`node`]: this node and its daemons. [`memory`]: the files, and the locks on
+//!   them.
 //! - [`logging`] and [`clock`]: log lines and time.
 //! - [`decide`]: what is to be done. Pure: no clock, no file, no network, no runtime.
 //! - [`cluster`] and [`memory::state`]: the values that decisions are made from. Pure as well.
 //! - [`files`]: opens every file. [`layout`] and [`armed`]: paths, and the permission to change something.
-//! - [`sim`]: a cluster in a box, which stands in for luxid and the rest of the world. [`simulate`] tells its story on
-//!   a terminal.
+//! - [`sim`]: a cluster in a box, which stands in for luxid and the rest of the world. [`simulate`] tells its
+//!   story on a terminal.
 
 // What `main` and the seams use says what it is; inside, only what its name does not say has a doc.
 pub mod act;
@@ -35,6 +36,7 @@ pub mod luxi;
 pub mod memory;
 pub mod node;
 pub mod observe;
+pub mod options;
 pub mod sim;
 #[warn(missing_docs)]
 pub mod simulate;

@@ -1,5 +1,6 @@
 //! watcher.log: one line an event, in the original's layout, written at once:
-//! `YYYY-MM-DD HH:MM:SS,mmm: ganeti-watcher pid=PID LEVEL MESSAGE`, with `MODULE:LINE` before the level under `--debug`.
+//! `YYYY-MM-DD HH:MM:SS,mmm: ganeti-watcher pid=PID LEVEL MESSAGE`, with `MODULE:LINE` before the level under
+//! `--debug`.
 //!
 //! Source: `utils/log.py: SetupLogging, _GetLogFormatter`.
 
@@ -33,10 +34,11 @@ use crate::decide::{LogLine, Severity};
 pub const LOG_FILE: &str = "watcher.log";
 const PROGRAM: &str = "ganeti-watcher";
 
-/// Sends every event to the log file, and with `debug` to stderr too. `pid` is the process that the lines name. Lines that
-/// cannot be written are noted as trouble.
+/// Sends every event to the log file, and with `debug` to stderr too. `pid` is the process that the lines
+/// name. Lines that cannot be written are noted as trouble.
 ///
-/// Gives the reason when the file cannot be opened. The events then go to stderr alone, where that can be told.
+/// Gives the reason when the file cannot be opened. The events then go to stderr alone, where that can be
+/// told.
 pub fn start<C>(directory: &Path, debug: bool, clock: C, pid: u32, trouble: &Trouble) -> Option<io::Error>
 where
     C: Clock + Send + Sync + 'static,
@@ -69,8 +71,8 @@ pub fn start_on_stdout(debug: bool, trouble: &Trouble) {
     drop(tracing::subscriber::set_global_default(subscriber));
 }
 
-/// Sends the events of this thread to the log file, until the guard is dropped. For a simulation, whose runs follow one
-/// another in one process.
+/// Sends the events of this thread to the log file, until the guard is dropped. For a simulation, whose runs
+/// follow one another in one process.
 ///
 /// # Errors
 /// When the file cannot be opened.
@@ -192,8 +194,8 @@ impl Visit for Message {
     }
 }
 
-/// Text that stays on its line: what Ganeti or a daemon printed may have line feeds, and nobody shall be able to fake
-/// a log line by the name of something.
+/// Text that stays on its line: what Ganeti or a daemon printed may have line feeds, and nobody shall be able
+/// to fake a log line by the name of something.
 struct OneLine<'a>(&'a str);
 
 impl fmt::Display for OneLine<'_> {

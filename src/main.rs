@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Error, Result, bail};
 use ganeti_watcher::armed::Armed;
-use ganeti_watcher::cli::{self, Refusal, Request};
+use ganeti_watcher::cli::{self, Request};
 use ganeti_watcher::clock::{Clock, SystemClock, file_stamp};
 use ganeti_watcher::layout::Layout;
 use ganeti_watcher::logging::{self, Trouble};
@@ -15,20 +15,18 @@ use ganeti_watcher::luxi::UnixSocket;
 use ganeti_watcher::node::Duties;
 use ganeti_watcher::node::cron::{self, Caller};
 use ganeti_watcher::node::mond::Mond;
+use ganeti_watcher::options::{Options, Refusal};
 use ganeti_watcher::simulate;
 use ganeti_watcher::watch::retry::Whose;
-use ganeti_watcher::watch::{self, Context, Ended, Options};
+use ganeti_watcher::watch::{self, Context, Ended};
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// `constants.EXIT_SUCCESS`, `EXIT_FAILURE`, `EXIT_NOTMASTER`; 2 is optparse's.
-const SUCCESS: u8 = 0;
-const FAILURE: u8 = 1;
+/// The exit code for a wrong command line, as optparse has it.
 const USAGE: u8 = 2;
-const NOT_MASTER: u8 = 11;
 
 /// How many files a process may usually open.
 const USUAL_FILES: rlim_t = 1024;
@@ -39,24 +37,22 @@ fn main() -> ExitCode {
     let trouble = Trouble::default();
     match logging::contain(&trouble, || answer(&trouble)) {
         Some(code) if !trouble.occurred() => ExitCode::from(code),
-        _ => ExitCode::from(FAILURE),
+        _ => ExitCode::from(Ended::Failed.exit_code()),
     }
 }
 
 fn answer(trouble: &Trouble) -> u8 {
     match cli::parse(std::env::args_os()) {
         Ok(request) => match carry_out(&request, trouble) {
-            Ok(Ended::Done) => SUCCESS,
-            Ok(Ended::Failed) => FAILURE,
-            Ok(Ended::NotMaster) => NOT_MASTER,
+            Ok(ended) => ended.exit_code(),
             Err(error) => {
                 say(&format!("ganeti-watcher: error: {error:#}{}", advice(&error)));
-                FAILURE
+                Ended::Failed.exit_code()
             }
         },
         Err(Refusal::Answer(text)) => {
             print(text.trim_end(), trouble);
-            SUCCESS
+            Ended::Done.exit_code()
         }
         Err(Refusal::Usage(text)) => {
             say(&text);
@@ -64,7 +60,7 @@ fn answer(trouble: &Trouble) -> u8 {
         }
         Err(Refusal::BadValue(text)) => {
             say(&text);
-            FAILURE
+            Ended::Failed.exit_code()
         }
     }
 }
@@ -94,9 +90,9 @@ fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
     let layout = Layout::from_environment()?;
     let runtime = runtime()?;
     if options.dry_run {
-        logging::start_on_stdout(options.debug, trouble);
+        logging::start_on_stdout(options.is_debug(), trouble);
     } else {
-        open_log(&layout, options.debug, trouble)?;
+        open_log(&layout, options.is_debug(), trouble)?;
     }
     if options.timer {
         leave_it_to_cron(&layout)?;
@@ -107,7 +103,7 @@ fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
         layout: &layout,
         clock: &SystemClock,
         rapi_ip: &options.rapi_ip,
-        hook_limit: options.hook_limit,
+        hook_limit: options.kill_hooks_after,
         supervision: tokio::sync::OnceCell::new(),
     };
     let context = Context {
@@ -126,8 +122,8 @@ fn runtime() -> Result<Runtime> {
     // tokio makes a pair for signals, and panics where there can be none.
     drop(UnixStream::pair().context("cannot make a pair of sockets, so no program could be waited for")?);
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    // A write to a file that has reached its largest size (RLIMIT_FSIZE) then fails and can be told, and does not kill.
-    // Handled, not ignored or blocked: that would stay so in the daemons that are started.
+    // A write to a file that has reached its largest size (RLIMIT_FSIZE) then fails and can be told, and does
+    // not kill. Handled, not ignored or blocked: that would stay so in the daemons that are started.
     let guard = runtime.enter();
     let too_large = SignalKind::from_raw(Signal::SIGXFSZ as i32);
     drop(signal(too_large).context("cannot handle SIGXFSZ")?);
@@ -135,7 +131,8 @@ fn runtime() -> Result<Runtime> {
     Ok(runtime)
 }
 
-/// As many open files as are usual, if that is permitted. With next to none no daemon could be started, and tokio panics.
+/// As many open files as are usual, if that is permitted. With next to none no daemon could be started, and
+/// tokio panics.
 fn make_room_for_files() -> Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot read RLIMIT_NOFILE")?;
     // No more than usual: the daemons that are started inherit it.
@@ -158,7 +155,8 @@ fn make_room_for_files() -> Result<()> {
 /// A log that cannot be opened keeps nothing from being repaired.
 ///
 /// # Errors
-/// For who is not root and may not write it: nothing else would succeed, and files would be made that root's runs need.
+/// For who is not root and may not write it: nothing else would succeed, and files would be made that root's
+/// runs need.
 fn open_log(layout: &Layout, debug: bool, trouble: &Trouble) -> Result<()> {
     let log_dir = layout.log_dir();
     let file = log_dir.join(logging::LOG_FILE);
@@ -172,8 +170,8 @@ fn open_log(layout: &Layout, debug: bool, trouble: &Trouble) -> Result<()> {
     Ok(())
 }
 
-/// Two callers would be one too many: cron's line came with Ganeti, so the timer is the one that gives way. Where nobody
-/// can tell it does not: two callers do no harm, and none would leave the cluster to itself.
+/// Two callers would be one too many: cron's line came with Ganeti, so the timer is the one that gives way.
+/// Where nobody can tell it does not: two callers do no harm, and none would leave the cluster to itself.
 ///
 /// # Errors
 /// When cron calls the watcher. It is logged, and goes to systemd's journal as well.

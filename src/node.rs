@@ -1,6 +1,7 @@
 //! This node: what Ganeti wrote on it, who it is, and what every run does for it.
 //!
-//! - [`daemons`]: Ganeti's daemons run. [`systemd`]: unless systemd looks after them, and somebody wants them stopped.
+//! - [`daemons`]: Ganeti's daemons run. [`systemd`]: unless systemd looks after them, and somebody wants them
+//!   stopped.
 //! - [`hooks`]: the site's own programs.
 //! - [`maintenance`]: a node that the master candidates call offline ([`confd`]) runs nothing any more.
 //! - [`probes`]: on the master, RAPI and WConfD answer. [`mond`]: how busy other nodes are.
@@ -41,9 +42,6 @@ use crate::luxi::client::LocalFuture;
 use daemons::{Daemons, NodeDaemons};
 use probes::ProbeTiming;
 use systemd::Supervision;
-
-/// Of what is read below `/proc`: a command line may be a quarter as long as a stack, which is usually 2 MiB.
-const LONGEST_PROC_FILE: u64 = 8 << 20;
 
 /// The duties on the machine that this program runs on.
 #[derive(Debug)]

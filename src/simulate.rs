@@ -1,5 +1,5 @@
-//! `ganeti-watcher simulate`: the story of an outage, told on a terminal. The cluster is in a box, the watcher is the
-//! real one, and so is its log.
+//! `ganeti-watcher simulate`: the story of an outage, told on a terminal. The cluster is in a box, the
+//! watcher is the real one, and so is its log.
 
 mod options;
 mod progress;
@@ -17,7 +17,6 @@ use tokio::time::sleep;
 
 pub use options::Options;
 use options::Speed;
-pub(crate) use options::{quoted, whole_number};
 use progress::Progress;
 
 use crate::files;
@@ -31,7 +30,8 @@ const CRON_INTERVAL: Duration = Duration::from_secs(300);
 /// A story ends by itself, long before this.
 const MOST_RUNS: usize = 100;
 
-/// Tells the story on stdout. Where its files are is told on stderr, so that the same seed prints the same bytes.
+/// Tells the story on stdout. Where its files are is told on stderr, so that the same seed prints the same
+/// bytes.
 ///
 /// # Errors
 /// When the scenario file is wrong, or files cannot be written.
@@ -96,7 +96,8 @@ async fn play(scenario: &Scenario, directory: &Path, progress: &mut Progress<imp
         if is_over(&record) {
             break;
         }
-        // Cron does not wait: a run that took longer than five minutes is followed at the next full five minutes.
+        // Cron does not wait: a run that took longer than five minutes is followed at the next full five
+        // minutes.
         let took = record.stage.cluster.clock().elapsed() - began;
         let intervals = took.as_secs() / CRON_INTERVAL.as_secs() + 1;
         let next = CRON_INTERVAL * u32::try_from(intervals).unwrap_or(u32::MAX);
@@ -122,8 +123,8 @@ async fn take(record: &mut Record, step: &ScenarioStep, progress: &mut Progress<
     result
 }
 
-/// Whether another run would do nothing but verify disks: the last one did nothing else, and every node that has power
-/// is up.
+/// Whether another run would do nothing but verify disks: the last one did nothing else, and every node that
+/// has power is up.
 fn is_over(record: &Record) -> bool {
     let Some(last) = record.runs.last() else { return false };
     let only_verified = last

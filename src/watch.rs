@@ -1,131 +1,36 @@
-//! One run: the global part, which every node makes, and the group part, which the master makes for each node group.
+//! One run: the global part, which every node makes, and the group part, which the master makes for each node
+//! group.
 
 mod connect;
+mod context;
+mod cut_short;
 mod detach;
 mod dry_run;
+mod ended;
 mod gather;
 mod global;
 mod group;
 mod inspect;
 mod ledger;
+mod log_witness;
 pub mod retry;
 mod verify;
 
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Error, Result};
 use tracing::{debug, error, info, warn};
 
-use crate::act::{Slots, Witness};
-use crate::armed::Armed;
-use crate::clock::{self, Clock};
-use crate::cluster::Timestamp;
-use crate::decide::{Action, Note, Outcome};
-use crate::layout::Layout;
-use crate::logging;
-use crate::luxi::Connector;
+pub use context::Context;
+use cut_short::CutShort;
+pub use ended::Ended;
+use log_witness::LogWitness;
+
+use crate::act::Slots;
+use crate::clock;
 use crate::memory::kept_out::{self, KeptOut};
 use crate::memory::locks::{self, LockError};
-use crate::memory::pause::{self, Pause};
-use crate::node::daemons::Daemons;
-use crate::node::mond::Monitor;
-
-/// What a run is asked to do; the original's options.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Options {
-    /// Only the group part, for the node group with this UUID; `None` is the whole run.
-    pub node_group: Option<String>,
-    /// Jobs that ended more than so many seconds ago are archived. It may be negative, as with the original.
-    pub job_age: i64,
-    /// The pause file is not minded.
-    pub ignore_pause: bool,
-    /// The global part waits for the group parts.
-    pub wait_children: bool,
-    /// Disks are not verified.
-    pub no_verify_disks: bool,
-    /// Disks are verified without waiting for locks (Ganeti 3.1 and later).
-    pub no_strict: bool,
-    /// Log more, and to stderr too. Handed on to detached group parts.
-    pub debug: bool,
-    /// The address at which RAPI listens, unless its own command line says otherwise.
-    pub rapi_ip: String,
-    /// A watcher hook that runs longer is killed.
-    pub hook_limit: Duration,
-    /// At most so many starts at once on a node.
-    pub starts_per_node: usize,
-    /// At most so many jobs at once in the cluster, and always fewer than its `max_running_jobs`.
-    pub parallel_jobs: usize,
-    /// Nothing is started on a node with so many busy processors or more; above 0.
-    pub load_limit: Option<f64>,
-    /// An instance whose secondary node has been silent for so long is started without it; `None` is never.
-    pub start_degraded: Option<Duration>,
-    /// systemd's timer called this run: nothing is done when cron calls the watcher as well.
-    pub timer: bool,
-    /// Everything is looked at and decided, and nothing is done.
-    pub dry_run: bool,
-}
-
-/// What a run works with.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// What it is asked to do.
-    pub options: &'a Options,
-    /// Where things are.
-    pub layout: &'a Layout,
-    /// What time it is.
-    pub clock: &'a dyn Clock,
-    /// How luxid is reached.
-    pub luxid: &'a dyn Connector,
-    /// How this node's daemons are checked and started.
-    pub daemons: &'a dyn Daemons,
-    /// How busy nodes are.
-    pub monitor: &'a dyn Monitor,
-    /// Permission to change something; a dry run has none.
-    pub armed: Option<&'a Armed>,
-}
-
-impl Context<'_> {
-    /// Whether an administrator wants the watcher to do nothing now.
-    fn is_paused(&self) -> Result<bool> {
-        // Read before the option is minded: an expired or broken pause file is removed either way.
-        let pause = pause::check(&self.layout.pause_file(), self.clock.now(), self.armed)?;
-        Ok(pause != Pause::Off && !self.options.ignore_pause)
-    }
-}
-
-/// How a run ended; the exit codes are `constants.EXIT_*`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// Everything was done, or there was nothing to do here: exit code 0.
-    Done,
-    /// Something failed, and was logged: exit code 1.
-    Failed,
-    /// This is not the master, and that was found too late to be quiet about it: exit code 11.
-    NotMaster,
-}
-
-/// This node is not the master, so a run has nothing to do with the cluster.
-#[derive(Debug, thiserror::Error)]
-#[error("Not on master node ({0})")]
-pub(crate) struct NotMaster(String);
-
-/// Logs what happens and remembers nothing.
-struct LogWitness;
-
-impl Witness for LogWitness {
-    fn noted(&mut self, note: &Note, _now: Timestamp) {
-        note.log_line().iter().for_each(logging::log);
-    }
-
-    fn begin(&mut self, actions: &[Action], _epoch_ns: u64) {
-        actions.iter().for_each(|action| logging::log(&action.log_line()));
-    }
-
-    fn ended(&mut self, action: &Action, outcome: &Outcome, _now: Timestamp) {
-        logging::log(&action.outcome_line(outcome));
-    }
-}
+use crate::options::Options;
 
 /// Makes one run (`watcher/__init__.py: Main`). Whatever goes wrong is in the log when it returns.
 pub async fn run(context: &Context<'_>) -> Ended {
@@ -144,7 +49,7 @@ pub async fn run(context: &Context<'_>) -> Ended {
             debug!("Pause has been set, exiting");
             return Ended::Done;
         }
-        Err(error) => return failed(context, &error),
+        Err(error) => return failed(context, &error.into()),
     }
     let path = context.layout.watcher_lock();
     let lock = match context.armed {
@@ -196,12 +101,12 @@ fn tell_who_keeps_runs_out(context: &Context<'_>, lock: &Path) {
     }
 }
 
-fn failed(context: &Context<'_>, error: &Error) -> Ended {
-    if error.is::<NotMaster>() {
+fn failed(context: &Context<'_>, error: &CutShort) -> Ended {
+    if let CutShort::NotMaster(not_master) = error {
         match context.armed {
             // The original says it with --debug only, and exits with 11 without a word.
-            Some(_) => info!("Not master, exiting: {error}"),
-            None => info!("{error}: a run would do nothing more here"),
+            Some(_) => info!("Not master, exiting: {not_master}"),
+            None => info!("{not_master}: a run would do nothing more here"),
         }
         return Ended::NotMaster;
     }

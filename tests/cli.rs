@@ -1,4 +1,5 @@
-//! The program from outside: options, exit codes, pause, locks, and a node that is not the master. No luxid runs here.
+//! The program from outside: options, exit codes, pause, locks, and a node that is not the master. No luxid
+//! runs here.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

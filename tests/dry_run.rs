@@ -1,5 +1,5 @@
-//! A dry run on a master with work to do everywhere: a real run shows that there is work, and a dry run that none of it
-//! leaves the program. luxid is a stand-in that writes down what it is asked.
+//! A dry run on a master with work to do everywhere: a real run shows that there is work, and a dry run that
+//! none of it leaves the program. luxid is a stand-in that writes down what it is asked.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 

@@ -1,5 +1,5 @@
-//! How much memory, and how many lines, luxid's answers can cost: the client in a process of its own, and a luxid that
-//! sends 60 MiB. `cargo test --test memory -- --nocapture` prints the figures.
+//! How much memory, and how many lines, luxid's answers can cost: the client in a process of its own, and a
+//! luxid that sends 60 MiB. `cargo test --test memory -- --nocapture` prints the figures.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,6 @@
-//! What is packed with the program fits it: the shells' completions, the examples that its help names, and the version
-//! wherever it stands.
-//! `UPDATE_COMPLETIONS=1 cargo test --test package` writes the completions anew.
+//! What is packed with the program fits it: the shells' completions, the examples that its help names, and
+//! the version wherever it stands. `UPDATE_COMPLETIONS=1 cargo test --test package` writes the completions
+//! anew.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

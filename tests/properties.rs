@@ -1,5 +1,6 @@
-//! What must hold for every cluster, on random ones in a box: nothing is done twice or to what must be left alone,
-//! every run ends, a second run has nothing left to do, and a run that was killed leaves what the next one can read.
+//! What must hold for every cluster, on random ones in a box: nothing is done twice or to what must be left
+//! alone, every run ends, a second run has nothing left to do, and a run that was killed leaves what the next
+//! one can read.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking too")]
 
@@ -212,7 +213,8 @@ fn check_side_by_side(jobs: &[&Job]) {
     }
 }
 
-/// Never more than the limits, and no two activations on one node, of which the second would only wait for locks.
+/// Never more than the limits, and no two activations on one node, of which the second would only wait for
+/// locks.
 fn check_limits(record: &Record, limits: Limits) {
     record.stage.cluster.look(|engine| {
         let jobs = ours(record);
@@ -245,7 +247,8 @@ fn check_limits(record: &Record, limits: Limits) {
     });
 }
 
-/// Without force Ganeti needs the secondary node, so a start would fail, and leave the disks marked as not active.
+/// Without force Ganeti needs the secondary node, so a start would fail, and leave the disks marked as not
+/// active.
 fn check_no_doomed_start(record: &Record) {
     record.stage.cluster.look(|engine| {
         for job in ours(record) {

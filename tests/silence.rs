@@ -1,5 +1,5 @@
-//! No run ends without somebody being able to read why: the program from outside, on a node that is not the master, with
-//! a log, a standard error or descriptors that cannot be had.
+//! No run ends without somebody being able to read why: the program from outside, on a node that is not the
+//! master, with a log, a standard error or descriptors that cannot be had.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 

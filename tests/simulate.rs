@@ -1,4 +1,5 @@
-//! `simulate` from outside: the same seed tells the same story, and a wrong scenario is refused with its place.
+//! `simulate` from outside: the same seed tells the same story, and a wrong scenario is refused with its
+//! place.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

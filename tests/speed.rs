@@ -1,5 +1,5 @@
-//! How fast a cluster comes back after a power cut, in a box, on virtual time: the figures are the same on every machine.
-//! `cargo test --test speed -- --nocapture` prints them.
+//! How fast a cluster comes back after a power cut, in a box, on virtual time: the figures are the same on
+//! every machine. `cargo test --test speed -- --nocapture` prints them.
 
 #![allow(
     clippy::unwrap_used,
@@ -100,8 +100,8 @@ fn sixty_two_instances_on_four_nodes_are_back_within_three_minutes() {
     assert!(recovery.took <= Duration::from_secs(180), "{:?}", recovery.took);
 }
 
-/// No less time is possible: luxid starts the jobs' processes one after the other, and a slot is taken from there to the
-/// end of the start.
+/// No less time is possible: luxid starts the jobs' processes one after the other, and a slot is taken from
+/// there to the end of the start.
 fn bound(instances: u32, fork: f64, start: f64) -> f64 {
     let slots = PARALLEL_JOBS as f64;
     let instances = f64::from(instances);
@@ -123,8 +123,9 @@ fn a_thousand_instances_are_back_as_fast_as_the_limits_allow() {
     assert!(took <= bound * 1.1, "{took:.0} s are more than 10 % above {bound:.0} s");
 }
 
-/// Every submission of starts is preceded by a save of the whole state, so this bounds how much a big cluster's recovery
-/// is held up: with a submission in each 0.8 s, the time that luxid takes for the processes of two jobs.
+/// Every submission of starts is preceded by a save of the whole state, so this bounds how much a big
+/// cluster's recovery is held up: with a submission in each 0.8 s, the time that luxid takes for the
+/// processes of two jobs.
 #[test]
 fn a_save_of_ten_thousand_records_holds_up_a_submission_by_little() {
     let directory = tempfile::tempdir().unwrap();

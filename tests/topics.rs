@@ -13,8 +13,8 @@ use ganeti_watcher::files::replace;
 
 use topics::{scenarios, scenarios_below};
 
-/// The names of the scenarios below a directory with these files, and directories, which end in a slash; or what
-/// is wrong with them, without that directory.
+/// The names of the scenarios below a directory with these files, and directories, which end in a slash; or
+/// what is wrong with them, without that directory.
 fn found(entries: &[&str]) -> Result<Vec<String>, String> {
     let root = tempfile::tempdir().unwrap();
     for entry in entries {

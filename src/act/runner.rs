@@ -122,7 +122,8 @@ impl<'a> Runner<'a> {
     /// Waits for one job, however long it takes.
     ///
     /// # Errors
-    /// When luxid cannot be asked any more, or says for a minute what cannot be understood; the job may go on.
+    /// When luxid cannot be asked any more, or says for a minute what cannot be understood; the job may go
+    /// on.
     pub async fn wait(&mut self, job: JobId) -> Result<JobResult, LuxiError> {
         following::wait(&mut self.view.client, job).await
     }

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use super::*;
+use crate::options::USAGE;
 
-fn options(arguments: &[&str]) -> Result<watch::Options, Refusal> {
+fn options(arguments: &[&str]) -> Result<Options, Refusal> {
     match parse(["ganeti-watcher"].iter().chain(arguments).map(Into::into))? {
         Request::Watch(options) => Ok(options),
         other => panic!("{other:?}"),
@@ -13,16 +14,17 @@ fn options(arguments: &[&str]) -> Result<watch::Options, Refusal> {
 fn without_options_the_defaults_are_the_original_s() {
     assert_eq!(
         options(&[]).unwrap(),
-        watch::Options {
+        Options {
             node_group: None,
             job_age: 21_600,
             ignore_pause: false,
-            wait_children: true,
+            wait_children: false,
+            no_wait_children: false,
             no_verify_disks: false,
             no_strict: false,
-            debug: false,
+            debug: 0,
             rapi_ip: "127.0.0.1".into(),
-            hook_limit: Duration::from_secs(600),
+            kill_hooks_after: Duration::from_secs(600),
             starts_per_node: 4,
             parallel_jobs: 16,
             load_limit: None,
@@ -36,19 +38,19 @@ fn without_options_the_defaults_are_the_original_s() {
 #[test]
 fn options_may_be_shortened_joined_and_repeated_as_with_optparse() {
     let given = options(&["-ddA1h", "--ign", "--job=2", "--no-v", "--no-s", "-g", "U"]).unwrap();
-    assert!(given.debug && given.ignore_pause && given.no_verify_disks && given.no_strict);
+    assert!(given.is_debug() && given.ignore_pause && given.no_verify_disks && given.no_strict);
     assert_eq!(given.job_age, 2);
     assert_eq!(given.node_group.as_deref(), Some("U"));
     assert_eq!(options(&["-A", "-5"]).unwrap().job_age, -5);
-    assert!(options(&["--d"]).unwrap().debug, "the original has no other option with a d");
+    assert!(options(&["--d"]).unwrap().is_debug(), "the original has no other option with a d");
     assert!(options(&["--dry"]).unwrap().dry_run);
 }
 
 #[test]
 fn the_last_word_about_waiting_counts() {
-    assert!(!options(&["--no-wait-children"]).unwrap().wait_children);
-    assert!(!options(&["--wait-children", "--no-wait-children"]).unwrap().wait_children);
-    assert!(options(&["--no-wait-children", "--wait-children"]).unwrap().wait_children);
+    assert!(options(&["--no-wait-children"]).unwrap().no_wait_children);
+    assert!(options(&["--wait-children", "--no-wait-children"]).unwrap().no_wait_children);
+    assert!(!options(&["--no-wait-children", "--wait-children"]).unwrap().no_wait_children);
 }
 
 #[test]
@@ -100,15 +102,23 @@ fn time_specifications_are_ganeti_s() {
     for (text, seconds) in
         [("30", 30), ("30s", 30), ("5m", 300), ("6h", 21_600), ("1d", 86_400), ("2w", 1_209_600)]
     {
-        assert_eq!(parse_age(text), Ok(seconds));
+        assert_eq!(options(&["-A", text]).unwrap().job_age, seconds);
     }
     for text in ["", "h", "1.5h", "1h30m", "1y", "99999999999999999999", "9223372036854775807w"] {
-        assert!(parse_age(text).is_err(), "{text}");
+        assert!(matches!(options(&["-A", text]), Err(Refusal::BadValue(_))), "{text}");
     }
-    assert!(matches!(options(&["-A", "soon"]), Err(Refusal::BadValue(_))));
-    assert_eq!(options(&["--kill-hooks-after=20m"]).unwrap().hook_limit, Duration::from_secs(1200));
+    assert_eq!(options(&["--kill-hooks-after=20m"]).unwrap().kill_hooks_after, Duration::from_secs(1200));
     for text in ["0", "-5", "soon"] {
         assert!(matches!(options(&["--kill", text]), Err(Refusal::BadValue(_))), "{text}");
+    }
+}
+
+#[test]
+fn usage_and_help_come_before_values_that_the_original_looks_at_late() {
+    for value in ["--job-age=soon", "--kill-hooks-after=0", "--start-degraded=0", "--rapi-ip=x y"] {
+        assert!(matches!(options(&[value]), Err(Refusal::BadValue(_))), "{value}");
+        assert!(matches!(options(&[value, "--nonsense"]), Err(Refusal::Usage(_))), "{value}");
+        assert!(matches!(options(&[value, "--help"]), Err(Refusal::Answer(_))), "{value}");
     }
 }
 

@@ -1,6 +1,6 @@
-//! Local time as Python's `time.localtime` has it, so that the log of either program is in the same time. Python asks the
-//! C library, so this takes `TZ` as glibc does: the name of a file with a time zone if there is such a file, else a rule
-//! as POSIX has it, else UTC, without a word about it.
+//! Local time as Python's `time.localtime` has it, so that the log of either program is in the same time.
+//! Python asks the C library, so this takes `TZ` as glibc does: the name of a file with a time zone if there
+//! is such a file, else a rule as POSIX has it, else UTC, without a word about it.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -25,7 +25,8 @@ const LONGEST_FILE: u64 = 256 << 10;
 #[derive(Debug, Clone)]
 pub(super) struct LocalTime {
     zone: TimeZone,
-    /// From which moment on so many seconds have to be left out; only the files in `right` have such. In their order.
+    /// From which moment on so many seconds have to be left out; only the files in `right` have such. In
+    /// their order.
     leap_seconds: Vec<(i64, i32)>,
 }
 

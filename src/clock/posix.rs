@@ -1,9 +1,9 @@
-//! A time zone as POSIX writes it in `TZ`, such as `CET-1CEST,M3.5.0,M10.5.0/3`, and what glibc makes of one that is not
-//! quite so.
+//! A time zone as POSIX writes it in `TZ`, such as `CET-1CEST,M3.5.0,M10.5.0/3`, and what glibc makes of one
+//! that is not quite so.
 //!
-//! What matters is the time, so names are read and forgotten. glibc's (`time/tzset.c`) defaults are: summer time is an
-//! hour ahead and follows the law of the United States, hours are those of UTC when there is no offset, and a rule that
-//! cannot be read, or that follows such a one, is the beginning of the year.
+//! What matters is the time, so names are read and forgotten. glibc's (`time/tzset.c`) defaults are: summer
+//! time is an hour ahead and follows the law of the United States, hours are those of UTC when there is no
+//! offset, and a rule that cannot be read, or that follows such a one, is the beginning of the year.
 
 use std::fmt::Write as _;
 
@@ -26,8 +26,8 @@ pub(super) fn zone(text: &[u8]) -> TimeZone {
         let summer = text.name().map_or(0, |()| text.summer(winter));
         match text.rules() {
             Some([begin, end]) => format!("{fixed}DST{},{begin},{end}", offset(summer)),
-            // East of Greenwich the moment between the end of summer and its beginning is in the year before, where
-            // glibc does not look for it.
+            // East of Greenwich the moment between the end of summer and its beginning is in the year before,
+            // where glibc does not look for it.
             None if (0..summer).contains(&winter) => format!("DST{}", offset(summer)),
             None => format!("{fixed}DST{},{NO_RULE},{NO_RULE}", offset(summer)),
         }

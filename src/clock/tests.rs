@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::local::LocalTime;
 use super::{file_stamp_of, log_stamp_of};
 
-/// Forms of `TZ`: files, rules, what is nearly one of them, and what is none. `@` is a directory of the test's.
+/// Forms of `TZ`: files, rules, what is nearly one of them, and what is none. `@` is a directory of the
+/// test's.
 const ZONES: [&str; 86] = [
     "",
     ":",
@@ -100,8 +101,9 @@ const ZONES: [&str; 86] = [
     "NZST-12NZDT,M9.5.0,M4.1.0/x",
 ];
 
-/// Without rules, glibc follows the United States' law; or a file `posixrules`, if the database has one, where it is hours
-/// off on the day of a change. So these are compared in a database without that file, and so without any other.
+/// Without rules, glibc follows the United States' law; or a file `posixrules`, if the database has one,
+/// where it is hours off on the day of a change. So these are compared in a database without that file, and
+/// so without any other.
 const WITHOUT_RULES: [&str; 6] =
     ["CET-1CEST", "CET-1CEST,", "EST5EDT4", "<+0330>-3:30<+0430>", "Europe/Berlin", "XYZ3ABC2:30"];
 
@@ -110,7 +112,8 @@ const CHANGES: [u64; 12] = [45, 46, 66, 67, 80, 81, 87, 88, 94, 248, 269, 297];
 const NEW_YEAR_2026: u64 = 1_767_225_600;
 const DAY: u64 = 86_400;
 
-/// Some of every month from 2010 to 2036, and every half hour of 2026 near a change, with the second before it.
+/// Some of every month from 2010 to 2036, and every half hour of 2026 near a change, with the second before
+/// it.
 fn instants() -> Vec<u64> {
     let daily = (1_262_347_200..2_114_380_800).step_by(8 * 86_400 + 19 * 3600);
     let near = CHANGES.into_iter().chain([0, 276, 303, 304, 364]).flat_map(|day| {

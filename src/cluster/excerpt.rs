@@ -5,8 +5,8 @@ pub const LONGEST_TEXT: usize = 3072;
 /// The most of a name, a class or a summary, in bytes. A host name has at most 253.
 pub const LONGEST_NAME: usize = 256;
 
-/// The text, or when it is longer than `limit` bytes its beginning and its end, where the reason mostly is, with how much is
-/// left out between. The result is longer than `limit` by that remark alone.
+/// The text, or when it is longer than `limit` bytes its beginning and its end, where the reason mostly is,
+/// with how much is left out between. The result is longer than `limit` by that remark alone.
 #[must_use]
 pub fn excerpt(text: &str, limit: usize) -> String {
     if text.len() <= limit {
@@ -21,8 +21,8 @@ pub fn excerpt(text: &str, limit: usize) -> String {
 /// So much of what somebody typed, or of what stands in a file, is shown in a message, in characters.
 pub const LONGEST_QUOTE: usize = 60;
 
-/// The first `longest` characters of a text that comes from outside, in quotes and on one line: nobody shall be shown a whole
-/// file because it stands under a name of ours.
+/// The first `longest` characters of a text that comes from outside, in quotes and on one line: nobody shall
+/// be shown a whole file because it stands under a name of ours.
 #[must_use]
 pub fn quoted(text: &str, longest: usize) -> String {
     let mut shown = String::new();

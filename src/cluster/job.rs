@@ -22,8 +22,8 @@ impl fmt::Display for JobId {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingJob {
     pub id: JobId,
-    /// What its opcodes do, one entry each, such as `INSTANCE_STARTUP(name)` (`opcodes.py: OpCode.Summary`); `None` when
-    /// luxid did not say. It may then do anything.
+    /// What its opcodes do, one entry each, such as `INSTANCE_STARTUP(name)` (`opcodes.py: OpCode.Summary`);
+    /// `None` when luxid did not say. It may then do anything.
     pub summaries: Option<Vec<String>>,
     /// Whether it has a process, and so takes one of the cluster's `max_running_jobs`.
     pub has_process: bool,
@@ -130,15 +130,16 @@ impl fmt::Display for JobFailure {
     }
 }
 
-/// An exception of Ganeti's as it crosses the wire: `["Class", [argument, …]]` (`errors.py: GetEncodedError`). Its texts are
-/// cut to what a log line bears.
+/// An exception of Ganeti's as it crosses the wire: `["Class", [argument, …]]` (`errors.py:
+/// GetEncodedError`). Its texts are cut to what a log line bears.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GanetiError {
     /// Name of the class in `errors.py`.
     pub class: String,
     /// The first argument as text, or all of them when it is none.
     pub message: String,
-    /// The error code that `OpPrereqError` carries, such as `insufficient_resources` (`errors.py: ECODE_NORES` and others).
+    /// The error code that `OpPrereqError` carries, such as `insufficient_resources` (`errors.py:
+    /// ECODE_NORES` and others).
     pub code: Option<String>,
 }
 

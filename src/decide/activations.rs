@@ -1,10 +1,11 @@
 //! Activations of disks: one planner and one memory, whatever calls for them.
 //!
-//! A node with a new boot id has rebooted, and the instances that have it as secondary need their disks activated, or
-//! their DRBD links stay broken (`watcher/__init__.py: _CheckDisks`). verify-disks names instances with broken disks
-//! (`_VerifyDisks`). A failed activation makes Ganeti mark the disks as not active, and then neither it nor verify-disks
-//! looks at them any more. So, unlike the original, what failed is remembered and tried again, ever more rarely; and a boot
-//! id is stored only when every activation that it called for has succeeded.
+//! A node with a new boot id has rebooted, and the instances that have it as secondary need their disks
+//! activated, or their DRBD links stay broken (`watcher/__init__.py: _CheckDisks`). verify-disks names
+//! instances with broken disks (`_VerifyDisks`). A failed activation makes Ganeti mark the disks as not
+//! active, and then neither it nor verify-disks looks at them any more. So, unlike the original, what failed
+//! is remembered and tried again, ever more rarely; and a boot id is stored only when every activation that
+//! it called for has succeeded.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -34,14 +35,15 @@ pub struct Starts {
 /// What calls for an activation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Call {
-    /// A node that has the instance as secondary rebooted, or an activation failed earlier; so often, and then.
+    /// A node that has the instance as secondary rebooted, or an activation failed earlier; so often, and
+    /// then.
     OnRecord(Failures),
     /// verify-disks has just named the instance.
     Verification,
 }
 
-/// Plans what reboots call for, and what earlier runs left undone, and brings that on record. Nothing is planned for an
-/// instance that `starts` has as planned.
+/// Plans what reboots call for, and what earlier runs left undone, and brings that on record. Nothing is
+/// planned for an instance that `starts` has as planned.
 pub fn plan(state: &mut State, snapshot: &Snapshot, starts: &Starts, now: Timestamp) -> ActivationPlan {
     let mut plan = ActivationPlan::default();
     let rebooted = note_reboots(state, snapshot, &mut plan.without_boot_id);
@@ -93,7 +95,8 @@ fn note_reboots(state: &mut State, snapshot: &Snapshot, without_boot_id: &mut Ve
         if !is_pending && state.boot_id(&node.name) == Some(boot_id) {
             continue;
         }
-        // Whether an instance that cannot be read has this node as secondary is unknown. It stays until it can be read.
+        // Whether an instance that cannot be read has this node as secondary is unknown. It stays until it
+        // can be read.
         let unreadable = snapshot.unreadable_names();
         let of_node = by_secondary.get(node.name.as_str()).into_iter().flatten();
         let of_node: HashSet<&str> =
@@ -141,7 +144,8 @@ fn step(
         let kind = ActionKind::ActivateDisks { although_inactive };
         Some(Step::Act(Action { instance: name.clone(), kind }))
     };
-    // With a silent secondary it would fail, and make Ganeti mark the disks of what may well be running as not active.
+    // With a silent secondary it would fail, and make Ganeti mark the disks of what may well be running as
+    // not active.
     let is_out_of_reach = instance.status.is_helpless()
         || !instance.status.is_known()
         || snapshot.silent_secondary(instance).is_some();
@@ -154,12 +158,13 @@ fn step(
             act(false)
         };
     };
-    // A failed activation makes Ganeti mark the disks as not active: that mark is then our own doing, and no reason
-    // to leave a running instance without its mirror. One that is down is the instance pass's business.
+    // A failed activation makes Ganeti mark the disks as not active: that mark is then our own doing, and no
+    // reason to leave a running instance without its mirror. One that is down is the instance pass's
+    // business.
     let although_inactive =
         failures > 0 && instance.status == InstanceStatus::Running && instance.admin_state == AdminState::Up;
-    // Once at the next run, and only then ever more rarely: it locks two nodes, and a disk that is really broken does
-    // not mend itself.
+    // Once at the next run, and only then ever more rarely: it locks two nodes, and a disk that is really
+    // broken does not mend itself.
     let wait = backoff::left(failures.saturating_sub(1), last, name, now);
     if starts.planned.contains(name) {
         None
@@ -217,7 +222,8 @@ pub fn store_boot_ids(state: &mut State) {
     }
 }
 
-/// Forgets what verify-disks called for of instances that do not run any more: their next start assembles the disks.
+/// Forgets what verify-disks called for of instances that do not run any more: their next start assembles the
+/// disks.
 pub fn forget_stopped(state: &mut State, snapshot: &Snapshot) {
     let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
     state.recovery.activations.retain(|name, activation| match instances.get(name.as_str()) {

@@ -7,9 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::action::{Action, ActionKind};
 use super::budget::{Blamed, Detail};
+use super::hold::Hold;
 use super::schedule::{Schedule, Turn};
-use super::{Action, ActionKind, Note, NoteKind, full};
+use super::steps::{Note, NoteKind};
+use super::{full, shortage};
 use crate::cluster::{Snapshot, Timestamp};
 use crate::memory::recovery::Shortage;
 
@@ -53,32 +56,6 @@ struct Entry {
     is_suspect: bool,
 }
 
-/// Why an action is not begun now.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Hold {
-    /// A lower tier has an instance that is not up.
-    Tier {
-        /// Name of that instance.
-        behind: String,
-        /// When its patience has run out, and it is not waited for any more.
-        until: Timestamp,
-    },
-    /// Its delay is not over.
-    Delay {
-        /// When it is.
-        until: Timestamp,
-    },
-    /// Its node, or the whole cluster, has as much to do as it may.
-    Busy,
-    /// Its node has said that it has not enough memory.
-    Memory {
-        /// Name of the node.
-        node: String,
-        /// What this is to be remembered as.
-        blamed: Blamed,
-    },
-}
-
 /// Actions in order, those that wait and those that are in flight.
 #[derive(Debug, Default)]
 pub struct Agenda {
@@ -116,7 +93,8 @@ impl Agenda {
         self.careful = record.nodes;
     }
 
-    /// By tier; in a tier those come last that may take the master down, and before them those that are `late`.
+    /// By tier; in a tier those come last that may take the master down, and before them those that are
+    /// `late`.
     fn put_in_order(&mut self, late: &BTreeSet<String>) {
         let schedule = &self.schedule;
         self.waiting.sort_by_key(|Entry { action, turn, is_suspect, .. }| {
@@ -184,7 +162,7 @@ impl Agenda {
     fn take_out_what_has_no_room(&mut self, node: &str, shortage: Shortage) -> Vec<Action> {
         let is_in_vain = |entry: &Entry| {
             let is_there = matches!(&entry.claim, Claim::Start { on } if on == node);
-            is_there && entry.action.kind.is_start() && !full::may_fit(shortage, entry.memory)
+            is_there && entry.action.kind.is_start() && !shortage::may_fit(shortage, entry.memory)
         };
         let (in_vain, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(is_in_vain);
         self.waiting = waiting;

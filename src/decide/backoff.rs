@@ -1,6 +1,6 @@
-//! How long to wait after failures that will not pass by being repeated: 5 min, then twice as long each time, up to an
-//! hour. Each wait is shortened by up to a quarter, differently for every instance and failure, so that what failed
-//! together is not tried again together.
+//! How long to wait after failures that will not pass by being repeated: 5 min, then twice as long each time,
+//! up to an hour. Each wait is shortened by up to a quarter, differently for every instance and failure, so
+//! that what failed together is not tried again together.
 
 use crate::cluster::Timestamp;
 
@@ -19,8 +19,8 @@ pub fn wait(failures: u64, instance: &str) -> f64 {
     full * (1.0 - JITTER * chance(instance, failures))
 }
 
-/// Seconds that are still to be waited. A failure that lies in the future, because the clock was set back, is none to wait
-/// for.
+/// Seconds that are still to be waited. A failure that lies in the future, because the clock was set back, is
+/// none to wait for.
 #[must_use]
 pub fn left(failures: u64, last: Timestamp, instance: &str, now: Timestamp) -> f64 {
     if last > now { 0.0 } else { (last + wait(failures, instance) - now).max(0.0) }

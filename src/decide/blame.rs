@@ -1,8 +1,9 @@
-//! Whose fault a failed job is. Only what the instance itself has to answer for uses up one of its tries: an outage, a
-//! full node or a locked configuration must not make the watcher give an instance up.
+//! Whose fault a failed job is. Only what the instance itself has to answer for uses up one of its tries: an
+//! outage, a full node or a locked configuration must not make the watcher give an instance up.
 //!
-//! Error classes and codes tell most of it, from Ganeti 2.15 to 3.2. What only words tell is in `causes.rs`. The job logs of
-//! disks that cannot be assembled are not read: the error says "Disk consistency error" whatever the reason.
+//! Error classes and codes tell most of it, from Ganeti 2.15 to 3.2. What only words tell is in `causes.rs`.
+//! The job logs of disks that cannot be assembled are not read: the error says "Disk consistency error"
+//! whatever the reason.
 
 mod causes;
 
@@ -41,7 +42,8 @@ impl fmt::Display for BlockedBy {
 
 impl Blame {
     /// The blame for a start or an activation of disks that failed. `primary_answers` is what is known
-    /// after the failure. `silent_secondary` is whether a secondary that is not marked offline does not answer.
+    /// after the failure. `silent_secondary` is whether a secondary that is not marked offline does not
+    /// answer.
     #[must_use]
     pub fn of(failure: &JobFailure, primary_answers: bool, silent_secondary: bool) -> Self {
         let blame = match failure {
@@ -57,8 +59,8 @@ impl Blame {
         }
     }
 
-    /// Whether the failure counts against the instance. An unknown one does, or a job that fails in a way that nobody
-    /// has foreseen would be submitted for ever.
+    /// Whether the failure counts against the instance. An unknown one does, or a job that fails in a way
+    /// that nobody has foreseen would be submitted for ever.
     #[must_use]
     pub fn uses_up_a_try(self) -> bool {
         matches!(self, Self::Instance | Self::Unknown)
@@ -78,8 +80,8 @@ fn of_error(error: &GanetiError, silent_secondary: bool) -> Blame {
     match error.class.as_str() {
         "OpPrereqError" => of_prerequisite(error),
         "OpExecError" => of_execution(&error.message, silent_secondary),
-        // A hook that refuses is the site's own word about this instance. One that cannot be run has said nothing
-        // (`backend.py: HooksRunner.RunHooks`).
+        // A hook that refuses is the site's own word about this instance. One that cannot be run has said
+        // nothing (`backend.py: HooksRunner.RunHooks`).
         "HooksAbort" if error.message.contains("Hook script execution error") => Blame::Node,
         "HooksAbort" => Blame::Instance,
         // Parameters that the master finds wrong (`hypervisor/hv_base.py: CheckParameterSyntax`).
@@ -107,7 +109,8 @@ fn of_error(error: &GanetiError, silent_secondary: bool) -> Blame {
     }
 }
 
-/// `LUInstanceStartup.CheckPrereq` asks the primary alone, so what is wrong with a node is wrong with that one.
+/// `LUInstanceStartup.CheckPrereq` asks the primary alone, so what is wrong with a node is wrong with that
+/// one.
 fn of_prerequisite(error: &GanetiError) -> Blame {
     match error.code.as_deref() {
         // Memory (`instance_utils.py: CheckNodeFreeMemory`).
@@ -134,7 +137,8 @@ fn of_execution(message: &str, silent_secondary: bool) -> Blame {
         // `utils.RetryTimeout` has no words: for 30 s another job held the configuration
         // (`config/__init__.py: _SetInstanceStatus`).
         "" => Blame::Master,
-        // A bare `OSError` is the job's own: its files, or its connection to WConfD (`jqueue: _EncodeOpError`).
+        // A bare `OSError` is the job's own: its files, or its connection to WConfD (`jqueue:
+        // _EncodeOpError`).
         _ if message.starts_with("[Errno ") => Blame::Master,
         // Ganeti 3.2 (`instance_storage.py: AssembleInstanceDisks`).
         _ if message.starts_with("DRBD handshake did not complete") => Blame::Peer,

@@ -1,23 +1,29 @@
-//! The fair budget of tries: only what is the instance's own fault, or nobody's that is known, uses one up. Everything
-//! else waits, ever longer, and is forgiven as soon as what was to blame has changed.
+//! The fair budget of tries: only what is the instance's own fault, or nobody's that is known, uses one up.
+//! Everything else waits, ever longer, and is forgiven as soon as what was to blame has changed.
 //!
-//! The original counts every failure (`watcher/__init__.py: _CheckInstances`), so that a drained queue or a switch that
-//! boots slowly leaves instances down for eight hours.
+//! The original counts every failure (`watcher/__init__.py: _CheckInstances`), so that a drained queue or a
+//! switch that boots slowly leaves instances down for eight hours.
 
 use super::blame::Blame;
-use super::shared::{self, Likeness};
-use super::{Action, backoff, full};
+use super::likeness::{self, Likeness};
+use super::{Action, backoff, shortage};
 use crate::cluster::{Instance, InstanceStatus, JobFailure, Node, Snapshot, Timestamp};
 use crate::memory::recovery::{Blocked, BlockedBy, Failures, Shortage};
 use crate::memory::state::State;
+
+/// How many times an instance is started, or cleaned up, before it is given up (`watcher/__init__.py:
+/// MAXTRIES`).
+pub const MAX_TRIES: u64 = 5;
+/// Records older than this, in seconds, are dropped (`state.py: RETRY_EXPIRATION`).
+pub const RETRY_EXPIRATION: f64 = 8.0 * 3600.0;
 
 /// Whose fault a failure is, and what that looked like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blamed {
     /// What is to blame.
     pub what: Blame,
-    /// A mark of its present condition, only to be compared: another one means that it has changed. Empty for what has no
-    /// condition that can be seen.
+    /// A mark of its present condition, only to be compared: another one means that it has changed. Empty for
+    /// what has no condition that can be seen.
     pub cause: String,
     /// What else matters about it.
     pub detail: Detail,
@@ -56,22 +62,23 @@ pub fn blame(failure: &JobFailure, action: &Action, snapshot: &Snapshot) -> Blam
         Some(node) => node.boot_id.is_some(),
         None => !snapshot.unreadable_nodes.contains(&instance.primary),
     };
-    // Also of a start with force: when its own disks will not do, the ones on the other side are what is missing.
+    // Also of a start with force: when its own disks will not do, the ones on the other side are what is
+    // missing.
     let misses_secondary = snapshot.silent_secondary(instance).is_some();
     let what = Blame::of(failure, primary_answers, misses_secondary);
     let detail = if what.uses_up_a_try() {
         let mark = cause(Blame::Node, instance, snapshot);
         Likeness::of(failure, instance, &mark, snapshot).map_or(Detail::None, Detail::Alike)
     } else if what == Blame::Node && primary_answers {
-        full::shortage(failure, instance).map_or(Detail::None, Detail::Memory)
+        shortage::shortage(failure, instance).map_or(Detail::None, Detail::Memory)
     } else {
         Detail::None
     };
     Blamed { what, cause: cause(what, instance, snapshot), detail }
 }
 
-/// What the nodes that may be to blame look like: a new boot id, an answer after silence, or a mark as offline all change
-/// it.
+/// What the nodes that may be to blame look like: a new boot id, an answer after silence, or a mark as
+/// offline all change it.
 fn cause(what: Blame, instance: &Instance, snapshot: &Snapshot) -> String {
     let look = |name: &String| match snapshot.node(name) {
         Some(Node { offline: Some(true), .. }) => format!("{name} offline"),
@@ -85,7 +92,8 @@ fn cause(what: Blame, instance: &Instance, snapshot: &Snapshot) -> String {
     }
 }
 
-/// Remembers a failed start: as a try that is used up, or as one that waits until what was to blame has changed.
+/// Remembers a failed start: as a try that is used up, or as one that waits until what was to blame has
+/// changed.
 pub fn remember_failure(state: &mut State, instance: &str, blamed: &Blamed, now: Timestamp) {
     if blamed.what.uses_up_a_try() {
         state.recovery.blocked.remove(instance);
@@ -104,8 +112,8 @@ pub fn remember_failure(state: &mut State, instance: &str, blamed: &Blamed, now:
     state.recovery.blocked.insert(instance.to_owned(), blocked);
 }
 
-/// Forgives what has changed since, and what is not down any more. Returns the names of those that are down and need
-/// not wait any more.
+/// Forgives what has changed since, and what is not down any more. Returns the names of those that are down
+/// and need not wait any more.
 pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
     let mut forgiven = Vec::new();
     let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
@@ -114,7 +122,8 @@ pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
             return unreadable.contains(name.as_str());
         };
         if instance.status.is_helpless() {
-            // The blamed node is seen to be away, so its return is a change, even with the boot id that it had.
+            // The blamed node is seen to be away, so its return is a change, even with the boot id that it
+            // had.
             if blocked.by == BlockedBy::Known(Blame::Node) {
                 blocked.cause = cause(Blame::Node, instance, snapshot);
             }
@@ -124,7 +133,7 @@ pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
             return false;
         }
         // Storage that has come back carries somebody already.
-        let is_back = blocked.alike.is_some() && shared::works(instance, snapshot);
+        let is_back = blocked.alike.is_some() && likeness::works(instance, snapshot);
         let has_changed = match blocked.by {
             BlockedBy::Known(blame) => cause(blame, instance, snapshot) != blocked.cause,
             // What that looked like is not for this version to say, so the wait takes as long as it does.

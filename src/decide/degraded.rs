@@ -1,9 +1,10 @@
-//! Starting without the mirror: an instance whose secondary node stays silent runs on its primary alone, if somebody asked
-//! for that, and is told of until its mirror is whole again.
+//! Starting without the mirror: an instance whose secondary node stays silent runs on its primary alone, if
+//! somebody asked for that, and is told of until its mirror is whole again.
 //!
-//! Such a start carries force. That makes Ganeti overlook the secondary, and nothing else: DRBD lets only a disk that is
-//! `UpToDate` become primary, and Ganeti does not force that when it assembles disks (`backend.py:
-//! _RecursiveAssembleBD`). An outdated or inconsistent disk makes the start fail, and harms nothing.
+//! Such a start carries force. That makes Ganeti overlook the secondary, and nothing else: DRBD lets only a
+//! disk that is `UpToDate` become primary, and Ganeti does not force that when it assembles disks
+//! (`backend.py: _RecursiveAssembleBD`). An outdated or inconsistent disk makes the start fail, and harms
+//! nothing.
 
 use std::time::Duration;
 
@@ -22,9 +23,9 @@ pub fn remember_silent(state: &mut State, snapshot: &Snapshot, now: Timestamp) {
     state.recovery.silent = silent.map(|node| (node.name.clone(), since(&node.name))).collect();
 }
 
-/// The steps of the instance pass, with degraded starts in the place of notes about silent secondaries where they are
-/// asked for: by `option` (`--start-degraded`, how long the secondary must have been silent) or by a tag, which is
-/// nearer.
+/// The steps of the instance pass, with degraded starts in the place of notes about silent secondaries where
+/// they are asked for: by `option` (`--start-degraded`, how long the secondary must have been silent) or by a
+/// tag, which is nearer.
 #[must_use]
 pub fn allow(
     steps: Vec<Step>,
@@ -66,8 +67,8 @@ pub struct Mirrors {
     pub to_inspect: Vec<String>,
 }
 
-/// Looks at the instances that were started without their mirror, and forgets those that do not run any more, or never
-/// did: their next start is an ordinary one.
+/// Looks at the instances that were started without their mirror, and forgets those that do not run any more,
+/// or never did: their next start is an ordinary one.
 pub fn review(state: &mut State, snapshot: &Snapshot) -> Mirrors {
     let mut mirrors = Mirrors::default();
     let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());

@@ -1,7 +1,7 @@
 //! Never twice: whether an instance that looks down may be alive on another node.
 //!
-//! luxid asks only nodes that are the primary of some instance (`Query/Instance.hs: collectLiveData`), and none that does
-//! not answer. DRBD lets no second node write; other shared storage does.
+//! luxid asks only nodes that are the primary of some instance (`Query/Instance.hs: collectLiveData`), and
+//! none that does not answer. DRBD lets no second node write; other shared storage does.
 
 use std::collections::BTreeMap;
 
@@ -29,8 +29,9 @@ pub fn telling_summaries(instance: &str) -> impl Iterator<Item = String> {
     SETTLING.iter().map(move |kind| format!("{kind}({instance})"))
 }
 
-/// Remembers which instances may be elsewhere, and forgets it of those that are not down any more. `jobs` has, by name of
-/// the instance, what ended of the [`telling_summaries`]. Ganeti archives jobs after a few hours; the doubt stays.
+/// Remembers which instances may be elsewhere, and forgets it of those that are not down any more. `jobs`
+/// has, by name of the instance, what ended of the [`telling_summaries`]. Ganeti archives jobs after a few
+/// hours; the doubt stays.
 pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<String, Vec<EndedOpCode>>) {
     let moves = &mut state.recovery.failed_moves;
     let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
@@ -57,8 +58,8 @@ pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<St
     }
 }
 
-/// Names of the silent nodes on which the instance could be running all the same; none when its storage lets only its own
-/// nodes write, as DRBD's does.
+/// Names of the silent nodes on which the instance could be running all the same; none when its storage lets
+/// only its own nodes write, as DRBD's does.
 #[must_use]
 pub fn may_run_on(instance: &Instance, snapshot: &Snapshot) -> Vec<String> {
     if !SHARED_TEMPLATES.contains(&instance.disk_template.as_str()) {

@@ -1,51 +1,22 @@
-//! Nodes without memory for what is to be started on them. When a node says so, everything else that needs as much would
-//! fail in the same way: it is not even asked for in this run, and one line tells of all of it.
+//! Nodes without memory for what is to be started on them. When a node says so, everything else that needs as
+//! much would fail in the same way: it is not even asked for in this run, and one line tells of all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::agenda::Hold;
-use super::blame::{Blame, Cause};
+use super::blame::Blame;
 use super::budget::{Blamed, Detail};
+use super::hold::Hold;
 use super::report::{LogLine, Severity, minutes};
 use super::{Action, Note, NoteKind, Outcome, Step};
-use crate::cluster::{GanetiError, Instance, JobFailure, Snapshot};
+use crate::cluster::{Instance, Snapshot};
 use crate::memory::recovery::{BlockedBy, Shortage};
 use crate::memory::state::State;
 
 /// As many names are in a line.
 const NAMES: usize = 5;
 
-/// What the failure of the instance's start says about its node's memory; `None` when it is about something else.
-#[must_use]
-pub fn shortage(failure: &JobFailure, instance: &Instance) -> Option<Shortage> {
-    if Cause::of(failure) != Cause::Memory {
-        return None;
-    }
-    let JobFailure::Error(GanetiError { message, .. }) = failure else { return None };
-    // `instance_utils.py: CheckNodeFreeMemory`; hypervisors say no amounts that could be compared.
-    let (needed, available) = (amount(message, ": needed "), amount(message, ", available "));
-    Some(Shortage { needed: needed.or(instance.memory), available, asked: true })
-}
-
-/// The number of MiB that follows these words.
-fn amount(text: &str, words: &str) -> Option<u64> {
-    let (_, rest) = text.rsplit_once(words)?;
-    let (number, unit) = rest.split_once(' ')?;
-    unit.starts_with("MiB").then(|| number.parse().ok()).flatten()
-}
-
-/// Whether a start that needs so much may work all the same. Where an amount is not known, only one that surely needs less
-/// than the one that failed.
-#[must_use]
-pub fn may_fit(shortage: Shortage, memory: Option<u64>) -> bool {
-    match (memory, shortage) {
-        (Some(memory), Shortage { available: Some(available), .. }) => memory <= available,
-        (Some(memory), Shortage { available: None, needed: Some(needed), .. }) => memory < needed,
-        _ => false,
-    }
-}
-
-/// What it is to be remembered as that the instance was not started because another one of its node failed so.
+/// What it is to be remembered as that the instance was not started because another one of its node failed
+/// so.
 #[must_use]
 pub fn held(failed: &Blamed, instance: Option<&Instance>) -> Option<Hold> {
     let (Detail::Memory(shortage), Some(instance)) = (&failed.detail, instance) else { return None };
@@ -151,8 +122,8 @@ impl FullNodes {
     }
 }
 
-/// The lines for instances that wait because of their primary node: one for each node, and one more where memory is what
-/// it lacks.
+/// The lines for instances that wait because of their primary node: one for each node, and one more where
+/// memory is what it lacks.
 #[must_use]
 pub fn blocked_by_nodes(steps: &[Step], snapshot: &Snapshot, state: &State) -> Vec<LogLine> {
     let mut groups: BTreeMap<(&str, bool), Vec<(&Note, f64)>> = BTreeMap::new();

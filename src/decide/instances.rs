@@ -1,25 +1,21 @@
 //! The instance pass: which instances are started, cleaned up, given up or forgotten.
 //!
-//! Source: `watcher/__init__.py: _CheckInstances, _CleanupInstance`, `watcher/state.py: MaintainInstanceList`.
+//! Source: `watcher/__init__.py: _CheckInstances, _CleanupInstance`, `watcher/state.py:
+//! MaintainInstanceList`.
 
 use std::collections::HashSet;
 
-use super::agenda::Hold;
 use super::blame::Blame;
-use super::budget::Blamed;
+use super::budget::{Blamed, MAX_TRIES, RETRY_EXPIRATION};
+use super::hold::Hold;
 use super::policy::Policies;
 use super::tags::Consent;
 use super::{Action, ActionKind, Note, NoteKind, Outcome, Step, budget, elsewhere, intent};
 use crate::cluster::{Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::state::State;
 
-/// How many times an instance is started, or cleaned up, before it is given up (`watcher/__init__.py: MAXTRIES`).
-pub const MAX_TRIES: u64 = 5;
-/// Records older than this, in seconds, are dropped (`state.py: RETRY_EXPIRATION`).
-pub const RETRY_EXPIRATION: f64 = 8.0 * 3600.0;
-
-/// Drops the records of instances that are gone, or that were last started more than eight hours ago. Returns their
-/// names. Nothing is taken for gone when luxid described an instance in a way that cannot be read.
+/// Drops the records of instances that are gone, or that were last started more than eight hours ago. Returns
+/// their names. Nothing is taken for gone when luxid described an instance in a way that cannot be read.
 pub fn drop_stale_records(snapshot: &Snapshot, state: &mut State, now: Timestamp) -> Vec<String> {
     let names: HashSet<&str> = snapshot.instances.iter().map(|instance| instance.name.as_str()).collect();
     let exists = |name: &str| !snapshot.unreadable_instances.is_empty() || names.contains(name);
@@ -120,8 +116,9 @@ pub fn remember_note(state: &mut State, note: &Note, now: Timestamp) {
     }
 }
 
-/// Remembers how an action of the pass ended. A start that succeeded counts as a try too, because only a later run can
-/// see whether the instance stays up. An action that surely never became a job counts as nothing.
+/// Remembers how an action of the pass ended. A start that succeeded counts as a try too, because only a
+/// later run can see whether the instance stays up. An action that surely never became a job counts as
+/// nothing.
 pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
     let name = &action.instance;
     let is_degraded = action.kind == ActionKind::StartDegraded;

@@ -1,25 +1,29 @@
-//! Intents: a start is on record before its job is submitted, so that a run that is killed forgets no try. A later run
-//! settles the intent by what became of the job.
+//! Intents: a start is on record before its job is submitted, so that a run that is killed forgets no try. A
+//! later run settles the intent by what became of the job.
 //!
-//! A start may take the master down, and the run with it. luxid then calls the job's end a detected death, which says
-//! nothing against the instance; or the job was lost with the master, and nobody can say how it ended, or whether it was
-//! submitted at all. The first time that costs the instance nothing, since any start may be in flight when a master dies.
-//! From the second time in a row on it costs a try: otherwise such a start would be made for ever. It is then made alone
-//! ([`super::agenda`]), so that those that were only in flight with it are cleared.
+//! A start may take the master down, and the run with it. luxid then calls the job's end a detected death,
+//! which says nothing against the instance; or the job was lost with the master, and nobody can say how it
+//! ended, or whether it was submitted at all. The first time that costs the instance nothing, since any start
+//! may be in flight when a master dies. From the second time in a row on it costs a try: otherwise such a
+//! start would be made for ever. It is then made alone ([`super::agenda`]), so that those that were only in
+//! flight with it are cleared.
 //!
-//! The master counts as dead when luxid detected the death of a job whose run did not live to see that, or when no such job
-//! is known and the master has another boot id than at the submission. A run that lives lives on the master, so that it
-//! knows a death of the job's process alone when it sees one.
+//! The master counts as dead when luxid detected the death of a job whose run did not live to see that, or
+//! when no such job is known and the master has another boot id than at the submission. A run that lives
+//! lives on the master, so that it knows a death of the job's process alone when it sees one.
+
+mod record;
 
 use std::time::Duration;
 
 use super::blame::Blame;
-use super::budget::{self, Blamed, Detail};
-use super::instances::{self, RETRY_EXPIRATION};
+pub use record::{forget, record};
+
+use super::budget::{self, Blamed, Detail, RETRY_EXPIRATION};
 use super::report::{LogLine, Severity};
-use super::{Action, ActionKind, Outcome};
+use super::{Action, ActionKind, Outcome, instances};
 use crate::cluster::{Fate, JobFailure, JobId, Seen, Timestamp};
-use crate::memory::recovery::{Intent, Recovery};
+use crate::memory::recovery::Intent;
 use crate::memory::state::State;
 
 /// What an intent is settled by.
@@ -46,44 +50,6 @@ enum Settled {
     Never,
     /// Nobody can say.
     Unknown,
-}
-
-/// Puts on record which starts are about to be submitted, with `epoch_ns` as the time of their reasons. Whether there are
-/// any among the actions.
-pub fn record(state: &mut State, actions: &[Action], epoch_ns: u64, master_boot_id: Option<&str>) -> bool {
-    let mut recorded = false;
-    for action in actions.iter().filter(|action| action.kind.is_start()) {
-        let intent = Intent {
-            reason_ns: epoch_ns,
-            master_boot_id: master_boot_id.map(str::to_owned),
-            degraded: action.kind == ActionKind::StartDegraded,
-        };
-        state.recovery.starting.insert(action.instance.clone(), intent);
-        recorded = true;
-    }
-    recorded
-}
-
-/// Takes a start off the record whose outcome is known. One that is unknown stays, for a later run.
-pub fn forget(recovery: &mut Recovery, action: &Action, outcome: &Outcome) {
-    if !action.kind.is_start() {
-        return;
-    }
-    match outcome {
-        Outcome::Succeeded | Outcome::Failed { .. } | Outcome::NotSubmitted(_) => {
-            recovery.starting.remove(&action.instance);
-        }
-        // What was left alone now may still be at work for an earlier run.
-        Outcome::Unknown(_) | Outcome::LeftAlone(_) => {}
-    }
-    let is_its_own = match outcome {
-        Outcome::Succeeded => true,
-        Outcome::Failed { blamed, .. } => blamed.what.uses_up_a_try(),
-        _ => false,
-    };
-    if is_its_own {
-        recovery.lost_starts.remove(&action.instance);
-    }
 }
 
 /// Settles what earlier runs left on record, as far as possible. Returns what is to be said.
@@ -191,8 +157,8 @@ fn take_over(
     }
 }
 
-/// Remembers a start that the master did not outlive, or whose end is unknown. Whether that is the second in a row or a
-/// later one, which costs a try.
+/// Remembers a start that the master did not outlive, or whose end is unknown. Whether that is the second in
+/// a row or a later one, which costs a try.
 fn lose(state: &mut State, name: &str, settled: &Settled, evidence: &Evidence<'_>) -> bool {
     let now = evidence.now;
     let lost = state.recovery.lost_starts.get(name).copied().unwrap_or_default().and_one_at(now);

@@ -1,7 +1,8 @@
-//! One pass: the whole policy of a group part, in its order. Pure, so that a run can be tested, recorded and replayed.
+//! One pass: the whole policy of a group part, in its order. Pure, so that a run can be tested, recorded and
+//! replayed.
 //!
 //! ```text
-//! plan                      records of earlier runs, tags, then starts and clean-ups, then activations of disks
+//! plan                      records of earlier runs, tags, starts and clean-ups, activations of disks
 //!   begin, ended, noted     what happens while that is carried out
 //! plan_after_starts         the activations that depended on starts
 //!   begin, ended, noted
@@ -149,8 +150,8 @@ impl Pass {
         Plan { lines, notes, actions, schedule, memory }
     }
 
-    /// The jobs of these actions are about to be submitted, with `epoch_ns` as the time of their reasons. Whether what is
-    /// remembered has changed, and should be saved before that.
+    /// The jobs of these actions are about to be submitted, with `epoch_ns` as the time of their reasons.
+    /// Whether what is remembered has changed, and should be saved before that.
     pub fn begin(&mut self, actions: &[Action], epoch_ns: u64) -> bool {
         intent::record(&mut self.state, actions, epoch_ns, self.master_boot_id.as_deref())
     }
@@ -188,8 +189,8 @@ impl Pass {
         !self.starts.is_empty()
     }
 
-    /// A start assembles the disks on all nodes. Where it failed, the activation that a reboot calls for is still to be
-    /// made.
+    /// A start assembles the disks on all nodes. Where it failed, the activation that a reboot calls for is
+    /// still to be made.
     pub fn plan_after_starts(&mut self, snapshot: &Snapshot, now: Timestamp) -> Plan {
         let starts = Starts { succeeded: self.started.clone(), planned: self.left_for_later.clone() };
         let ActivationPlan { steps, .. } = activations::plan(&mut self.state, snapshot, &starts, now);
@@ -206,7 +207,8 @@ impl Pass {
         &self.to_inspect
     }
 
-    /// These of [`Pass::to_inspect`] have their whole mirror again. Gives what there is to say about the others.
+    /// These of [`Pass::to_inspect`] have their whole mirror again. Gives what there is to say about the
+    /// others.
     pub fn inspected(&mut self, whole: &[String]) -> Vec<Note> {
         degraded::inspected(&mut self.state, &self.to_inspect, whole)
     }

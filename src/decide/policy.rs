@@ -16,8 +16,8 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// Reads the tags of a group's instances, of the group and of the cluster. What cannot be read does nothing, and has
-    /// a line. `now` tells which holds are over.
+    /// Reads the tags of a group's instances, of the group and of the cluster. What cannot be read does
+    /// nothing, and has a line. `now` tells which holds are over.
     #[must_use]
     pub fn read(snapshot: &Snapshot, cluster_tags: &[String], now: Timestamp) -> (Self, Vec<LogLine>) {
         let mut problems = Vec::new();

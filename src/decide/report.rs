@@ -1,12 +1,12 @@
-//! The log lines of decisions and outcomes. Where the original has a line for the same event, its greppable words are
-//! kept.
+//! The log lines of decisions and outcomes. Where the original has a line for the same event, its greppable
+//! words are kept.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::agenda::Hold;
 use super::blame::Blame;
-use super::instances::{MAX_TRIES, RETRY_EXPIRATION};
+use super::budget::{MAX_TRIES, RETRY_EXPIRATION};
+use super::hold::Hold;
 use super::{Action, ActionKind, Note, NoteKind, Outcome, Step};
 use crate::memory::recovery::{BlockedBy, FailedMove};
 
@@ -49,8 +49,8 @@ pub(super) fn minutes(seconds: f64) -> String {
     format!("{:.0} min", (seconds / 60.0).ceil().max(1.0))
 }
 
-/// The lines for instances that wait for a secondary node that does not answer: one for each node, with what an
-/// administrator can do.
+/// The lines for instances that wait for a secondary node that does not answer: one for each node, with what
+/// an administrator can do.
 #[must_use]
 pub fn silent_secondaries(steps: &[Step]) -> Vec<LogLine> {
     let mut by_node: BTreeMap<&str, Vec<&str>> = BTreeMap::new();

@@ -12,20 +12,21 @@
 //! ganeti:watcher:start:degraded:never   never without its secondary
 //! ```
 //!
-//! For tier, delay, consent (`never`, `hold`, `always`) and degraded, each by itself, the nearest object that says
-//! something counts, and on one object the most careful tag. A hold that is over says nothing. Source of these rules:
-//! `doc/design-autorepair.rst`, `HTools/Loader.hs: getArPolicy`.
+//! For tier, delay, consent (`never`, `hold`, `always`) and degraded, each by itself, the nearest object that
+//! says something counts, and on one object the most careful tag. A hold that is over says nothing. Source of
+//! these rules: `doc/design-autorepair.rst`, `HTools/Loader.hs: getArPolicy`.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::cluster::Timestamp;
+use crate::cluster::timespec::parse_timespec;
 
 /// What the watcher's start tags begin with.
 pub const PREFIX: &str = "ganeti:watcher:start:";
 
-/// The tier of an instance for which no tag says one. Not 0, so that one tag puts a name server before everything and
-/// one tag puts a batch machine after it; `tier:0` on the cluster gives the other habit.
+/// The tier of an instance for which no tag says one. Not 0, so that one tag puts a name server before
+/// everything and one tag puts a batch machine after it; `tier:0` on the cluster gives the other habit.
 pub const DEFAULT_TIER: u32 = 5;
 
 /// What tags say about starting an instance.
@@ -129,8 +130,8 @@ enum Kind {
 }
 
 impl Rules {
-    /// Reads the tags of one object. Tags that are not the watcher's are passed over; those of the watcher's that cannot
-    /// be read, or that yield to a more careful one, are given back as problems.
+    /// Reads the tags of one object. Tags that are not the watcher's are passed over; those of the watcher's
+    /// that cannot be read, or that yield to a more careful one, are given back as problems.
     #[must_use]
     pub fn parse<'tag>(tags: impl IntoIterator<Item = &'tag str>) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
@@ -234,23 +235,6 @@ impl StartPolicy {
         }
         policy
     }
-}
-
-/// Seconds of a time specification: an integer with an optional suffix out of `s`, `m`, `h`, `d`, `w`
-/// (`cli.py: ParseTimespec`). It may be negative.
-///
-/// # Errors
-/// A phrase that names the text, when it is no such specification.
-pub fn parse_timespec(text: &str) -> Result<i64, String> {
-    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)];
-    let (number, unit) = units
-        .iter()
-        .find_map(|(suffix, seconds)| Some((text.strip_suffix(*suffix)?, *seconds)))
-        .unwrap_or((text, 1));
-    let number: Option<i64> = number.trim().parse().ok();
-    number.and_then(|number| number.checked_mul(unit)).ok_or_else(|| {
-        format!("invalid time specification '{text}': expected an integer, with s, m, h, d or w after it if wanted")
-    })
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {

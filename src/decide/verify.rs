@@ -61,8 +61,8 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// The lines for the findings. Without strictness the volumes of nodes that were busy are listed as missing too, so
-    /// nothing is said of them.
+    /// The lines for the findings. Without strictness the volumes of nodes that were busy are listed as
+    /// missing too, so nothing is said of them.
     #[must_use]
     pub fn log_lines(&self, strict: bool) -> Vec<LogLine> {
         let node_errors = self

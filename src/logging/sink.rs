@@ -17,8 +17,8 @@ use crate::files;
 /// Where the kernel names the descriptors of this process.
 const OPEN_FILES: &str = "/proc/self/fd";
 
-/// Whether something went wrong that the outcome of a run does not know of: a line of the log was lost, or a part of
-/// the program panicked. All clones are the same one.
+/// Whether something went wrong that the outcome of a run does not know of: a line of the log was lost, or a
+/// part of the program panicked. All clones are the same one.
 #[derive(Debug, Clone, Default)]
 pub struct Trouble(Arc<AtomicBool>);
 
@@ -35,11 +35,12 @@ impl Trouble {
     }
 }
 
-/// Opens the log for append, and for writes without a thread in between: nothing is lost however the process ends.
+/// Opens the log for append, and for writes without a thread in between: nothing is lost however the process
+/// ends.
 ///
-/// The appender opens by name, follows links, waits for the reader of a FIFO and makes directories. So the file is opened
-/// and checked here, and the name that the appender gets is the kernel's for that very descriptor: nobody who may write
-/// the directory can put something else in its place.
+/// The appender opens by name, follows links, waits for the reader of a FIFO and makes directories. So the
+/// file is opened and checked here, and the name that the appender gets is the kernel's for that very
+/// descriptor: nobody who may write the directory can put something else in its place.
 pub(super) fn open(path: &Path) -> io::Result<RollingFileAppender> {
     let checked = files::open_to_append(path)?;
     let name = checked.as_raw_fd().to_string();
@@ -72,8 +73,8 @@ impl<W> Sink<W> {
         Self { writer, name, echo, trouble, is_told, is_torn }
     }
 
-    /// Writes a line, and gives what stderr has to get. The reason is told once; after that errors alone are worth a
-    /// mail of cron's.
+    /// Writes a line, and gives what stderr has to get. The reason is told once; after that errors alone are
+    /// worth a mail of cron's.
     fn put<'a>(&'a self, line: &[u8], is_error: bool) -> String
     where
         W: MakeWriter<'a>,

@@ -1,5 +1,6 @@
-//! Runs that found the watcher's lock held, one after another. Ganeti's maintenance holds it for minutes; but any user may
-//! hold it, and then nothing looks after the cluster any more: so the third run in a row says who it is.
+//! Runs that found the watcher's lock held, one after another. Ganeti's maintenance holds it for minutes; but
+//! any user may hold it, and then nothing looks after the cluster any more: so the third run in a row says
+//! who it is.
 
 use std::fmt;
 use std::fs;
@@ -74,8 +75,8 @@ impl fmt::Display for Holder {
     }
 }
 
-/// The process that holds this file's lock exclusively, by `proc`/locks (`proc_locks(5)`). `None` when the kernel does not
-/// tell, as of a process in another container.
+/// The process that holds this file's lock exclusively, by `proc`/locks (`proc_locks(5)`). `None` when the
+/// kernel does not tell, as of a process in another container.
 #[must_use]
 pub fn holder(proc: &Path, path: &Path) -> Option<Holder> {
     let inode = fs::metadata(path).ok()?.ino();
@@ -88,8 +89,8 @@ pub fn holder(proc: &Path, path: &Path) -> Option<Holder> {
     Some(Holder { pid, program, user })
 }
 
-/// The process of a line `NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END` about that file. The device is not
-/// compared: stacked file systems tell another one here than by `stat`.
+/// The process of a line `NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END` about that file. The
+/// device is not compared: stacked file systems tell another one here than by `stat`.
 fn exclusive_holder(line: &str, inode: u64) -> Option<u32> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [_, "FLOCK", _, "WRITE", pid, place, ..] = words.as_slice() else { return None };

@@ -23,8 +23,8 @@ pub enum LockError {
     Io(#[from] io::Error),
 }
 
-/// Takes the watcher lock, shared and without waiting. It is held until the returned file, and every copy of it that
-/// a child inherited, is closed.
+/// Takes the watcher lock, shared and without waiting. It is held until the returned file, and every copy of
+/// it that a child inherited, is closed.
 ///
 /// # Errors
 /// When somebody holds it exclusively, or the file cannot be opened.
@@ -52,7 +52,8 @@ fn share_file(file: File, path: &Path) -> Result<File, LockError> {
     }
 }
 
-/// Whether the path still leads to this file. Files that are replaced by a rename can be locked a moment too late.
+/// Whether the path still leads to this file. Files that are replaced by a rename can be locked a moment too
+/// late.
 #[must_use]
 pub fn is_still_named(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::metadata(path)) {

@@ -1,4 +1,5 @@
-//! The pause file: until when an administrator wants no watcher to run, in whole seconds since the epoch, as digits.
+//! The pause file: until when an administrator wants no watcher to run, in whole seconds since the epoch, as
+//! digits.
 //!
 //! Source: `utils/io.py: ReadWatcherPauseFile`, `backend.py: SetWatcherPause`.
 
@@ -33,7 +34,8 @@ enum Content {
     Active(Timestamp),
 }
 
-/// Reads the pause file, and, when that is permitted, removes it if it is garbage or expired more than an hour ago.
+/// Reads the pause file, and, when that is permitted, removes it if it is garbage or expired more than an
+/// hour ago.
 ///
 /// # Errors
 /// When it exists and cannot be read: whether the cluster is paused is then unknown.
@@ -79,8 +81,8 @@ fn judge(text: &str, now: Timestamp) -> Content {
     }
 }
 
-/// What Python's `int()` makes of a text: surrounding white space, a sign and single underscores between digits are
-/// fine. Precise enough for a time; a number too large for that is a pause without end.
+/// What Python's `int()` makes of a text: surrounding white space, a sign and single underscores between
+/// digits are fine. Precise enough for a time; a number too large for that is a pause without end.
 fn python_int(text: &str) -> Option<f64> {
     let text = text.trim();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);

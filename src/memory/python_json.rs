@@ -54,8 +54,8 @@ impl Formatter for PythonFormatter {
     }
 }
 
-/// Python's `repr(float)`: the shortest digits that read back as the same number, with an exponent below 1e-4 and
-/// from 1e16 on.
+/// Python's `repr(float)`: the shortest digits that read back as the same number, with an exponent below 1e-4
+/// and from 1e16 on.
 fn repr(value: f64) -> String {
     let scientific = format!("{value:e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));

@@ -1,6 +1,6 @@
-//! The part of the state file that is ours alone: what the fair retry budget and the order of starts remember. It is one
-//! object, with the fields of [`Recovery`] as keys, below the key `recovery` at the top level; the original does not know
-//! that key, keeps it and ignores it. Pure.
+//! The part of the state file that is ours alone: what the fair retry budget and the order of starts
+//! remember. It is one object, with the fields of [`Recovery`] as keys, below the key `recovery` at the top
+//! level; the original does not know that key, keeps it and ignores it. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,8 @@ impl Failures {
         Self { failures: self.failures.saturating_add(1), last: now }
     }
 
-    /// So few that nothing has to wait for them. One is left: it says why Ganeti may mark the disks as not active.
+    /// So few that nothing has to wait for them. One is left: it says why Ganeti may mark the disks as not
+    /// active.
     #[must_use]
     pub fn without_wait(self) -> Self {
         Self { failures: self.failures.min(1), last: 0.0 }
@@ -38,8 +39,8 @@ pub struct Activation {
     /// How often it failed in a row, and when last; 0 when its turn did not come.
     #[serde(flatten)]
     pub failures: Failures,
-    /// The nodes whose reboot calls for it: their boot ids are stored when it has succeeded. Without any, verify-disks
-    /// called for it.
+    /// The nodes whose reboot calls for it: their boot ids are stored when it has succeeded. Without any,
+    /// verify-disks called for it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub reboots: BTreeSet<String>,
 }
@@ -55,8 +56,8 @@ pub struct Shortage {
     pub asked: bool,
 }
 
-/// Whose fault it is that a job failed; in the state file a code. The aliases are what earlier versions wrote there,
-/// their words for people.
+/// Whose fault it is that a job failed; in the state file a code. The aliases are what earlier versions wrote
+/// there, their words for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Blame {
     /// Its own: its disks, its parameters, or a hook of the site that refuses it.
@@ -97,10 +98,11 @@ pub struct Blocked {
     /// How often in a row, and when last.
     #[serde(flatten)]
     pub failures: Failures,
-    /// What the blamed node looked like then (see [`crate::decide::budget::Blamed`]); when it looks otherwise, the wait is
-    /// over.
+    /// What the blamed node looked like then (see [`crate::decide::budget::Blamed`]); when it looks
+    /// otherwise, the wait is over.
     pub cause: String,
-    /// What instances of one node and storage failed of alike (see [`crate::decide::shared::Likeness`]); only then.
+    /// What instances of one node and storage failed of alike (see [`crate::decide::likeness::Likeness`]);
+    /// only then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alike: Option<String>,
     /// The memory that was missing; only when that was it.
@@ -119,7 +121,8 @@ pub struct FailedMove {
 /// A start whose job was about to be submitted, and how that ended is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
-    /// The time in the job's reason, in nanoseconds since the epoch; with the reason's text it tells the job from all others.
+    /// The time in the job's reason, in nanoseconds since the epoch; with the reason's text it tells the job
+    /// from all others.
     pub reason_ns: u64,
     /// The master's boot id then, if that was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,12 +172,13 @@ pub struct Recovery {
     pub other: Map<String, Value>,
 }
 
-/// Times since when something was so mean nothing after a longer gap: nobody has seen what was between, another master may
-/// have been at work, or the clock was set.
+/// Times since when something was so mean nothing after a longer gap: nobody has seen what was between,
+/// another master may have been at work, or the clock was set.
 const LONGEST_GAP: f64 = 900.0;
 
 impl Recovery {
-    /// Forgets since when things were so when they were not seen for a while, and notes that they are seen now.
+    /// Forgets since when things were so when they were not seen for a while, and notes that they are seen
+    /// now.
     pub fn see(&mut self, now: Timestamp) {
         if !self.seen.is_some_and(|seen| (0.0..=LONGEST_GAP).contains(&(now - seen))) {
             self.down.clear();

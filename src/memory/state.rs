@@ -1,4 +1,5 @@
-//! What a node group's state file remembers. Pure: a value with Ganeti's schema, read from text and written to it.
+//! What a node group's state file remembers. Pure: a value with Ganeti's schema, read from text and written
+//! to it.
 //!
 //! ```text
 //! {"instance": {NAME: {"restart_count": N, "restart_when": TIME, "cleanup_count": N, "cleanup_when": TIME}},
@@ -6,9 +7,10 @@
 //!  "recovery": {...}}
 //! ```
 //!
-//! Times are seconds since the epoch with a fraction. `pending_bootid` and `recovery` are ours; the original keeps and
-//! ignores them. Keys that this program does not know are kept too. Earlier versions kept the activations that a reboot
-//! calls for below the node, as `"pending_activations": {INSTANCE: {"failures": N, "last": TIME}}`; they are taken over.
+//! Times are seconds since the epoch with a fraction. `pending_bootid` and `recovery` are ours; the original
+//! keeps and ignores them. Keys that this program does not know are kept too. Earlier versions kept the
+//! activations that a reboot calls for below the node, as `"pending_activations": {INSTANCE: {"failures": N,
+//! "last": TIME}}`; they are taken over.
 //!
 //! Source: `watcher/state.py: WatcherState`.
 
@@ -199,8 +201,8 @@ impl State {
         self.record_attempt(instance, CLEANUP_WHEN, CLEANUP_COUNT, now);
     }
 
-    /// Gives the instance all its tries back, and lets nothing that failed earlier wait any more. Whether there was
-    /// anything on record.
+    /// Gives the instance all its tries back, and lets nothing that failed earlier wait any more. Whether
+    /// there was anything on record.
     pub fn reset_budget(&mut self, instance: &str) -> bool {
         let mut found = self.section_mut(INSTANCE).shift_remove(instance).is_some();
         found |= self.recovery.blocked.remove(instance).is_some();
@@ -223,13 +225,14 @@ impl State {
         counted.chain(blocked).chain(lost).chain(failed.map(|(name, _)| name.clone())).collect()
     }
 
-    /// Drops the instance's counters (`WatcherState.RemoveInstance`); what is remembered of it in `recovery` stays.
+    /// Drops the instance's counters (`WatcherState.RemoveInstance`); what is remembered of it in `recovery`
+    /// stays.
     pub fn forget_instance(&mut self, instance: &str) {
         self.section_mut(INSTANCE).shift_remove(instance);
     }
 
-    /// Drops the counters of the instances for which `keep`, asked with the name and the time of the last start, says no;
-    /// gives their names, in their order.
+    /// Drops the counters of the instances for which `keep`, asked with the name and the time of the last
+    /// start, says no; gives their names, in their order.
     pub fn retain_instances(&mut self, keep: impl Fn(&str, Timestamp) -> bool) -> Vec<String> {
         let mut dropped = Vec::new();
         // All at once: taking one out of an ordered map moves all behind it.
@@ -243,7 +246,8 @@ impl State {
         dropped
     }
 
-    /// Every instance that has counters, with the time of its last start; without one that is 0, as it is for the original.
+    /// Every instance that has counters, with the time of its last start; without one that is 0, as it is for
+    /// the original.
     pub fn instances(&self) -> impl Iterator<Item = (&str, Timestamp)> {
         let records = self.section(INSTANCE).into_iter().flatten();
         records.map(|(name, record)| (name.as_str(), last_start(record)))

@@ -1,4 +1,5 @@
-//! The state file of a node group: opened and locked for a run, saved without ever being unlocked or half written.
+//! The state file of a node group: opened and locked for a run, saved without ever being unlocked or half
+//! written.
 //!
 //! Source: `watcher/state.py: OpenStateFile, WatcherState.__init__, WatcherState.Save`.
 
@@ -24,6 +25,16 @@ const LONGEST_FILE: u64 = 256 << 20;
 #[error("Can't acquire lock on state file {}: File already locked", .0.display())]
 pub struct StateBusy(PathBuf);
 
+/// Why a state file was not opened.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub enum OpenError {
+    /// Another run works on the group.
+    Busy(#[from] StateBusy),
+    /// It cannot be opened, locked or read.
+    Failed(#[from] anyhow::Error),
+}
+
 /// A state file that this process holds the lock of.
 #[derive(Debug)]
 pub struct StateFile {
@@ -45,16 +56,17 @@ struct Bad {
 }
 
 impl StateFile {
-    /// Opens or creates the file, with mode 0600, locks it without waiting and reads it. Content that cannot be read is
-    /// set aside as `watcher.UUID.data.bad-STAMP`, and counts as none; so is what is no regular file. `stamp` is
-    /// [`crate::clock::file_stamp`]'s. Where that or the first state cannot be written, the state is good for a run all
-    /// the same, and each save tries again.
+    /// Opens or creates the file, with mode 0600, locks it without waiting and reads it. Content that cannot
+    /// be read is set aside as `watcher.UUID.data.bad-STAMP`, and counts as none; so is what is no regular
+    /// file. `stamp` is [`crate::clock::file_stamp`]'s. Where that or the first state cannot be written, the
+    /// state is good for a run all the same, and each save tries again.
     ///
     /// # Errors
-    /// [`StateBusy`] when another run holds the lock; otherwise why the file cannot be opened, locked or read. A disk that
-    /// fails to read says nothing about what is on it. Without the lock a group is left alone, as by the original: runs
-    /// would come on top of each other, each with as many starts as are allowed, and none of them on record.
-    pub fn open(_armed: &Armed, path: &Path, stamp: &str) -> Result<(Self, State)> {
+    /// [`OpenError::Busy`] when another run holds the lock; otherwise why the file cannot be opened, locked
+    /// or read. A disk that fails to read says nothing about what is on it. Without the lock a group is left
+    /// alone, as by the original: runs would come on top of each other, each with as many starts as are
+    /// allowed, and none of them on record.
+    pub fn open(_armed: &Armed, path: &Path, stamp: &str) -> Result<(Self, State), OpenError> {
         let existed = path.exists();
         let locked = match open_and_lock(path) {
             Err(Unopened::Irregular(problem)) => {
@@ -96,8 +108,8 @@ impl StateFile {
         Ok((file, state))
     }
 
-    /// Reads the state and changes nothing: no file is created, none is set aside, and no lock is taken. Content that
-    /// cannot be read is told and counts as none.
+    /// Reads the state and changes nothing: no file is created, none is set aside, and no lock is taken.
+    /// Content that cannot be read is told and counts as none.
     ///
     /// # Errors
     /// When the file exists and cannot be opened.
@@ -122,8 +134,8 @@ impl StateFile {
         }))
     }
 
-    /// Writes the state, or only touches the file when nothing changed: Ganeti's cleaner removes state files that
-    /// were not modified for 21 days. The lock is held without a gap.
+    /// Writes the state, or only touches the file when nothing changed: Ganeti's cleaner removes state files
+    /// that were not modified for 21 days. The lock is held without a gap.
     ///
     /// # Errors
     /// When the file cannot be written; the old content is then still there.
@@ -179,13 +191,13 @@ impl StateFile {
 enum Unopened {
     /// Something else than a file stands there.
     Irregular(io::Error),
-    Other(anyhow::Error),
+    Other(OpenError),
 }
 
 impl Unopened {
-    fn into_error(self) -> anyhow::Error {
+    fn into_error(self) -> OpenError {
         match self {
-            Self::Irregular(error) => error.into(),
+            Self::Irregular(error) => OpenError::Failed(error.into()),
             Self::Other(error) => error,
         }
     }
@@ -201,7 +213,7 @@ fn open_and_lock(path: &Path) -> Result<File, Unopened> {
         Err(error) if files::is_refused(&error) => return Err(Unopened::Irregular(error)),
         opened => opened
             .with_context(|| format!("cannot open the state file '{}'", path.display()))
-            .map_err(Unopened::Other)?,
+            .map_err(|error| Unopened::Other(error.into()))?,
     };
     match file.try_lock() {
         // A lock on a file that another run replaced a moment ago keeps nobody out.
@@ -209,7 +221,7 @@ fn open_and_lock(path: &Path) -> Result<File, Unopened> {
         Ok(()) | Err(TryLockError::WouldBlock) => Err(Unopened::Other(StateBusy(path.to_owned()).into())),
         Err(TryLockError::Error(error)) => Err(error)
             .with_context(|| format!("cannot lock the state file '{}'", path.display()))
-            .map_err(Unopened::Other),
+            .map_err(|error| Unopened::Other(error.into())),
     }
 }
 
@@ -228,8 +240,8 @@ fn read(file: &File, path: &Path) -> Result<Result<String, String>> {
 }
 
 impl Bad {
-    /// Gives the content a second name. The first one stays until a save replaces it, and so does the lock, where other
-    /// runs look for it.
+    /// Gives the content a second name. The first one stays until a save replaces it, and so does the lock,
+    /// where other runs look for it.
     fn keep(&self, path: &Path, content: &File) -> Result<()> {
         let Self { problem, aside } = self;
         let kept = fs::hard_link(path, aside).map_err(anyhow::Error::new).or_else(|error| {
@@ -347,8 +359,8 @@ mod tests {
         io::Write::write_all(&mut File::create(path).unwrap(), text.as_bytes()).unwrap();
     }
 
-    /// A name with which the file can be opened, and neither a second name nor a temporary file can be made beside it, as
-    /// on a full disk.
+    /// A name with which the file can be opened, and neither a second name nor a temporary file can be made
+    /// beside it, as on a full disk.
     fn cramped(directory: &tempfile::TempDir) -> PathBuf {
         directory.path().join(format!("watcher.{}.data", "u".repeat(237)))
     }
@@ -416,7 +428,8 @@ mod tests {
         }
     }
 
-    /// F6: one EIO set the state aside and with it all tries. Reading at an impossible place is an error of the kernel's.
+    /// F6: one EIO set the state aside and with it all tries. Reading at an impossible place is an error of
+    /// the kernel's.
     #[test]
     fn an_error_of_reading_is_no_bad_content() {
         let Fixture { directory, path } = fixture();

@@ -1,5 +1,5 @@
-//! The instance-status files: what every instance of a group, and of the cluster, was found to be. Lines `NAME STATUS`, with
-//! Ganeti's word for the status.
+//! The instance-status files: what every instance of a group, and of the cluster, was found to be. Lines
+//! `NAME STATUS`, with Ganeti's word for the status.
 //!
 //! Source: `watcher/__init__.py: _WriteInstanceStatus, _ReadInstanceStatus, _MergeInstanceStatus`.
 
@@ -33,8 +33,8 @@ pub enum Written {
     Same(SystemTime),
 }
 
-/// Writes the file of one group: `NAME SPACE STATUS` lines, sorted, without a final line feed. A file that says all that
-/// already is only touched. The caller holds the lock of the group's state.
+/// Writes the file of one group: `NAME SPACE STATUS` lines, sorted, without a final line feed. A file that
+/// says all that already is only touched. The caller holds the lock of the group's state.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -72,12 +72,12 @@ fn touch_if_same(path: &Path, content: &str) -> Option<SystemTime> {
     metadata.modified().ok()
 }
 
-/// Merges the files of all groups into the cluster's. An instance that is in several has the status of the file that
-/// was written last. A group without a file yet is logged and left out; so is the whole merge when the lock cannot
-/// be had in ten seconds, because then another group is at it.
+/// Merges the files of all groups into the cluster's. An instance that is in several has the status of the
+/// file that was written last. A group without a file yet is logged and left out; so is the whole merge when
+/// the lock cannot be had in ten seconds, because then another group is at it.
 ///
-/// `own` is what writing this group's file came to: when nothing changed since the cluster's file was written, that is only
-/// touched.
+/// `own` is what writing this group's file came to: when nothing changed since the cluster's file was
+/// written, that is only touched.
 ///
 /// # Errors
 /// When the cluster's file cannot be opened or written.
@@ -157,8 +157,8 @@ fn read_group(path: &Path) -> Option<(SystemTime, String)> {
     }
 }
 
-/// Locks the file itself, which every merge replaces: a lock on a file that meanwhile lost its name is tried again on
-/// the new one.
+/// Locks the file itself, which every merge replaces: a lock on a file that meanwhile lost its name is tried
+/// again on the new one.
 async fn lock(path: &Path) -> Result<Option<File>> {
     let deadline = Instant::now() + LOCK_TIMEOUT;
     let mut delay = LOCK_FIRST_DELAY;

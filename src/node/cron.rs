@@ -21,7 +21,8 @@ pub enum Caller {
     Unknown(String),
 }
 
-/// Looks for a line that calls `ganeti-watcher` in `/etc/crontab`, root's own crontab, and the files of `/etc/cron.d`.
+/// Looks for a line that calls `ganeti-watcher` in `/etc/crontab`, root's own crontab, and the files of
+/// `/etc/cron.d`.
 #[must_use]
 pub fn caller(layout: &Layout) -> Caller {
     let mut unread = None;
@@ -71,7 +72,8 @@ const LOOKERS: [&str; 13] =
 /// With one of these the watcher makes no run.
 const NO_RUN: [&str; 6] = ["--dry-run", "--help", "-h", "--version", "retry", "simulate"];
 
-/// Whether a line of a crontab has a run made by `ganeti-watcher`, or by the original beside it, by whatever path.
+/// Whether a line of a crontab has a run made by `ganeti-watcher`, or by the original beside it, by whatever
+/// path.
 fn calls_watcher(line: &str) -> bool {
     let line = line.trim_start();
     let is_comment = line.starts_with('#');
@@ -82,8 +84,8 @@ fn calls_watcher(line: &str) -> bool {
     !is_comment && !is_variable && line.split([';', '&', '|', '(', ')', '`']).any(is_run)
 }
 
-/// The line with `ganeti-watcher` in the place of what a shell puts its path for: `$(command -v ganeti-watcher)` and the
-/// like. Where that is run is then seen as if the name stood there.
+/// The line with `ganeti-watcher` in the place of what a shell puts its path for: `$(command -v
+/// ganeti-watcher)` and the like. Where that is run is then seen as if the name stood there.
 fn with_looked_up_programs(line: &str) -> String {
     let mut line = line.to_owned();
     for (start, end) in [("$(", ')'), ("`", '`')] {

@@ -1,8 +1,8 @@
 //! Ganeti's daemons on this node: started when they do not run, restarted when they do not answer.
 //!
-//! Source: `utils/__init__.py: EnsureDaemon, StopDaemon`, `watcher/__init__.py: StartNodeDaemons`. Where systemd looks
-//! after the daemons, systemd is asked and told, and `daemon-util` is not used: see [`super::systemd`]. Where it cannot be
-//! told who does, no daemon is touched.
+//! Source: `utils/__init__.py: EnsureDaemon, StopDaemon`, `watcher/__init__.py: StartNodeDaemons`. Where
+//! systemd looks after the daemons, systemd is asked and told, and `daemon-util` is not used: see
+//! [`super::systemd`]. Where it cannot be told who does, no daemon is touched.
 
 mod scripts;
 mod units;
@@ -34,26 +34,28 @@ const ON_EVERY_NODE: [&str; 4] = ["ganeti-noded", "ganeti-confd", MOND, KVMD];
 
 /// `daemon-util` waits up to 60 s for a daemon that it stops, systemd 90 s, and starting one takes seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(180);
-/// A daemon has its pid file before daemon-util ends, as a rule; and so long it is waited before a second try.
+/// A daemon has its pid file before daemon-util ends, as a rule; and so long it is waited before a second
+/// try.
 const START_LIMIT: Duration = Duration::from_secs(5);
 const LONGEST_FILE: u64 = 64 << 10;
 
 /// How this node's daemons are reached. The simulator brings its own.
 pub trait Daemons: fmt::Debug {
-    /// Checks a daemon, such as `ganeti-luxid`, and starts it when it does not run (`daemon-util: check_and_start`).
+    /// Checks a daemon, such as `ganeti-luxid`, and starts it when it does not run (`daemon-util:
+    /// check_and_start`).
     ///
     /// # Errors
     /// When it could not be started.
     fn check_and_start<'a>(&'a self, armed: &'a Armed, daemon: &'a str) -> LocalFuture<'a, Result<()>>;
 
-    /// What a run does on every node before it looks for the master: daemons, hooks, node maintenance. Without
-    /// permission it only tells.
+    /// What a run does on every node before it looks for the master: daemons, hooks, node maintenance.
+    /// Without permission it only tells.
     fn on_every_node<'a>(&'a self, _armed: Option<&'a Armed>) -> LocalFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }
 
-    /// What a run does on the master before it asks luxid for anything: RAPI and WConfD run and answer. Without
-    /// permission it only tells.
+    /// What a run does on the master before it asks luxid for anything: RAPI and WConfD run and answer.
+    /// Without permission it only tells.
     fn on_master<'a>(&'a self, _armed: Option<&'a Armed>) -> LocalFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }

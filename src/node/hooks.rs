@@ -1,7 +1,7 @@
 //! The site's watcher hooks: programs that every run starts on every node.
 //!
-//! Source: `watcher/__init__.py: RunWatcherHooks`, `utils/process.py: RunParts`. Unlike the original, a hook has a time
-//! limit, its output a bound, and its result is logged when it ends and not after all the others.
+//! Source: `watcher/__init__.py: RunWatcherHooks`, `utils/process.py: RunParts`. Unlike the original, a hook
+//! has a time limit, its output a bound, and its result is logged when it ends and not after all the others.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -17,8 +17,8 @@ use tracing::{debug, info, warn};
 use super::process::Program;
 use crate::armed::Armed;
 
-/// Runs all hooks of a directory, one after the other; without permission only tells which. What goes wrong is logged.
-/// A hook that runs longer than `time_limit` is killed with its process group.
+/// Runs all hooks of a directory, one after the other; without permission only tells which. What goes wrong
+/// is logged. A hook that runs longer than `time_limit` is killed with its process group.
 pub async fn run(armed: Option<&Armed>, directory: &Path, time_limit: Duration) {
     let names = match visible(directory) {
         Ok(names) => names,
@@ -71,8 +71,8 @@ fn visible(directory: &Path) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Whether it is a good name (`constants.EXT_PLUGIN_MASK`) of a file that may be executed. Links are followed: hooks are
-/// often kept elsewhere.
+/// Whether it is a good name (`constants.EXT_PLUGIN_MASK`) of a file that may be executed. Links are
+/// followed: hooks are often kept elsewhere.
 ///
 /// # Errors
 /// When that cannot be told, for example because the link leads to a file server that does not answer.

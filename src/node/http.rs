@@ -15,8 +15,8 @@ pub(super) struct Response {
     pub(super) body: String,
 }
 
-/// Where an answer comes from, for messages and the `Host` header: `HOST:PORT`, in which an IPv6 address is in brackets and
-/// without the scope that only this end knows.
+/// Where an answer comes from, for messages and the `Host` header: `HOST:PORT`, in which an IPv6 address is
+/// in brackets and without the scope that only this end knows.
 pub(super) fn authority(host: &str, port: u16) -> String {
     match host.split_once('%') {
         Some((address, _)) => format!("[{address}]:{port}"),
@@ -25,8 +25,8 @@ pub(super) fn authority(host: &str, port: u16) -> String {
     }
 }
 
-/// Asks for a path and reads until the other end closes or the body is whole. HTTP/1.0, so that the body comes in one
-/// piece.
+/// Asks for a path and reads until the other end closes or the body is whole. HTTP/1.0, so that the body
+/// comes in one piece.
 ///
 /// # Errors
 /// When the stream breaks, or what comes is not HTTP.

@@ -1,22 +1,24 @@
 //! Node maintenance: a node that the master candidates call offline stops its instances and its DRBD minors.
 //!
-//! Only instances that Ganeti knows are stopped (`guests`). Source: `watcher/nodemaint.py`. The original fails here for every real hypervisor: it ends at the first instance of
-//! KVM, Xen or LXC, and without DRBD's module; and with it ends the whole run. Here one failure stops nothing else.
+//! Only instances that Ganeti knows are stopped (`guests`). Source: `watcher/nodemaint.py`. The original
+//! fails here for every real hypervisor: it ends at the first instance of KVM, Xen or LXC, and without DRBD's
+//! module; and with it ends the whole run. Here one failure stops nothing else.
 
 mod chroot;
 pub mod drbd;
 mod fake;
 mod guests;
+mod hypervisor;
 pub mod kvm;
+mod listed;
 mod lxc;
+mod tools;
 mod xen;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
-use std::{fmt, fs};
 
 use anyhow::{Context, Result, anyhow, bail};
 use futures_util::StreamExt;
@@ -25,65 +27,19 @@ use tracing::{debug, error, info, warn};
 use super::confd::client::{self, Patience};
 use super::confd::packet::{Key, ask_for_role};
 use super::confd::{Role, consensus};
-use super::{LONGEST_PROC_FILE, own_name, proc, ssconf};
+use super::proc::LONGEST_PROC_FILE;
+use super::{own_name, ssconf};
 use crate::armed::Armed;
 use crate::clock::Clock;
 use crate::files::read_text;
 use crate::layout::{Layout, Service};
-use guests::Listed;
+use hypervisor::Hypervisor;
 
-/// How long a command of a hypervisor or of DRBD may take.
-const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 /// So many instances are stopped at once.
 const STOPS_AT_ONCE: usize = 8;
-/// A list of guests may be so long, in bytes: thousands of them.
-const LONGEST_LIST: usize = 1 << 20;
 const LONGEST_KEY: u64 = 4096;
 /// So many characters of a value that makes no sense are logged.
 const LONGEST_SHOWN: usize = 64;
-
-/// The families of hypervisors, by what they are asked with. Both kinds of Xen show the same domains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hypervisor {
-    Kvm,
-    Xen,
-    Lxc,
-    Chroot,
-    Fake,
-}
-
-impl Hypervisor {
-    fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "kvm" => Some(Self::Kvm),
-            "xen-pvm" | "xen-hvm" => Some(Self::Xen),
-            "lxc" => Some(Self::Lxc),
-            "chroot" => Some(Self::Chroot),
-            "fake" => Some(Self::Fake),
-            _ => None,
-        }
-    }
-
-    async fn list(self, layout: &Layout) -> Result<Listed> {
-        match self {
-            Self::Kvm => kvm::list(layout),
-            Self::Xen => xen::list(layout).await.map(Listed::from),
-            Self::Lxc => lxc::list(layout).await.map(Listed::from),
-            Self::Chroot => chroot::list(layout).await,
-            Self::Fake => fake::list(layout).map(Listed::from),
-        }
-    }
-
-    async fn stop(self, armed: &Armed, layout: &Layout, name: &str) -> Result<()> {
-        match self {
-            Self::Kvm => kvm::stop(armed, layout, name, proc::Patience::default()).await,
-            Self::Xen => xen::stop(armed, layout, name).await,
-            Self::Lxc => lxc::stop(armed, layout, name).await,
-            Self::Chroot => chroot::stop(armed, layout, name, chroot::KILL_GRACE).await,
-            Self::Fake => fake::stop(armed, layout, name),
-        }
-    }
-}
 
 /// Does what is necessary on a node that is offline, and nothing on others. What goes wrong is logged.
 pub async fn run(armed: Option<&Armed>, layout: &Layout, clock: &dyn Clock) {
@@ -167,9 +123,9 @@ fn candidates(layout: &Layout) -> Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
-/// First the instances, then the minors that they held. What goes wrong with one is logged and stops no other. Where it
-/// cannot be told what is Ganeti's, nothing is stopped at all. A hypervisor without an answer keeps no minor up: DRBD itself
-/// refuses to shut down one that is in use.
+/// First the instances, then the minors that they held. What goes wrong with one is logged and stops no
+/// other. Where it cannot be told what is Ganeti's, nothing is stopped at all. A hypervisor without an answer
+/// keeps no minor up: DRBD itself refuses to shut down one that is in use.
 async fn stop_everything(armed: Option<&Armed>, layout: &Layout) {
     let guests = match guests::find(layout).await {
         Ok(guests) => guests,
@@ -207,42 +163,6 @@ async fn stop_all(armed: &Armed, layout: &Layout, running: BTreeMap<String, Hype
         }
     };
     futures_util::stream::iter(running).map(stop_one).buffer_unordered(STOPS_AT_ONCE).collect::<()>().await;
-}
-
-impl fmt::Display for Hypervisor {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Kvm => "kvm",
-            Self::Xen => "xen",
-            Self::Lxc => "lxc",
-            Self::Chroot => "chroot",
-            Self::Fake => "fake",
-        })
-    }
-}
-
-/// The names in a directory, sorted, with U+FFFD for what is not UTF-8; none when there is no such directory.
-fn names_in(directory: &Path) -> Result<Vec<String>> {
-    let read = || -> io::Result<Vec<String>> {
-        let names: io::Result<Vec<_>> = match fs::read_dir(directory) {
-            Ok(entries) => entries.map(|entry| Ok(entry?.file_name())).collect(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
-        };
-        let mut names: Vec<String> = names?.iter().map(|name| name.to_string_lossy().into_owned()).collect();
-        names.sort();
-        Ok(names)
-    };
-    read().with_context(|| format!("cannot read '{}'", directory.display()))
-}
-
-fn remove_file(_armed: &Armed, path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove '{}'", path.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

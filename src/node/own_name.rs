@@ -1,8 +1,8 @@
 //! What this node is called, to be compared with the name of the master node.
 //!
-//! Source: `netutils.py: Hostname.GetSysName`, which is Python's `socket.getfqdn()`, in lower case. Where nothing resolves
-//! the original has only the kernel's host name, and takes a master with a short one for another node: then an instance
-//! that is the cluster's name server is never started again.
+//! Source: `netutils.py: Hostname.GetSysName`, which is Python's `socket.getfqdn()`, in lower case. Where
+//! nothing resolves the original has only the kernel's host name, and takes a master with a short one for
+//! another node: then an instance that is the cluster's name server is never started again.
 
 use std::time::Duration;
 
@@ -23,7 +23,8 @@ pub enum IsOwn {
     Yes,
     /// Another node has it.
     No,
-    /// Nobody can tell. That is no reason to do anything as the master, and none to call this node another one.
+    /// Nobody can tell. That is no reason to do anything as the master, and none to call this node another
+    /// one.
     Unknown(Nameless),
 }
 
@@ -42,8 +43,8 @@ pub struct Nameless {
 
 /// Whether `node_name`, the master's, is this node's.
 ///
-/// The kernel's host name is compared first. When that is the name, nothing needs to be resolved, and a master whose
-/// name servers are down with everything else still knows that it is the master.
+/// The kernel's host name is compared first. When that is the name, nothing needs to be resolved, and a
+/// master whose name servers are down with everything else still knows that it is the master.
 pub async fn is_own(layout: &Layout, node_name: &str) -> IsOwn {
     if let Some(name) = given(layout) {
         return if normalize(name) == node_name { IsOwn::Yes } else { IsOwn::No };
@@ -56,8 +57,8 @@ pub async fn is_own(layout: &Layout, node_name: &str) -> IsOwn {
     compare(node_name, &host_name, resolved.as_deref(), ssconf::node_list(layout).as_deref())
 }
 
-/// What this node is called in the cluster: the kernel's host name when ssconf has a node of that name, what it resolves
-/// to otherwise, and where nothing resolves the only node with that first label.
+/// What this node is called in the cluster: the kernel's host name when ssconf has a node of that name, what
+/// it resolves to otherwise, and where nothing resolves the only node with that first label.
 pub async fn find(layout: &Layout) -> String {
     if let Some(name) = given(layout) {
         return normalize(name);
@@ -78,11 +79,12 @@ fn given(layout: &Layout) -> Option<&str> {
 
 /// Compares names; pure. `resolved` is the full name that the host name resolves to, if any.
 ///
-/// To take a node for the master by its first label alone is safe, because this is not what makes it act as the master. A
-/// run does so only by way of luxid, at a local socket, and only when that names the same node as the master; and luxid
-/// starts only where more than half of the nodes of its own configuration say that the master has the name of its host
-/// (`Daemon/Utils.hs: verifyMasterVotes`). A node that knows the cluster and has neither of these is at most one on which
-/// luxid refuses to start. Where a full name was found, nothing is guessed: a clone of the master has its files too.
+/// To take a node for the master by its first label alone is safe, because this is not what makes it act as
+/// the master. A run does so only by way of luxid, at a local socket, and only when that names the same node
+/// as the master; and luxid starts only where more than half of the nodes of its own configuration say that
+/// the master has the name of its host (`Daemon/Utils.hs: verifyMasterVotes`). A node that knows the cluster
+/// and has neither of these is at most one on which luxid refuses to start. Where a full name was found,
+/// nothing is guessed: a clone of the master has its files too.
 fn compare(
     master: &str,
     host_name: &str,
@@ -146,9 +148,9 @@ fn normalize(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(&name).to_owned()
 }
 
-/// The first name with a dot among those of the host's first address, as Python's `getfqdn` finds it; else the name
-/// itself. Asked of `getent`, because only that goes through the node's own name service switch with all aliases,
-/// however this program is linked.
+/// The first name with a dot among those of the host's first address, as Python's `getfqdn` finds it; else
+/// the name itself. Asked of `getent`, because only that goes through the node's own name service switch with
+/// all aliases, however this program is linked.
 async fn fully_qualified(host_name: &str) -> String {
     let names = async {
         let addresses = getent("ahosts", host_name).await?;

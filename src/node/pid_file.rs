@@ -1,4 +1,5 @@
-//! The pid files of Ganeti's daemons: whether the daemon runs, and which are left over from one that was killed.
+//! The pid files of Ganeti's daemons: whether the daemon runs, and which are left over from one that was
+//! killed.
 
 use std::fs;
 use std::io;

@@ -1,57 +1,35 @@
 //! Whether the daemons of the master answer, and their restart when they do not.
 //!
-//! Source: `watcher/__init__.py: _GlobalWatcher, IsRapiResponding, IsWconfdResponding`. Unlike the original, every probe
-//! has a time limit, and a daemon is restarted only after two failures in a row: a loaded machine drops one connection
-//! easily, and a restart ends what the daemon's other clients are doing.
+//! Source: `watcher/__init__.py: _GlobalWatcher, IsRapiResponding, IsWconfdResponding`. Unlike the original,
+//! every probe has a time limit, and a daemon is restarted only after two failures in a row: a loaded machine
+//! drops one connection easily, and a restart ends what the daemon's other clients are doing.
 
 mod endpoint;
+mod health;
 mod interface;
 mod rapi;
 mod tls;
 mod wconfd;
 
-use std::io;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
+
+pub use health::Health;
 
 use super::daemons::{NodeDaemons, RAPI, Restarted, WCONFD};
 use crate::clock::Clock;
 use crate::layout::Layout;
 use crate::logging::CRITICAL;
 
-/// What a probe found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
-    /// The daemon answers as it should.
-    Alive,
-    /// It does not, and why.
-    Dead(String),
-    /// It is there, but whether it is well cannot be said from here, and why. A restart would not change that.
-    Unclear(String),
-}
-
-/// Whether this process could not ask: too few descriptors or too little memory, or it is not allowed to. That says nothing
-/// of who was to answer.
-fn is_our_own(error: &anyhow::Error) -> bool {
-    let codes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
-    codes.map(Errno::from_raw).any(|code| {
-        matches!(
-            code,
-            Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS | Errno::EPERM | Errno::EACCES
-        )
-    })
-}
-
 /// The time limits of probes.
 #[derive(Debug, Clone, Copy)]
 pub struct ProbeTiming {
     /// For one probe, from the connection to the whole answer.
     pub probe: Duration,
-    /// Between the first failure and the second probe. All of this is within one run: until the next run a real failure
-    /// would last five minutes more.
+    /// Between the first failure and the second probe. All of this is within one run: until the next run a
+    /// real failure would last five minutes more.
     pub second_look: Duration,
     /// After a restart the daemon is probed until it answers, but not longer than this.
     pub restart: Duration,
@@ -108,7 +86,8 @@ impl Subject<'_> {
     }
 }
 
-/// Ensures that RAPI and WConfD run, probes both at once, and restarts who does not answer. What goes wrong is logged.
+/// Ensures that RAPI and WConfD run, probes both at once, and restarts who does not answer. What goes wrong
+/// is logged.
 pub async fn ensure(
     daemons: &mut NodeDaemons<'_>,
     layout: &Layout,

@@ -10,10 +10,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::time::{Instant, sleep};
 
-use super::LONGEST_PROC_FILE;
 use crate::armed::Armed;
 use crate::files::read_bytes;
 use crate::layout::Layout;
+
+/// Of what is read below `/proc`: a command line may be a quarter as long as a stack, which is usually 2 MiB.
+pub(super) const LONGEST_PROC_FILE: u64 = 8 << 20;
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -83,8 +85,8 @@ pub(super) fn pid_in(text: &str) -> Option<Pid> {
     text.trim().parse().ok().filter(|pid| *pid > 1).map(Pid::from_raw)
 }
 
-/// Ends a process: SIGTERM, and SIGKILL when that does not help. `look` tells which process is there now; another one is
-/// never signalled.
+/// Ends a process: SIGTERM, and SIGKILL when that does not help. `look` tells which process is there now;
+/// another one is never signalled.
 ///
 /// # Errors
 /// When it cannot be signalled, is still there in the end, or cannot be looked at.

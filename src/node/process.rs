@@ -44,8 +44,8 @@ pub struct Program {
 pub struct FinishedProgram {
     /// Its exit code or signal.
     pub ending: Ending,
-    /// Standard output: [`LONGEST_OUTPUT`] bytes from its start and ` (and more)` when it is longer; U+FFFD stands for what
-    /// is not UTF-8.
+    /// Standard output: [`LONGEST_OUTPUT`] bytes from its start and ` (and more)` when it is longer; U+FFFD
+    /// stands for what is not UTF-8.
     pub stdout: String,
     /// Standard error, likewise.
     pub stderr: String,
@@ -108,7 +108,8 @@ impl FinishedProgram {
         Ok(self.stdout)
     }
 
-    /// As [`FinishedProgram::stdout_of_success`], for an answer of which a part says nothing: half a list is none.
+    /// As [`FinishedProgram::stdout_of_success`], for an answer of which a part says nothing: half a list is
+    /// none.
     ///
     /// # Errors
     /// When it did not succeed, or printed more than is kept.
@@ -148,8 +149,8 @@ impl Program {
         Self { longest_output: bytes, ..self }
     }
 
-    /// The program starts daemons: its output goes to memory and not to a pipe, which would break under a daemon that keeps
-    /// it.
+    /// The program starts daemons: its output goes to memory and not to a pipe, which would break under a
+    /// daemon that keeps it.
     #[must_use]
     pub fn leaves_daemons(self) -> Self {
         Self { leaves_daemons: true, ..self }
@@ -260,7 +261,8 @@ impl Program {
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)
-            // A group of its own: a Ctrl-C at the terminal is meant for the watcher, and a time limit for the group.
+            // A group of its own: a Ctrl-C at the terminal is meant for the watcher, and a time limit for the
+            // group.
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot run '{}'", self.path.display()))
@@ -282,10 +284,10 @@ impl Program {
     }
 }
 
-/// A file that is in no directory: none that is full, missing or not to be written can keep a daemon from being started. It
-/// lives as long as somebody has it open. So a daemon that keeps its output, which Ganeti's do not (`utils/process.py:
-/// Daemonize`), may write on when this process has ended, without the signal that a pipe's end means; it then costs memory, and
-/// goes with the daemon.
+/// A file that is in no directory: none that is full, missing or not to be written can keep a daemon from
+/// being started. It lives as long as somebody has it open. So a daemon that keeps its output, which Ganeti's
+/// do not (`utils/process.py: Daemonize`), may write on when this process has ended, without the signal that
+/// a pipe's end means; it then costs memory, and goes with the daemon.
 fn memory_file() -> io::Result<File> {
     Ok(memfd_create(c"ganeti-watcher-output", MFdFlags::MFD_CLOEXEC)?.into())
 }

@@ -1,4 +1,5 @@
-//! ssconf: the small files with which Ganeti tells every node about the cluster. They go stale on offline nodes.
+//! ssconf: the small files with which Ganeti tells every node about the cluster. They go stale on offline
+//! nodes.
 //!
 //! Source: `ssconf.py: SimpleStore`.
 
@@ -14,8 +15,8 @@ use crate::layout::Layout;
 /// `ssconf.py: _MAX_SIZE`.
 const LONGEST_FILE: u64 = 128 << 10;
 
-/// Why ssconf does not tell something. Only the first is an answer: this node is in no cluster. After the others nobody
-/// knows.
+/// Why ssconf does not tell something. Only the first is an answer: this node is in no cluster. After the
+/// others nobody knows.
 #[derive(Debug, Error)]
 pub enum Untold {
     /// There is no such file.

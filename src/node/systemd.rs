@@ -1,7 +1,8 @@
 //! What systemd says about a daemon's unit, and what may be done about it.
 //!
-//! Source: `daemon-util: use_systemctl, check, check_and_start`. Under systemd the original's way to restart a daemon
-//! stops the unit, and then does not start it, because a unit that is not active was perhaps stopped on purpose.
+//! Source: `daemon-util: use_systemctl, check, check_and_start`. Under systemd the original's way to restart
+//! a daemon stops the unit, and then does not start it, because a unit that is not active was perhaps stopped
+//! on purpose.
 
 use std::collections::HashMap;
 use std::io;
@@ -30,8 +31,8 @@ pub enum Supervision {
     DaemonUtilBesideSystemd,
     /// `daemon-util`, and there is no systemd.
     DaemonUtil,
-    /// That cannot be told, and why. No daemon is touched then: `daemon-util` asks the same question, each time anew, and
-    /// may stop a unit that it then refuses to start.
+    /// That cannot be told, and why. No daemon is touched then: `daemon-util` asks the same question, each
+    /// time anew, and may stop a unit that it then refuses to start.
     Unknown(String),
 }
 
@@ -84,8 +85,9 @@ impl Unit {
         Ok(unit)
     }
 
-    /// What is to be done so that the daemon runs. Never more than starting a unit that is wanted and failed: one
-    /// that is inactive was stopped by somebody, or ended by itself without an error, as `ganeti-kvmd` does.
+    /// What is to be done so that the daemon runs. Never more than starting a unit that is wanted and failed:
+    /// one that is inactive was stopped by somebody, or ended by itself without an error, as `ganeti-kvmd`
+    /// does.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let leave = |state: String, unwanted| Verdict::Leave { state, unwanted };
@@ -113,8 +115,8 @@ impl Unit {
     }
 }
 
-/// Finds out who looks after Ganeti's daemons here, by the same rule as `daemon-util: use_systemctl`. That it cannot be
-/// told is logged, once for each call of this.
+/// Finds out who looks after Ganeti's daemons here, by the same rule as `daemon-util: use_systemctl`. That it
+/// cannot be told is logged, once for each call of this.
 pub async fn supervision(layout: &Layout) -> Supervision {
     let answer = ask(layout).await;
     if let Supervision::Unknown(why) = &answer {

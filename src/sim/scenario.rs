@@ -5,12 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
-use serde::Deserialize;
 use thiserror::Error;
-use toml::Spanned;
 
 use super::model::Model;
-use super::timing::Timing;
 use crate::files;
 
 /// Longer than anybody writes.
@@ -18,9 +15,12 @@ const LONGEST_FILE: u64 = 64 << 20;
 
 mod cluster;
 mod instance;
+mod misfit;
 mod step_spec;
 mod steps;
 
+use cluster::File;
+use misfit::Misfit;
 pub use steps::{Run, ScenarioStep, WatcherCommand};
 
 /// What is wrong with a scenario file, and where.
@@ -48,43 +48,6 @@ pub struct Scenario {
     pub oracle: bool,
     /// What is done, in order.
     pub steps: Vec<ScenarioStep>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct File {
-    #[serde(default)]
-    seed: u64,
-    start: Option<Spanned<String>>,
-    #[serde(default)]
-    oracle: bool,
-    domain: Option<String>,
-    #[serde(default)]
-    cluster: cluster::ClusterSpec,
-    #[serde(default)]
-    timing: Timing,
-    fill: Option<cluster::FillSpec>,
-    #[serde(default)]
-    group: Vec<cluster::GroupSpec>,
-    #[serde(default)]
-    node: Vec<cluster::NodeSpec>,
-    #[serde(default)]
-    instance: Vec<instance::InstanceSpec>,
-    #[serde(default)]
-    step: Vec<Spanned<step_spec::StepSpec>>,
-}
-
-/// A problem at a place in the file, given as an offset.
-struct Misfit {
-    at: usize,
-    key: Option<&'static str>,
-    problem: String,
-}
-
-impl Misfit {
-    fn at<T>(value: &Spanned<T>, key: &'static str, problem: String) -> Self {
-        Self { at: value.span().start, key: Some(key), problem }
-    }
 }
 
 impl Scenario {
@@ -162,11 +125,6 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 
 fn unreadable(file: String, error: &io::Error) -> ScenarioError {
     ScenarioError { file, line: 0, key: None, problem: format!("cannot be read: {error}") }
-}
-
-/// A name with the cluster's domain, unless it has one already.
-fn full_name(name: &str, domain: &str) -> String {
-    if name.contains('.') || domain.is_empty() { name.to_owned() } else { format!("{name}.{domain}") }
 }
 
 #[cfg(test)]

@@ -208,7 +208,7 @@ impl Watcher for InProcess {
                 WatcherCommand::Watch(options) => options,
                 WatcherCommand::Retry(whose) => return retry(&layout, &whose, clock.since_epoch()).await,
             };
-            let _log = logging::scoped(&layout.log_dir(), options.debug, clock, PID)
+            let _log = logging::scoped(&layout.log_dir(), options.is_debug(), clock, PID)
                 .context("cannot open the log file")?;
             let on_node = OnNode { cluster: &stage.cluster, node };
             let armed = Armed::for_run(options.dry_run);
@@ -221,11 +221,7 @@ impl Watcher for InProcess {
                 monitor: &on_node,
                 armed: armed.as_ref(),
             };
-            Ok(match watch::run(&context).await {
-                Ended::Done => 0,
-                Ended::Failed => 1,
-                Ended::NotMaster => 11,
-            })
+            Ok(watch::run(&context).await.exit_code())
         })
     }
 }
@@ -233,13 +229,13 @@ impl Watcher for InProcess {
 /// `ganeti-watcher retry`. What it says goes to the log, where the record has what runs say.
 async fn retry(layout: &Layout, whose: &Whose, now: Duration) -> Result<u8> {
     let armed = Armed::for_retry();
-    let (exit, lines) = match watch::retry::retry(&armed, layout, whose, &file_stamp(now)).await {
-        Ok(lines) => (0, lines),
-        Err(error) => (1, vec![format!("ganeti-watcher: error: {error:#}")]),
+    let (ended, lines) = match watch::retry::retry(&armed, layout, whose, &file_stamp(now)).await {
+        Ok(lines) => (Ended::Done, lines),
+        Err(error) => (Ended::Failed, vec![format!("ganeti-watcher: error: {error:#}")]),
     };
     let path = layout.log_dir().join(logging::LOG_FILE);
     let log = files::open_to_append(&path);
     let written = log.and_then(|mut log| lines.iter().try_for_each(|line| writeln!(log, "{line}")));
     written.with_context(|| format!("cannot write '{}'", path.display()))?;
-    Ok(exit)
+    Ok(ended.exit_code())
 }

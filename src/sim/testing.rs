@@ -3,7 +3,8 @@
 use super::model::Model;
 use super::scenario::Scenario;
 
-/// Three nodes: `inst1` on node1 without disks, `inst2` on node2 mirrored to node1, `inst3` on node1 mirrored to node2.
+/// Three nodes: `inst1` on node1 without disks, `inst2` on node2 mirrored to node1, `inst3` on node1 mirrored
+/// to node2.
 pub(crate) const CLUSTER: &str = r#"
 [[node]]
 name = "node1"

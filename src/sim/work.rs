@@ -17,24 +17,12 @@ use crate::cluster::AdminState;
 
 mod instances;
 mod query_data;
+mod targets;
+mod verdict;
 mod verify;
 
-/// How an opcode ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Verdict {
-    /// With this result.
-    Success(Value),
-    /// With this error.
-    Failure(Failure),
-    /// With the death of the job's process; luxid then has only a text.
-    Died(String),
-}
-
-impl From<Failure> for Verdict {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
-    }
-}
+use targets::{find_group, find_instance, is_member, no_answer};
+pub use verdict::Verdict;
 
 /// The locks of an opcode, level by level, in the order in which they are taken.
 ///
@@ -145,11 +133,6 @@ fn waiting_for_nodes(model: &Model, work: &Work) -> Duration {
     delay_of(model, &nodes)
 }
 
-/// What curl says of a node that is away, as Ganeti hands it on (`http/client.py: _ProcessCurlRequests`).
-fn no_answer(node: &str) -> String {
-    format!("Error 7: Failed to connect to {node} port 1811: No route to host")
-}
-
 /// How long asking these nodes at the same time takes because of those that do not answer.
 pub fn delay_of(model: &Model, nodes: &[&Node]) -> Duration {
     let delay = |node: &&Node| match (node.answers() || node.offline, node.link) {
@@ -233,20 +216,4 @@ pub fn finish(model: &mut Model, work: &Work) -> Verdict {
         Work::Occupy { .. } => Ok(Value::Null),
     };
     verdict.map_or_else(|verdict| verdict, Verdict::Success)
-}
-
-fn find_instance<'a>(model: &'a Model, name: &str) -> Result<&'a Instance, Failure> {
-    let unknown = || Failure::prerequisite(&format!("Instance '{name}' not known"), "unknown_entity");
-    model.instance(name).ok_or_else(unknown)
-}
-
-/// The name and the UUID of the group with this name or UUID.
-fn find_group<'a>(model: &'a Model, wanted: &str) -> Result<(&'a str, String), Failure> {
-    let unknown = || Failure::prerequisite(&format!("Node group '{wanted}' not known"), "unknown_entity");
-    let found = model.groups.iter().find(|(name, group)| name.as_str() == wanted || group.uuid == wanted);
-    found.map(|(name, group)| (name.as_str(), group.uuid.clone())).ok_or_else(unknown)
-}
-
-fn is_member(model: &Model, instance: &Instance, group: &str) -> bool {
-    instance.all_nodes().iter().any(|node| model.node(node).is_some_and(|node| node.group == group))
 }

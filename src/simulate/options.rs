@@ -1,13 +1,12 @@
 //! The options of `simulate`, and the scenario that they stand for.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use crate::cluster::{self, LONGEST_QUOTE};
+use crate::options::whole_number;
 use crate::sim::span::parse_span;
 
 const MOST_INSTANCES: u16 = 20_000;
@@ -102,23 +101,6 @@ fn parse_start(text: &str) -> Result<String, String> {
         Ok(span) if span.to <= LONGEST_START => Ok(text.to_owned()),
         _ => Err("expected a length of time up to 1d, such as 29s, or two of them as in 20s..40s".to_owned()),
     }
-}
-
-/// A whole number between two limits.
-///
-/// # Errors
-/// What is expected.
-pub(crate) fn whole_number<T>(text: &str, least: T, most: T) -> Result<T, String>
-where
-    T: Copy + FromStr + PartialOrd + Display,
-{
-    let number = text.parse().ok().filter(|number| (&least..=&most).contains(&number));
-    number.ok_or_else(|| format!("expected a whole number from {least} to {most}"))
-}
-
-/// What somebody typed, for a message: in quotes, on one line, and not all of it when it is long.
-pub(crate) fn quoted(text: &str) -> String {
-    cluster::quoted(text, LONGEST_QUOTE)
 }
 
 impl Options {

@@ -1,4 +1,5 @@
-//! What is shown while a story goes on: on a terminal a bar and what every node is doing, else a line a minute.
+//! What is shown while a story goes on: on a terminal a bar and what every node is doing, else a line a
+//! minute.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};

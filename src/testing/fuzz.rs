@@ -1,16 +1,19 @@
-//! A fuzzing loop for every parser of what comes from outside: good texts, changed by chance, with the same chance every
-//! time. Nothing may panic or take long. Parsers that only their file knows have their loop in that file's tests.
+//! A fuzzing loop for every parser of what comes from outside: good texts, changed by chance, with the same
+//! chance every time. Nothing may panic or take long. Parsers that only their file knows have their loop in
+//! that file's tests.
 //!
-//! `cargo test` tries a few thousand inputs of each; `tests/faults/fuzz` sets [`COUNT`] and tries ten million.
+//! `cargo test` tries a few thousand inputs of each; `tests/faults/fuzz` sets [`COUNT`] and tries ten
+//! million.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::cluster::timespec::parse_timespec;
 use crate::cluster::{GanetiError, GanetiVersion, JobFailure};
 use crate::decide::blame::Blame;
-use crate::decide::tags::{self, Rules};
+use crate::decide::tags::Rules;
 use crate::luxi::messages::parse_answer;
 use crate::luxi::rows::{Cell, RawRows, row};
 use crate::luxi::wire::FrameDecoder;
@@ -68,7 +71,8 @@ const PIECES: [&[u8]; 34] = [
     b"\xc3",
 ];
 
-/// Gives `attempt` changed copies of the seeds. What it panics with, or takes too long for, is told with the input.
+/// Gives `attempt` changed copies of the seeds. What it panics with, or takes too long for, is told with the
+/// input.
 pub(crate) fn fuzz<S: AsRef<[u8]>>(seeds: &[S], mut attempt: impl FnMut(&[u8])) {
     let count = std::env::var(COUNT).ok().and_then(|count| count.parse().ok()).unwrap_or(FEW);
     let mut chance = fastrand::Rng::with_seed(1);
@@ -210,7 +214,7 @@ fn any_tags_are_rules_or_problems() {
     fuzz_text(&seeds, |text| {
         let (rules, problems) = Rules::parse(text.split('\n'));
         drop((format!("{rules:?}"), problems));
-        drop(tags::parse_timespec(text));
+        drop(parse_timespec(text));
     });
 }
 

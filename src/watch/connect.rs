@@ -1,16 +1,17 @@
 //! The connection to luxid, with the rules that tell a node that is not the master from a luxid that is down.
 //!
-//! Source: `runtime.py: GetClient`, `rpc/transport.py: Transport._Connect`, `watcher/__init__.py: GetLuxiClient,
-//! _CheckMaster`.
+//! Source: `runtime.py: GetClient`, `rpc/transport.py: Transport._Connect`, `watcher/__init__.py:
+//! GetLuxiClient, _CheckMaster`.
 
 use std::io;
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result, bail};
+use anyhow::{Context as _, Error, anyhow};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use super::{Context, NotMaster};
+use super::Context;
+use super::cut_short::{CutShort, NotMaster};
 use crate::luxi::Client;
 use crate::luxi::client::{CONNECT_INTERVAL, CONNECT_TIMEOUT, may_pass};
 use crate::node::daemons::LUXID;
@@ -18,22 +19,24 @@ use crate::node::own_name::{self, IsOwn, Nameless};
 use crate::node::ssconf::{self, Untold};
 use crate::observe::{self, ClusterFacts};
 
-/// How long luxid may take to listen before it is taken for down. `daemon-util` does nothing to a luxid that runs.
+/// How long luxid may take to listen before it is taken for down. `daemon-util` does nothing to a luxid that
+/// runs.
 const START_GRACE: Duration = Duration::from_secs(3);
 
 /// Connects to luxid, and starts it once when it seems to be down.
 ///
 /// # Errors
-/// [`NotMaster`] when this node is not the master, [`Nameless`] when nobody can tell; otherwise why there is no
-/// connection.
-pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client<'a>> {
+/// [`NotMaster`] when this node is not the master, [`Nameless`] when nobody can tell; otherwise why there is
+/// no connection.
+pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client<'a>, CutShort> {
     match connect(context, START_GRACE, MayStart::Ask).await {
         Err(Unconnected::Down(error)) => {
             warn!("Luxi daemon seems to be down ({error}), trying to restart");
             let Some(armed) = context.armed else {
-                bail!(
+                return Err(anyhow!(
                     "luxid is down; a run would start ganeti-luxid, and only then could it see the cluster"
-                );
+                )
+                .into());
             };
             context.daemons.check_and_start(armed, LUXID).await.context("Can't start the master daemon")?;
         }
@@ -47,7 +50,10 @@ pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client
 ///
 /// # Errors
 /// As [`connect_or_start`].
-pub(super) async fn connect_within<'a>(context: &Context<'a>, limit: Duration) -> Result<Client<'a>> {
+pub(super) async fn connect_within<'a>(
+    context: &Context<'a>,
+    limit: Duration,
+) -> Result<Client<'a>, CutShort> {
     connect(context, limit, MayStart::Ask).await.map_err(|unconnected| unconnected.describe(context))
 }
 
@@ -55,7 +61,10 @@ pub(super) async fn connect_within<'a>(context: &Context<'a>, limit: Duration) -
 ///
 /// # Errors
 /// [`NotMaster`] when it is another node, [`Nameless`] when nobody can tell.
-pub(super) async fn check_master(context: &Context<'_>, client: &mut Client<'_>) -> Result<ClusterFacts> {
+pub(super) async fn check_master(
+    context: &Context<'_>,
+    client: &mut Client<'_>,
+) -> Result<ClusterFacts, CutShort> {
     let facts = observe::cluster_facts(client).await?;
     match own_name::is_own(context.layout, &facts.master_node).await {
         IsOwn::Yes => Ok(facts),
@@ -83,12 +92,13 @@ enum Unconnected {
 }
 
 impl Unconnected {
-    fn describe(self, context: &Context<'_>) -> Error {
+    fn describe(self, context: &Context<'_>) -> CutShort {
         match self {
             Self::NotMaster(not_master) => not_master.into(),
             Self::Nameless(nameless) => nameless.into(),
             Self::Down(error) | Self::Broken(error) => {
-                Error::from(error).context(format!("cannot connect to luxid at {}", context.luxid.address()))
+                let what = format!("cannot connect to luxid at {}", context.luxid.address());
+                Error::from(error).context(what).into()
             }
         }
     }
@@ -119,10 +129,11 @@ async fn connect<'a>(
 
 /// Whether luxid belongs here, by ssconf.
 ///
-/// A file that does not tell who the master is, after a power cut for example, leaves that to luxid, which is started if
-/// need be. That is no guess: luxid refuses to start where more than half of the nodes of its own configuration do not
-/// name this host as the master (`Daemon/Utils.hs: verifyMasterVotes`), which is why Ganeti's own script has every node
-/// start it at every boot (`daemon-util: start_all`). The run goes on only when luxid then names this node.
+/// A file that does not tell who the master is, after a power cut for example, leaves that to luxid, which is
+/// started if need be. That is no guess: luxid refuses to start where more than half of the nodes of its own
+/// configuration do not name this host as the master (`Daemon/Utils.hs: verifyMasterVotes`), which is why
+/// Ganeti's own script has every node start it at every boot (`daemon-util: start_all`). The run goes on only
+/// when luxid then names this node.
 async fn check_ssconf_master(context: &Context<'_>) -> Result<(), Unconnected> {
     let not_master = |why: String| Err(Unconnected::NotMaster(NotMaster(why)));
     let master = match ssconf::master_node(context.layout) {

@@ -46,11 +46,12 @@ fn arguments(options: &Options, group: &str, groups: usize) -> Vec<String> {
         job_age: _,
         ignore_pause,
         wait_children: _,
+        no_wait_children: _,
         no_verify_disks,
         no_strict,
         debug,
         rapi_ip: _,
-        hook_limit: _,
+        kill_hooks_after: _,
         starts_per_node,
         parallel_jobs,
         load_limit,
@@ -63,7 +64,7 @@ fn arguments(options: &Options, group: &str, groups: usize) -> Vec<String> {
         (ignore_pause, "--ignore-pause"),
         (no_verify_disks, "--no-verify-disks"),
         (no_strict, "--no-strict"),
-        (debug, "--debug"),
+        (&(*debug > 0), "--debug"),
     ];
     // The parts of the cluster's slots add up to what was asked for.
     let part = (parallel_jobs / groups.max(1)).max(1);

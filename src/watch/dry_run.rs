@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::Result;
 use tracing::{error, info};
 
+use super::cut_short::CutShort;
 use super::gather::{gather, look, pass_options};
 use super::{Context, verify};
 use crate::cluster::Snapshot;
@@ -18,7 +18,7 @@ use crate::{logging, observe};
 ///
 /// # Errors
 /// When luxid cannot be used, or the state file cannot be opened.
-pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path) -> Result<()> {
+pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path) -> Result<(), CutShort> {
     let mut pass = Pass::new(StateFile::peek(state_path)?, pass_options(context.options));
     let (facts, mut view) = look(context, group).await?;
     if facts.queue_is_drained {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tracing::error;
 
+use super::cut_short::CutShort;
 use super::{Context, Options, connect};
 use crate::act::View;
 use crate::cluster::{EndedOpCode, Fate, JobId, Seen, Snapshot};
@@ -30,7 +31,10 @@ pub(super) fn pass_options(options: &Options) -> PassOptions {
 ///
 /// # Errors
 /// When luxid cannot be used, or this is not the master.
-pub(super) async fn look<'a>(context: &Context<'a>, group: &str) -> Result<(ClusterFacts, View<'a>)> {
+pub(super) async fn look<'a>(
+    context: &Context<'a>,
+    group: &str,
+) -> Result<(ClusterFacts, View<'a>), CutShort> {
     let mut client = connect::connect_within(context, CONNECT_TIMEOUT).await?;
     let facts = connect::check_master(context, &mut client).await?;
     let view = View::take(client, group).await.context("cannot query the group")?;
@@ -62,8 +66,8 @@ impl Gathered {
     }
 }
 
-/// Asks luxid what became of the starts that earlier runs left on record, where instances are that were to be moved, and
-/// for the group's tags, which go into the view's snapshot.
+/// Asks luxid what became of the starts that earlier runs left on record, where instances are that were to be
+/// moved, and for the group's tags, which go into the view's snapshot.
 ///
 /// # Errors
 /// When luxid cannot be asked.

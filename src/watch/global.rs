@@ -10,24 +10,27 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tracing::{debug, error, info};
 
-use super::{Context, Ended, NotMaster, connect, detach, group};
+use super::cut_short::CutShort;
+use super::{Context, Ended, connect, detach, group};
 use crate::act::Slots;
 use crate::luxi::{Client, jobs};
-use crate::memory::state_file::StateBusy;
-use crate::node::own_name::Nameless;
 use crate::observe::{self, Group};
 
 /// Runs the global part. `lock` is the watcher lock, which detached group parts keep.
 ///
-/// What this node owes its cluster comes first, and nothing of it ends the run: in the original a failure of node
-/// maintenance does, and then the instances of the whole cluster stay down.
+/// What this node owes its cluster comes first, and nothing of it ends the run: in the original a failure of
+/// node maintenance does, and then the instances of the whole cluster stay down.
 ///
 /// # Errors
 /// When luxid cannot be used. A group that fails is logged and makes the run [`Ended::Failed`].
-pub(super) async fn run(context: &Context<'_>, slots: &Slots, lock: Option<&File>) -> Result<Ended> {
+pub(super) async fn run(
+    context: &Context<'_>,
+    slots: &Slots,
+    lock: Option<&File>,
+) -> Result<Ended, CutShort> {
     context.daemons.on_every_node(context.armed).await;
     let mut client = match connect::connect_or_start(context).await {
-        Err(error) if error.is::<NotMaster>() => {
+        Err(CutShort::NotMaster(error)) => {
             if context.armed.is_none() {
                 info!("{error}: a run would do nothing more here");
             }
@@ -36,12 +39,10 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, lock: Option<&File
         }
         client => client?,
     };
-    // Before RAPI or WConfD is touched: they belong to the master alone. luxid may be silent because of WConfD, so when it
-    // does not answer they are seen to first, and it is asked again.
+    // Before RAPI or WConfD is touched: they belong to the master alone. luxid may be silent because of
+    // WConfD, so when it does not answer they are seen to first, and it is asked again.
     let asked = connect::check_master(context, &mut client).await;
-    if let Err(error) = &asked
-        && (error.is::<NotMaster>() || error.is::<Nameless>())
-    {
+    if let Err(CutShort::NotMaster(_) | CutShort::Nameless(_)) = &asked {
         return asked.map(|_| Ended::Done);
     }
     context.daemons.on_master(context.armed).await;
@@ -57,7 +58,7 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, lock: Option<&File
     }
     let groups = observe::groups(&mut client).await?;
     drop(client);
-    if let (false, Some(armed), Some(lock)) = (context.options.wait_children, context.armed, lock) {
+    if let (true, Some(armed), Some(lock)) = (context.options.no_wait_children, context.armed, lock) {
         return Ok(detach::start(armed, context, &groups, lock));
     }
     let results = join_all(groups.iter().map(|group| watch(context, slots, group))).await;
@@ -75,11 +76,11 @@ async fn watch(context: &Context<'_>, slots: &Slots, group: &Group) -> bool {
     };
     match result {
         Ok(()) => true,
-        Err(error) if error.is::<NotMaster>() => {
+        Err(CutShort::NotMaster(error)) => {
             debug!("Not master any more: {error}");
             true
         }
-        Err(error) if error.is::<StateBusy>() => {
+        Err(CutShort::StateBusy(error)) => {
             error!("{error}");
             true
         }
@@ -90,7 +91,8 @@ async fn watch(context: &Context<'_>, slots: &Slots, group: &Group) -> bool {
     }
 }
 
-/// Old jobs are archived before new ones are submitted: a full queue must not keep the watcher from emptying it.
+/// Old jobs are archived before new ones are submitted: a full queue must not keep the watcher from emptying
+/// it.
 async fn archive_jobs(context: &Context<'_>, client: &mut Client<'_>) -> Result<()> {
     let age = context.options.job_age;
     let Some(armed) = context.armed else {

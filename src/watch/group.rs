@@ -2,9 +2,10 @@
 //!
 //! Source: `watcher/__init__.py: _GroupWatcher`; the order of saving and verifying is that of 3.1.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 use tracing::{debug, error, info};
 
+use super::cut_short::CutShort;
 use super::gather::{gather, look, pass_options};
 use super::ledger::{Activations, Ledger, carry_out};
 use super::{Context, LogWitness, dry_run, inspect, verify};
@@ -24,17 +25,17 @@ use crate::observe;
 /// Runs the group part for the group with this UUID.
 ///
 /// # Errors
-/// When the group is unknown, its state is locked, luxid cannot be used, or something cannot be written. What was
-/// done before that is remembered.
-pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Result<()> {
+/// When the group is unknown, its state is locked, luxid cannot be used, or something cannot be written. What
+/// was done before that is remembered.
+pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Result<(), CutShort> {
     let group = group.to_lowercase();
     if !ssconf::is_uuid(&group) {
-        bail!("Node group parameter (--node-group) must be given a UUID, got '{group}'");
+        return Err(anyhow!("Node group parameter (--node-group) must be given a UUID, got '{group}'").into());
     }
     info!("Watcher for node group '{group}'");
-    let known_groups = ssconf::node_groups(context.layout)?;
+    let known_groups = ssconf::node_groups(context.layout).map_err(anyhow::Error::from)?;
     if !known_groups.contains(&group) {
-        bail!("Node group '{group}' is not known by ssconf");
+        return Err(anyhow!("Node group '{group}' is not known by ssconf").into());
     }
     let state_path = context.layout.group_state(&group);
     debug!("Using state file {}", state_path.display());
@@ -56,17 +57,18 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
             return Err(error);
         }
     };
-    // Before anything is repaired: the files say what was found. When they cannot be written, repairs come first.
+    // Before anything is repaired: the files say what was found. When they cannot be written, repairs come
+    // first.
     let reported = report_status(context, armed, &view.snapshot, &known_groups).await;
     if facts.queue_is_drained {
         error!("Job queue is drained, can't maintain cluster state");
-        return ledger.save().and(reported);
+        return Ok(ledger.save().and(reported)?);
     }
     let setup = match observe::cluster_setup(&mut view.client).await {
         Ok(setup) => setup,
         Err(error) => {
             // Tags of the cluster may forbid starts, so nothing is begun without them.
-            return ledger.save().and(reported).and(Err(error.into()));
+            return Ok(ledger.save().and(reported).and(Err(error.into()))?);
         }
     };
     let options = context.options;
@@ -91,7 +93,7 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     let mut failures = [result, saved, reported].into_iter().filter_map(Result::err);
     let first = failures.next();
     failures.for_each(|error| error!("{error:#}"));
-    first.map_or(Ok(()), Err)
+    first.map_or(Ok(()), |error| Err(error.into()))
 }
 
 async fn report_status(
@@ -107,7 +109,8 @@ async fn report_status(
     status::merge(armed, &context.layout.instance_status(), &files, written).await
 }
 
-/// Everything that changes the state: starts and clean-ups, and the activations of disks beside and after them.
+/// Everything that changes the state: starts and clean-ups, and the activations of disks beside and after
+/// them.
 async fn repair(
     runner: &mut Runner<'_>,
     ledger: &mut Ledger,

@@ -15,7 +15,8 @@ use crate::luxi::opcodes::OpCode;
 /// It needs the instances' locks, and an administrator who repairs the mirror holds those for long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The instances of these whose mirror is whole on both sides; none when that cannot be learnt now, which is a warning.
+/// The instances of these whose mirror is whole on both sides; none when that cannot be learnt now, which is
+/// a warning.
 pub(super) async fn whole_mirrors(runner: &mut Runner<'_>, instances: &[String]) -> Vec<String> {
     let opcode = OpCode::InstanceQueryData { instances: instances.to_vec() };
     if runner.snapshot().pending_jobs.iter().any(|job| job.does(&opcode.summary())) {
@@ -41,8 +42,9 @@ async fn look(runner: &mut Runner<'_>, opcode: &OpCode) -> Result<Vec<String>, S
     whole(&results.into_iter().next().unwrap_or_default()).map_err(|problem| format!("job {job}: {problem}"))
 }
 
-/// Reads `{instance: {"disks": [{"pstatus": [path, major, minor, percent, time, is_degraded, ldisk_status], …}]}}`
-/// (`cmdlib/instance_query.py: LUInstanceQueryData`). On a node whose disk is not assembled the status is null.
+/// Reads `{instance: {"disks": [{"pstatus": [path, major, minor, percent, time, is_degraded, ldisk_status],
+/// …}]}}` (`cmdlib/instance_query.py: LUInstanceQueryData`). On a node whose disk is not assembled the status
+/// is null.
 fn whole(result: &Value) -> Result<Vec<String>, String> {
     type Status = (Value, Value, Value, Option<f64>, Value, Option<bool>, Value);
     #[derive(Deserialize)]
@@ -56,7 +58,8 @@ fn whole(result: &Value) -> Result<Vec<String>, String> {
     }
     let instances: BTreeMap<String, Instance> = parse_shape(&result.to_string(), "result")?;
     let side_is_whole = |status: &Option<Status>| {
-        matches!(status, Some((_, _, _, None, _, Some(false), _))) // no percent: nothing is being synchronised
+        // No percent: nothing is being synchronised.
+        matches!(status, Some((_, _, _, None, _, Some(false), _)))
     };
     let disk_is_whole = |disk: &Disk| side_is_whole(&disk.pstatus) && side_is_whole(&disk.sstatus);
     let is_whole = |(name, instance): (String, Instance)| {

@@ -74,8 +74,9 @@ impl Witness for Ledger {
         LogWitness.noted(note, now);
     }
 
-    /// Starts are on record before they are submitted, whatever that costs: what is not on record is forgotten when the
-    /// master dies of it. Where the record cannot be written they are made all the same; repairs come first.
+    /// Starts are on record before they are submitted, whatever that costs: what is not on record is
+    /// forgotten when the master dies of it. Where the record cannot be written they are made all the same;
+    /// repairs come first.
     fn begin(&mut self, actions: &[Action], epoch_ns: u64) {
         LogWitness.begin(actions, epoch_ns);
         if !self.pass.begin(actions, epoch_ns) {
@@ -96,8 +97,9 @@ impl Witness for Ledger {
         self.unsaved += 1;
     }
 
-    /// So that a run that is killed has not forgotten what it did, but for the last hundredth of it: every save writes all
-    /// there is. A full disk is no reason to leave the other instances down; the save at the end of the pass reports it.
+    /// So that a run that is killed has not forgotten what it did, but for the last hundredth of it: every
+    /// save writes all there is. A full disk is no reason to leave the other instances down; the save at the
+    /// end of the pass reports it.
     fn checkpoint(&mut self) {
         if self.unsaved == 0 || self.unsaved * 100 < self.pass.remembered().instances().count() {
             return;
@@ -108,8 +110,8 @@ impl Witness for Ledger {
     }
 }
 
-/// The activations that verify-disks called for. The state's lock was given back before disks were verified, because that
-/// may take long, so they are put on record at the end.
+/// The activations that verify-disks called for. The state's lock was given back before disks were verified,
+/// because that may take long, so they are put on record at the end.
 pub(super) struct Activations<'p> {
     pass: &'p mut Pass,
     ended: Vec<(Action, Outcome, Timestamp)>,
@@ -153,7 +155,7 @@ impl<'p> Activations<'p> {
             sleep(LOCK_INTERVAL).await;
             opened = StateFile::open(armed, path, stamp);
         }
-        let remembered = opened.and_then(|(mut file, state)| {
+        let remembered = opened.map_err(anyhow::Error::from).and_then(|(mut file, state)| {
             let mut pass = Pass::new(state, PassOptions::default());
             for (action, outcome, now) in &self.ended {
                 // What there is to say was said when it ended.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Error, Result, anyhow, bail};
 
 use crate::armed::Armed;
 use crate::cluster;
@@ -10,6 +10,7 @@ use crate::layout::Layout;
 use crate::memory::state_file::StateFile;
 use crate::node::own_name::{self, IsOwn};
 use crate::node::ssconf::{self, Untold};
+use crate::options::Retry;
 
 /// No host name is longer, in bytes.
 const LONGEST_NAME: usize = 255;
@@ -23,13 +24,19 @@ pub enum Whose {
     Of(Vec<String>),
 }
 
-/// Resets budgets, and gives a line for each instance about what was on record, and one about what is not known here:
-/// whether the next run starts them. `stamp` is as for
+impl From<Retry> for Whose {
+    fn from(Retry { instances, all }: Retry) -> Self {
+        if all { Self::All } else { Self::Of(instances) }
+    }
+}
+
+/// Resets budgets, and gives a line for each instance about what was on record, and one about what is not
+/// known here: whether the next run starts them. `stamp` is as for
 /// [`StateFile::open`](crate::memory::state_file::StateFile::open).
 ///
 /// # Errors
-/// When this is not the master or nobody can tell, when a run is at work on a group, when a file cannot be written, and
-/// when there is no instance of a given name; in that case nothing is changed.
+/// When this is not the master or nobody can tell, when a run is at work on a group, when a file cannot be
+/// written, and when there is no instance of a given name; in that case nothing is changed.
 pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -> Result<Vec<String>> {
     let master = ssconf::master_node(layout).map_err(|untold| match untold {
         Untold::Missing(_) => anyhow!("this is no node of a cluster: {untold}"),
@@ -47,7 +54,8 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
         if has_state.with_context(|| format!("cannot look for the state file '{}'", path.display()))? {
             let file = StateFile::open(armed, &path, stamp);
             open.push(file.map_err(|error| {
-                error.context("a run is at work, or the state cannot be used; try again when it has ended")
+                Error::from(error)
+                    .context("a run is at work, or the state cannot be used; try again when it has ended")
             })?);
         }
     }
@@ -87,7 +95,8 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
 /// Source: `utils/text.py: MatchNameComponent`, as `config: ExpandInstanceName` calls it.
 ///
 /// # Errors
-/// When none or more than one may be meant. Without Ganeti's list nobody knows whether there is such an instance.
+/// When none or more than one may be meant. Without Ganeti's list nobody knows whether there is such an
+/// instance.
 fn full_name(
     given: &str,
     listed: &Result<BTreeSet<String>, Untold>,

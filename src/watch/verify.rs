@@ -1,7 +1,8 @@
-//! The verify pass of a group part: Ganeti looks at every disk of the group, and what it finds broken is activated.
+//! The verify pass of a group part: Ganeti looks at every disk of the group, and what it finds broken is
+//! activated.
 //!
-//! Source: `watcher/__init__.py: _VerifyDisks`. Unlike the original, every activation is a job of its own, so that one
-//! broken disk does not keep the others from being repaired, and what verify-disks finds is logged.
+//! Source: `watcher/__init__.py: _VerifyDisks`. Unlike the original, every activation is a job of its own, so
+//! that one broken disk does not keep the others from being repaired, and what verify-disks finds is logged.
 
 use std::collections::BTreeMap;
 
@@ -77,14 +78,14 @@ pub(super) fn is_strict(no_strict: bool, version: Option<GanetiVersion>) -> bool
     !no_strict
 }
 
-/// Ganeti 3.1 fails this way when a node's lock is held by another job and is not waited for (`cmdlib/common.py:
-/// CheckInstancesNodeGroups`).
+/// Ganeti 3.1 fails this way when a node's lock is held by another job and is not waited for
+/// (`cmdlib/common.py: CheckInstancesNodeGroups`).
 fn is_busy_node(failure: &JobFailure) -> bool {
     matches!(failure, JobFailure::Error(error) if error.message.contains("nodes changed while we kept the lock"))
 }
 
-/// Reads `[{node: error}, [instance, …], {instance: [[node, volume], …]}]`. Only the second part leads to repairs, so
-/// a strange first or third one costs a debug line and no more.
+/// Reads `[{node: error}, [instance, …], {instance: [[node, volume], …]}]`. Only the second part leads to
+/// repairs, so a strange first or third one costs a debug line and no more.
 fn findings(result: JobResult) -> Result<Findings, String> {
     let results = result.map_err(|failure| failure.to_string())?;
     let [result] = results.as_slice() else {

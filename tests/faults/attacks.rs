@@ -1,4 +1,5 @@
-//! The attacks. Each makes a list of cases; a case makes a world, attacks a run in it, and looks what became of it.
+//! The attacks. Each makes a list of cases; a case makes a world, attacks a run in it, and looks what became
+//! of it.
 
 mod calls;
 mod daemons;

@@ -1,5 +1,5 @@
-//! Faults: the real program, killed, failed and lied to, against a cluster in a box on real sockets. What must hold is in
-//! `judge.rs`. Started by `tests/faults/run`; `cargo test` alone leaves it out.
+//! Faults: the real program, killed, failed and lied to, against a cluster in a box on real sockets. What
+//! must hold is in `judge.rs`. Started by `tests/faults/run`; `cargo test` alone leaves it out.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it prints a table")]
 #![allow(clippy::disallowed_methods, reason = "it makes files before anybody looks, and bad ones")]

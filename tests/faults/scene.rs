@@ -18,7 +18,8 @@ use crate::world::{Behaviour, Shared};
 /// What the box does takes so much of its time.
 const FACTOR: f64 = 0.01;
 
-/// Two instances to be started, one that cannot, one whose disks want to be activated, one whose mirror is broken.
+/// Two instances to be started, one that cannot, one whose disks want to be activated, one whose mirror is
+/// broken.
 const CLUSTER: &str = r#"
 [[node]]
 name = "node1"

@@ -1,5 +1,5 @@
-//! One small cluster for one attack: a virtual master node below a directory of its own, the box behind luxid's socket,
-//! and stand-ins for the daemons that the program asks.
+//! One small cluster for one attack: a virtual master node below a directory of its own, the box behind
+//! luxid's socket, and stand-ins for the daemons that the program asks.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -25,7 +25,8 @@ use crate::stand_ins::{Manner, Ports};
 pub(crate) const HMAC_KEY: &str = "deadbeef\n";
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The daemons that run here, by a `/proc` of their own, RAPI first; no process of the machine has such a number.
+/// The daemons that run here, by a `/proc` of their own, RAPI first; no process of the machine has such a
+/// number.
 const DAEMONS: [&str; 7] = [
     "ganeti-rapi",
     "ganeti-noded",

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ganeti_watcher::decide::tags::{PREFIX, Rules};
 use ganeti_watcher::layout::{HOSTNAME_VARIABLE, Layout, MACHINE_VARIABLE, ROOTDIR_VARIABLE};
 use ganeti_watcher::logging::LOG_FILE;
+use ganeti_watcher::watch::Ended;
 
 use super::page;
 
@@ -90,6 +91,8 @@ fn variables_are_those_of_the_program() {
 fn exit_codes_are_those_of_the_program() {
     let main = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/main.rs")).unwrap();
     let constants = main.lines().filter_map(|line| line.strip_prefix("const ")?.split_once(": u8 = "));
-    let codes: BTreeSet<String> = constants.map(|(_, code)| code.trim_end_matches(';').to_owned()).collect();
+    let mut codes: BTreeSet<String> =
+        constants.map(|(_, code)| code.trim_end_matches(';').to_owned()).collect();
+    codes.extend([Ended::Done, Ended::Failed, Ended::NotMaster].map(|ended| ended.exit_code().to_string()));
     assert_eq!(heads("EXIT STATUS", ""), codes);
 }

@@ -1,4 +1,5 @@
-//! The man page says what the program does: options, messages, tags, files. Both ways, so that neither goes its own way.
+//! The man page says what the program does: options, messages, tags, files. Both ways, so that neither goes
+//! its own way.
 //!
 //! The page is read as far as it is needed here, see `page.rs`. How it looks is `mandoc -Tlint`'s business.
 

@@ -43,8 +43,8 @@ impl Message {
         self.level == line.level && self.template.fits(&line.text)
     }
 
-    /// Whether the program can write it. What is a gap here may be literal there, and the other way round; an error may be
-    /// followed by its causes.
+    /// Whether the program can write it. What is a gap here may be literal there, and the other way round; an
+    /// error may be followed by its causes.
     fn is_written_by(&self, literal: &Literal) -> bool {
         let mut with_causes = literal.template.clone();
         with_causes.push_text(": ");

@@ -1,6 +1,7 @@
 //! `man/ganeti-watcher.8`, as far as it is compared with the program.
 //!
-//! Of mdoc(7) only this is known: sections and subsections, list items with their bodies, and the words of a macro line.
+//! Of mdoc(7) only this is known: sections and subsections, list items with their bodies, and the words of a
+//! macro line.
 
 use std::fs;
 use std::path::Path;

@@ -94,7 +94,8 @@ fn string_literal(text: &str) -> (String, &str) {
     (literal, "")
 }
 
-/// The level of a text by the code that stands right before it: a macro, or the pair of which it is the second.
+/// The level of a text by the code that stands right before it: a macro, or the pair of which it is the
+/// second.
 fn level(before: &str) -> Option<&'static str> {
     let code: String = before.split_whitespace().collect();
     let levels = [

@@ -1,4 +1,5 @@
-//! A text with gaps, to compare a message's form in the page with its form in the source, and with real lines.
+//! A text with gaps, to compare a message's form in the page with its form in the source, and with real
+//! lines.
 
 /// The stretches of text between the gaps.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
-//! Plays the scenarios that allow it with Debian's original ganeti-watcher 3.0.2 too, and compares: exit codes, jobs,
-//! state, status files and log. What may differ is in `allowed.toml`. Started by `tests/oracle/run`; `cargo test` alone
-//! leaves it out.
+//! Plays the scenarios that allow it with Debian's original ganeti-watcher 3.0.2 too, and compares: exit
+//! codes, jobs, state, status files and log. What may differ is in `allowed.toml`. Started by
+//! `tests/oracle/run`; `cargo test` alone leaves it out.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what was not run must be said")]
 
@@ -164,8 +164,8 @@ fn part(
     }
 }
 
-/// The lines, with those about activations that follow each other sorted: the original goes through the instances that
-/// have a node as their secondary in the order of a Python set, which is any.
+/// The lines, with those about activations that follow each other sorted: the original goes through the
+/// instances that have a node as their secondary in the order of a Python set, which is any.
 fn in_any_order(mut lines: Vec<String>) -> String {
     let is_activation = |line: &String| {
         line.contains("ctivating disks for instance")

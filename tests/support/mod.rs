@@ -1,4 +1,5 @@
-//! What a scenario's record looks like as text: the expectations in `tests/scenarios`, and what the oracle compares.
+//! What a scenario's record looks like as text: the expectations in `tests/scenarios`, and what the oracle
+//! compares.
 
 pub(crate) mod topics;
 
@@ -11,8 +12,8 @@ use ganeti_watcher::sim::model::{Instance, Live, Power, is_linked};
 use ganeti_watcher::sim::story::{Record, RunRecord};
 use serde_json::{Map, Value, json};
 
-/// Replaces what differs between two plays of the same story without meaning anything: the directory, and the UUIDs of
-/// groups, which are given by name.
+/// Replaces what differs between two plays of the same story without meaning anything: the directory, and the
+/// UUIDs of groups, which are given by name.
 #[derive(Debug)]
 pub(crate) struct Redactor {
     replacements: Vec<(String, String)>,
@@ -90,7 +91,8 @@ pub(crate) fn jobs(record: &Record) -> String {
     text
 }
 
-/// The opcodes of a job: summary, status, priority if it is not the usual one, reasons, and the error if it failed.
+/// The opcodes of a job: summary, status, priority if it is not the usual one, reasons, and the error if it
+/// failed.
 pub(crate) fn job_lines(job: &Job) -> Vec<String> {
     let lines = job.ops.iter().map(|op| {
         let mut text = format!("{} {}", op.opcode.summary, op.status.as_word());
@@ -112,8 +114,8 @@ pub(crate) fn job_lines(job: &Job) -> Vec<String> {
     lines.collect()
 }
 
-/// `expected.state.json`: the state of every group after the runs that changed it. Times are given as the run in which
-/// they lie.
+/// `expected.state.json`: the state of every group after the runs that changed it. Times are given as the run
+/// in which they lie.
 pub(crate) fn states(record: &Record) -> String {
     let mut states = Map::new();
     let mut last = Value::Null;

@@ -1,5 +1,5 @@
-//! What a failed start failed of, by what texts of several versions of hypervisors, of storage and of Ganeti share. The
-//! texts that the table was made from are in its tests, each with its source.
+//! What a failed start failed of, by what texts of several versions of hypervisors, of storage and of Ganeti
+//! share. The texts that the table was made from are in its tests, each with its source.
 
 /// What made a start fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +20,9 @@ pub enum Cause {
     Unknown,
 }
 
-/// Rows in the order in which they are tried, each with words in lower case. Memory comes first, because a text that
-/// ends with it often begins with what needed it. What names a device comes before storage, which opens devices too.
+/// Rows in the order in which they are tried, each with words in lower case. Memory comes first, because a
+/// text that ends with it often begins with what needed it. What names a device comes before storage, which
+/// opens devices too.
 const TABLE: [(Cause, &[&str]); 6] = [
     (
         Cause::Memory,

@@ -149,7 +149,8 @@ fn what_this_version_does_not_know_ends_as_other_waits_do() {
     assert!(state.recovery.blocked.is_empty(), "it is gone");
 }
 
-/// The instances that wait in the state file of f6ee7af, all down, as they would be right after it was written.
+/// The instances that wait in the state file of f6ee7af, all down, as they would be right after it was
+/// written.
 fn cluster_of_f6ee7af() -> Snapshot {
     let boot_id = Some("4ffab6ca-0000-4000-8000-000000000001");
     let names = ["instance", "master", "node", "queue", "secondary", "unknown"];

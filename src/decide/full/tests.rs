@@ -1,59 +1,11 @@
 use super::*;
-use crate::cluster::JobId;
 use crate::cluster::testing::{instance, node, snapshot};
+use crate::cluster::{GanetiError, JobFailure, JobId};
 use crate::decide::{ActionKind, budget};
 
 fn refused(message: &str) -> JobFailure {
     let code = Some("insufficient_resources".to_owned());
     JobFailure::Error(GanetiError { class: "OpPrereqError".into(), message: message.into(), code })
-}
-
-fn failed(message: &str) -> JobFailure {
-    JobFailure::Error(GanetiError { class: "OpExecError".into(), message: message.into(), code: None })
-}
-
-fn short(needed: Option<u64>, available: Option<u64>) -> Shortage {
-    Shortage { needed, available, asked: true }
-}
-
-#[test]
-fn what_a_node_says_about_its_memory_is_read() {
-    let wants = instance("i", "ERROR_down");
-    let xen = "Could not start instance 'i': Hypervisor error: Failed to start instance i: exited with exit code 3 (xc: panic: \
-               xc_dom_boot_mem_init: can't allocate low memory for domain: Out of memory)";
-    for (failure, expected) in [
-        (
-            refused(
-                "Not enough memory on node n1 for starting instance i: needed 4096 MiB, available 512 MiB",
-            ),
-            Some(short(Some(4096), Some(512))),
-        ),
-        (
-            refused("Not enough memory on node n1 for starting instance i: needed 4096 MiB, available none"),
-            Some(short(Some(4096), None)),
-        ),
-        (refused("No room"), Some(short(Some(1024), None))),
-        (failed(xen), Some(short(Some(1024), None))),
-        (failed("Disk consistency error"), None),
-        (JobFailure::Text("needed 4096 MiB, available 512 MiB".into()), None),
-    ] {
-        assert_eq!(shortage(&failure, &wants), expected, "{failure}");
-    }
-}
-
-#[test]
-fn only_what_surely_needs_less_may_fit() {
-    for (shortage, memory, fits) in [
-        (short(Some(4096), Some(512)), Some(512), true),
-        (short(Some(4096), Some(512)), Some(513), false),
-        (short(Some(4096), Some(0)), Some(128), false),
-        (short(Some(4096), None), Some(4095), true),
-        (short(Some(4096), None), Some(4096), false),
-        (short(None, None), Some(1), false),
-        (short(Some(4096), Some(512)), None, false),
-    ] {
-        assert_eq!(may_fit(shortage, memory), fits, "{shortage:?} {memory:?}");
-    }
 }
 
 fn cluster() -> Snapshot {

@@ -90,8 +90,8 @@ impl Group {
         node.boot_id = boot_id.map(str::to_owned);
     }
 
-    /// One run, five minutes after the last one. `outcome` is asked for the end of every action, `None` is success. What
-    /// succeeds comes true.
+    /// One run, five minutes after the last one. `outcome` is asked for the end of every action, `None` is
+    /// success. What succeeds comes true.
     fn run(&mut self, outcome: impl Fn(&Action) -> Option<JobFailure>) -> Run {
         let mut run = Run::default();
         let mut pass = Pass::new(std::mem::take(&mut self.state), self.options);

@@ -1,6 +1,6 @@
 use super::*;
-use crate::cluster::JobId;
 use crate::cluster::testing::{drbd_instance, instance, node, snapshot};
+use crate::cluster::{GanetiError, InstanceStatus, JobFailure, JobId};
 use crate::decide::ActionKind;
 use crate::memory::recovery::BlockedBy;
 

@@ -170,18 +170,6 @@ fn places_have_their_words() {
     assert_eq!(words, ["the instance", "its node group", "the cluster"]);
 }
 
-#[test]
-fn time_specifications_are_ganeti_s() {
-    for (text, seconds) in
-        [("30", 30), ("30s", 30), ("5m", 300), ("6h", 21_600), ("1d", 86_400), ("2w", 1_209_600), ("-5", -5)]
-    {
-        assert_eq!(parse_timespec(text), Ok(seconds));
-    }
-    for text in ["", "h", "1.5h", "1h30m", "1y", "99999999999999999999", "9223372036854775807w"] {
-        assert!(parse_timespec(text).is_err(), "{text}");
-    }
-}
-
 fn any_rule() -> impl Strategy<Value = String> {
     prop_oneof![
         (0..9_u32).prop_map(|tier| format!("tier:{tier}")),

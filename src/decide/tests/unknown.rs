@@ -1,4 +1,5 @@
-//! Kind A: what luxid did not say is neither a yes nor a no. Nothing is begun on such an answer, and nothing forgotten.
+//! Kind A: what luxid did not say is neither a yes nor a no. Nothing is begun on such an answer, and nothing
+//! forgotten.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

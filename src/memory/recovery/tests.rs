@@ -1,8 +1,8 @@
 use super::*;
 use crate::memory::State;
 
-/// What the program of the commit f6ee7af wrote: something of everything that it remembers, and keys that it did not
-/// know itself.
+/// What the program of the commit f6ee7af wrote: something of everything that it remembers, and keys that it
+/// did not know itself.
 const OLD: &str = include_str!("f6ee7af.json");
 
 /// Codes, the words that stood in their place, and what they mean.

@@ -1,7 +1,8 @@
 //! Asks all master candidates at once, over one unconnected UDP socket.
 //!
-//! Source: `confd/client.py: ConfdClient`. Unlike the original, a question is sent again to who has not answered, and
-//! only the candidates themselves are listened to: a copy of an answer from another address does not count.
+//! Source: `confd/client.py: ConfdClient`. Unlike the original, a question is sent again to who has not
+//! answered, and only the candidates themselves are listened to: a copy of an answer from another address
+//! does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,7 +17,8 @@ use tracing::debug;
 use super::consensus::needed_answers;
 use super::packet::{self, Answer, Key, LONGEST_DATAGRAM};
 
-/// How long the candidates may take (`constants.CONFD_CLIENT_EXPIRE_TIMEOUT`), and how often they are asked meanwhile.
+/// How long the candidates may take (`constants.CONFD_CLIENT_EXPIRE_TIMEOUT`), and how often they are asked
+/// meanwhile.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// After this, it is over.
@@ -37,8 +39,9 @@ impl Default for Patience {
     }
 }
 
-/// Asks for the role of a node, with the datagram of [`super::packet::ask_for_role`]. Gives the answers by candidate, the
-/// first of each; there may be none. `reply_salt` is the one in the datagram, and must never have been used before.
+/// Asks for the role of a node, with the datagram of [`super::packet::ask_for_role`]. Gives the answers by
+/// candidate, the first of each; there may be none. `reply_salt` is the one in the datagram, and must never
+/// have been used before.
 ///
 /// # Errors
 /// When there is nobody to ask, the addresses are of different families, or there is no socket to be had.
@@ -119,7 +122,8 @@ mod tests {
         Key::new(b"deadbeef\n")
     }
 
-    /// A confd on an address of the loopback network, which answers every question with what `answers` makes of it.
+    /// A confd on an address of the loopback network, which answers every question with what `answers` makes
+    /// of it.
     async fn confd(
         address: &str,
         port: u16,

@@ -31,7 +31,8 @@ pub enum NoConsensus {
     },
 }
 
-/// So many of the candidates that were asked have to answer: all of two, all but one of four, else more than half.
+/// So many of the candidates that were asked have to answer: all of two, all but one of four, else more than
+/// half.
 #[must_use]
 pub fn needed_answers(asked: usize) -> usize {
     match asked {

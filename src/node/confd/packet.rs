@@ -118,9 +118,10 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).ok()).collect()
 }
 
-/// The datagram that asks for the role of the node of that name: `plj0`, and `{"msg": TEXT, "salt": TEXT, "hmac": HEX}`, in
-/// which the text is the question as JSON. `salt` is the time in seconds since the epoch, and must be within five minutes
-/// of confd's (`confd/client.py: ConfdClient.SendRequest`); `reply_salt` comes back with the answers.
+/// The datagram that asks for the role of the node of that name: `plj0`, and `{"msg": TEXT, "salt": TEXT,
+/// "hmac": HEX}`, in which the text is the question as JSON. `salt` is the time in seconds since the epoch,
+/// and must be within five minutes of confd's (`confd/client.py: ConfdClient.SendRequest`); `reply_salt`
+/// comes back with the answers.
 #[must_use]
 pub fn ask_for_role(key: &Key, node: &str, salt: u64, reply_salt: &str) -> Vec<u8> {
     let query = Query { protocol: PROTOCOL, kind: NODE_ROLE_BY_NAME, query: node, rsalt: reply_salt };

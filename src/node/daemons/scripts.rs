@@ -35,15 +35,16 @@ impl NodeDaemons<'_> {
 
     /// Checks a daemon and starts it, with a second try in two cases:
     ///
-    /// - A pid file that a killed daemon left behind. Debian's `start-stop-daemon` does not start a daemon over such a file of
-    ///   another user than root, and takes any process with its number for the daemon.
-    /// - It succeeds and the daemon does not run: the new one ended at once because a child of the killed one, which was
-    ///   serving a request, still held the pid file's lock.
+    /// - A pid file that a killed daemon left behind. Debian's `start-stop-daemon` does not start a daemon
+    ///   over such a file of another user than root, and takes any process with its number for the daemon.
+    /// - It succeeds and the daemon does not run: the new one ended at once because a child of the killed
+    ///   one, which was serving a request, still held the pid file's lock.
     ///
     /// For a daemon that runs already the look afterwards costs three reads and no process.
     ///
     /// # Errors
-    /// When it does not run, as far as can be seen. kvmd is not looked for: it ends by itself when nothing needs it.
+    /// When it does not run, as far as can be seen. kvmd is not looked for: it ends by itself when nothing
+    /// needs it.
     pub(super) async fn check_and_start(&self, armed: &Armed, daemon: &str) -> Result<()> {
         let first = failure(&self.daemon_util("check-and-start", daemon).await?);
         let path = self.layout.pid_file(daemon);
@@ -75,8 +76,8 @@ impl NodeDaemons<'_> {
         })
     }
 
-    /// Waits until a daemon runs, but not for long; why it does not. Where that cannot be told, what daemon-util said
-    /// counts.
+    /// Waits until a daemon runs, but not for long; why it does not. Where that cannot be told, what
+    /// daemon-util said counts.
     async fn runs_soon(&self, daemon: &str) -> Result<(), String> {
         let deadline = Instant::now() + self.start_limit;
         let path = self.layout.pid_file(daemon);
@@ -124,8 +125,8 @@ impl NodeDaemons<'_> {
         })
     }
 
-    /// As [`Self::stop_and_start`], without a call of `daemon-util stop`: that asks systemd anew, and where units have
-    /// come meanwhile it would stop one, which nothing starts again.
+    /// As [`Self::stop_and_start`], without a call of `daemon-util stop`: that asks systemd anew, and where
+    /// units have come meanwhile it would stop one, which nothing starts again.
     pub(super) async fn end_and_start(&self, armed: &Armed, daemon: &str) -> Result<()> {
         self.can_be_started(daemon).await?;
         match pid_file::look(self.layout, daemon) {

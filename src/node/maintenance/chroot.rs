@@ -9,12 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use tokio::time::sleep;
 
-use super::guests::Listed;
-use super::{COMMAND_LIMIT, names_in};
+use super::listed::Listed;
+use super::tools::{COMMAND_LIMIT, names_in};
 use crate::armed::Armed;
 use crate::files::read_bytes;
 use crate::layout::Layout;
-use crate::node::LONGEST_PROC_FILE;
+use crate::node::proc::LONGEST_PROC_FILE;
 use crate::node::process::{Ending, Program};
 
 /// How long processes may take to end after SIGKILL.
@@ -42,8 +42,8 @@ pub(super) async fn list(layout: &Layout) -> Result<Listed> {
 /// When some are still there `grace` later.
 pub(super) async fn stop(_armed: &Armed, layout: &Layout, name: &str, grace: Duration) -> Result<()> {
     let path = directory(layout).join(name);
-    // Of a directory that is not mounted, fuser takes the file system that it is on: it would kill the whole node.
-    // Hence this look, and fuser's own in -M.
+    // Of a directory that is not mounted, fuser takes the file system that it is on: it would kill the whole
+    // node. Hence this look, and fuser's own in -M.
     if !is_mounted(layout, &path)? {
         return Ok(());
     }
@@ -86,8 +86,8 @@ fn is_mounted(layout: &Layout, path: &Path) -> Result<bool> {
     Ok(is_mount_point(&String::from_utf8_lossy(&text), &real))
 }
 
-/// Whether the path is a mount point by the text of `/proc/self/mounts`. Instance names have none of the characters
-/// that are escaped there.
+/// Whether the path is a mount point by the text of `/proc/self/mounts`. Instance names have none of the
+/// characters that are escaped there.
 fn is_mount_point(mounts: &str, path: &Path) -> bool {
     mounts.lines().filter_map(|line| line.split(' ').nth(1)).any(|point| Path::new(point) == path)
 }

@@ -1,6 +1,7 @@
 //! DRBD's minors: which are in use, and how to shut one down.
 //!
-//! Source: `storage/drbd_info.py`, `storage/drbd_cmdgen.py: GenDownCmd`, `storage/drbd.py: GetUsedDevs, ShutdownAll`.
+//! Source: `storage/drbd_info.py`, `storage/drbd_cmdgen.py: GenDownCmd`, `storage/drbd.py: GetUsedDevs,
+//! ShutdownAll`.
 
 use std::io;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::COMMAND_LIMIT;
+use super::tools::COMMAND_LIMIT;
 use crate::armed::Armed;
 use crate::files::read_text;
 use crate::layout::Layout;
@@ -84,8 +85,8 @@ impl Syntax {
     }
 }
 
-/// Shuts down every minor in use, with a second try `again_after` the first; without permission only tells which. What
-/// goes wrong is logged.
+/// Shuts down every minor in use, with a second try `again_after` the first; without permission only tells
+/// which. What goes wrong is logged.
 pub(super) async fn shut_down(armed: Option<&Armed>, layout: &Layout, again_after: Duration) {
     let seen = match look(layout) {
         Ok(Some(seen)) => seen,

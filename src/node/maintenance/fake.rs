@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 
-use super::{names_in, remove_file};
+use super::tools::{names_in, remove_file};
 use crate::armed::Armed;
 use crate::layout::Layout;
 

@@ -1,9 +1,10 @@
 //! Which guests of this node are Ganeti's instances. Nothing else is ever stopped.
 //!
-//! A node may run more than that: stub domains, Xenstore and driver domains, zombies without a name, and guests of
-//! somebody else. The original takes everything that its hypervisors list for an instance. Here an instance has to be in
-//! `ssconf_instance_list`, and Ganeti must have left on this node what it leaves of an instance that it starts: on an
-//! offline node the list is old, and a guest of somebody else may have the name of an instance that runs elsewhere.
+//! A node may run more than that: stub domains, Xenstore and driver domains, zombies without a name, and
+//! guests of somebody else. The original takes everything that its hypervisors list for an instance. Here an
+//! instance has to be in `ssconf_instance_list`, and Ganeti must have left on this node what it leaves of an
+//! instance that it starts: on an offline node the list is old, and a guest of somebody else may have the
+//! name of an instance that runs elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,7 +13,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use tracing::error;
 
-use super::Hypervisor;
+use super::hypervisor::Hypervisor;
+use super::listed::Listed;
 use crate::layout::Layout;
 use crate::node::ssconf;
 
@@ -21,21 +23,6 @@ const NAMED: usize = 10;
 /// So many characters of a name or a reason.
 const LONGEST_NAME: usize = 64;
 const LONGEST_REASON: usize = 160;
-
-/// What a hypervisor says about its guests.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Listed {
-    /// Names of those that run.
-    pub(super) running: Vec<String>,
-    /// Names of those of which that cannot be told, and why.
-    pub(super) unclear: Vec<(String, String)>,
-}
-
-impl From<Vec<String>> for Listed {
-    fn from(running: Vec<String>) -> Self {
-        Self { running, unclear: Vec::new() }
-    }
-}
 
 /// The guests on this node.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -130,9 +117,9 @@ fn is_instance(
     }
 }
 
-/// What Ganeti has on the node of an instance that it started there. Source: `hypervisor/hv_xen.py: _ConfigFileName`,
-/// `hypervisor/hv_kvm: _InstancePidFile`, `hypervisor/hv_lxc.py: _InstanceConfFilePath`, and the directories in which
-/// `hv_chroot.py` and `hv_fake.py` keep their instances.
+/// What Ganeti has on the node of an instance that it started there. Source: `hypervisor/hv_xen.py:
+/// _ConfigFileName`, `hypervisor/hv_kvm: _InstancePidFile`, `hypervisor/hv_lxc.py: _InstanceConfFilePath`,
+/// and the directories in which `hv_chroot.py` and `hv_fake.py` keep their instances.
 fn trace(layout: &Layout, hypervisor: Hypervisor, name: &str) -> PathBuf {
     match hypervisor {
         Hypervisor::Kvm => layout.run_dir("kvm-hypervisor/pid").join(name),

@@ -1,13 +1,14 @@
 //! Instances under KVM: one process each, named by its command line.
 //!
-//! Source: `hypervisor/hv_kvm: ListInstances, _InstancePidAlive, _StopInstance`, `utils/process.py: KillProcess`.
+//! Source: `hypervisor/hv_kvm: ListInstances, _InstancePidAlive, _StopInstance`, `utils/process.py:
+//! KillProcess`.
 
 use std::io;
 
 use anyhow::{Context, Result, bail};
 
-use super::guests::Listed;
-use super::{names_in, remove_file};
+use super::listed::Listed;
+use super::tools::{names_in, remove_file};
 use crate::armed::Armed;
 use crate::files::read_text;
 use crate::layout::Layout;

@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 
-use super::{COMMAND_LIMIT, LONGEST_LIST};
+use super::tools::{COMMAND_LIMIT, LONGEST_LIST};
 use crate::armed::Armed;
 use crate::layout::Layout;
 use crate::node::process::Program;

@@ -1,5 +1,7 @@
 //! From the question to confd to the last minor, with a confd on the loopback network.
 
+use std::fs;
+
 use tokio::net::UdpSocket;
 
 use super::super::confd::packet::testing::{reply, reply_salt};
@@ -31,7 +33,8 @@ fn machine(candidates: &[&str], port: u16) -> Machine {
     machine
 }
 
-/// One confd for each candidate, with the role and serial number that it answers; 127.0.0.1 and up, on one port.
+/// One confd for each candidate, with the role and serial number that it answers; 127.0.0.1 and up, on one
+/// port.
 async fn confds(answers: &[(i64, i64)]) -> u16 {
     let mut port = 0;
     for (index, &(role, serial)) in answers.iter().enumerate() {
@@ -158,7 +161,8 @@ fn only_guests_that_ganeti_knows_are_destroyed() {
         machine.ssconf("hypervisor_list", "xen-hvm\nlxc\nkvm\nchroot\nfake\n");
         machine.ssconf("instance_list", "c1\nfake1\nl1\nl2\nxen1\nxen1-dm\nxen2\n../fake2\n");
         machine.program("xl", &format!("[ $1 = destroy ] || cat <<END\n{XL_LIST}END"));
-        // A domain of somebody else's, that has the name of an instance which runs elsewhere, has no file of Ganeti's.
+        // A domain of somebody else's, that has the name of an instance which runs elsewhere, has no file of
+        // Ganeti's.
         machine.write(machine.layout.xen_config("net-driver"), "");
         machine.program("lxc-ls", "echo l1 l2 l3");
         machine.program("lxc-stop", "exit 0");

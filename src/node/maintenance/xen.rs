@@ -8,7 +8,7 @@ use std::io;
 use anyhow::{Context, Result, bail};
 use tracing::warn;
 
-use super::{COMMAND_LIMIT, LONGEST_LIST, remove_file};
+use super::tools::{COMMAND_LIMIT, LONGEST_LIST, remove_file};
 use crate::armed::Armed;
 use crate::layout::Layout;
 use crate::node::process::Program;
@@ -96,8 +96,8 @@ fn running(text: &str) -> Vec<String> {
     names
 }
 
-/// Crashed, or shut down by its user and only kept so that this is seen. Every other domain still uses its disks,
-/// also one that is being destroyed, and one in a state that nobody knows.
+/// Crashed, or shut down by its user and only kept so that this is seen. Every other domain still uses its
+/// disks, also one that is being destroyed, and one in a state that nobody knows.
 fn is_down(state: &str) -> bool {
     let state = state.replace('p', "-");
     state.contains('c') || state == "---s--" || state == "---s-d"

@@ -1,7 +1,8 @@
 //! Where RAPI listens, by the command line of the running daemon.
 //!
-//! Source: `daemon.py: GenericMain`, which reads its options with Python's optparse. The original asks a fixed port over
-//! TLS and restarts, in every run, a healthy daemon that was told to listen elsewhere or without TLS.
+//! Source: `daemon.py: GenericMain`, which reads its options with Python's optparse. The original asks a
+//! fixed port over TLS and restarts, in every run, a healthy daemon that was told to listen elsewhere or
+//! without TLS.
 
 use std::io;
 use std::net::IpAddr;
@@ -82,8 +83,8 @@ impl Endpoint {
     }
 }
 
-/// Where a daemon is found that listens at `bind`. Bound to everything it is found at the usual address too; but not by
-/// IPv4 when the kernel keeps the families apart (`net.ipv6.bindv6only`).
+/// Where a daemon is found that listens at `bind`. Bound to everything it is found at the usual address too;
+/// but not by IPv4 when the kernel keeps the families apart (`net.ipv6.bindv6only`).
 fn bound(bind: &str, rapi_ip: &str) -> Vec<String> {
     let everywhere: &[&str] = match bind.parse() {
         Ok(IpAddr::V4(address)) if address.is_unspecified() => &["127.0.0.1"],
@@ -95,8 +96,8 @@ fn bound(bind: &str, rapi_ip: &str) -> Vec<String> {
     std::iter::once(rapi_ip).chain(loopback).map(str::to_owned).collect()
 }
 
-/// The addresses of an interface, of which Ganeti takes the first of the cluster's family. It cannot listen at one that
-/// counts on one link only.
+/// The addresses of an interface, of which Ganeti takes the first of the cluster's family. It cannot listen
+/// at one that counts on one link only.
 fn listening(interface: &str, interfaces: Interfaces<'_>) -> Result<Vec<String>, String> {
     let named = quoted(interface, LONGEST_QUOTE);
     let addresses = interfaces(interface)
@@ -146,7 +147,8 @@ fn command_line(layout: &Layout) -> CommandLine {
     }
 }
 
-/// The options that matter, each with its value, in order. Long ones may be shortened; short ones may share a word.
+/// The options that matter, each with its value, in order. Long ones may be shortened; short ones may share a
+/// word.
 fn options(arguments: &[String]) -> Vec<(Known, &str)> {
     let mut found = Vec::new();
     let mut rest = arguments.iter().map(String::as_str);

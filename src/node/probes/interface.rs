@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use nix::ifaddrs::getifaddrs;
 
-/// The addresses of the interface of this name, such as `br0`, in the kernel's order; none when there is no such
-/// interface.
+/// The addresses of the interface of this name, such as `br0`, in the kernel's order; none when there is no
+/// such interface.
 ///
 /// # Errors
 /// The kernel's.

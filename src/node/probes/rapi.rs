@@ -1,15 +1,16 @@
 //! The remote API: it lives when it tells its version, or asks who wants to know.
 //!
-//! Source: `watcher/__init__.py: IsRapiResponding`, `rapi/client.py`. No proxy is minded: the address is this node's.
+//! Source: `watcher/__init__.py: IsRapiResponding`, `rapi/client.py`. No proxy is minded: the address is this
+//! node's.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Error, Result};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use thiserror::Error;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -18,20 +19,16 @@ use tokio_rustls::rustls::{Error as TlsError, InvalidMessage};
 use tracing::debug;
 
 use super::endpoint::Endpoint;
-use super::{Health, interface, is_our_own, tls};
+use super::health::{Health, is_our_own};
+use super::{interface, tls};
 use crate::layout::Layout;
 use crate::node::http::{self, Response};
 
 /// `constants.RAPI_VERSION`.
 const VERSION: &str = "2";
 
-/// RAPI's host name has no address now. It had one when RAPI began to listen.
-#[derive(Debug, Error)]
-#[error("{0}")]
-struct Unresolved(String);
-
-/// Asks RAPI for its version, at all addresses at which it may be found, at once. One answer is enough; and only when none
-/// of them answers, and all of them were really asked, it is dead.
+/// Asks RAPI for its version, at all addresses at which it may be found, at once. One answer is enough; and
+/// only when none of them answers, and all of them were really asked, it is dead.
 pub(super) async fn probe(layout: &Layout, rapi_ip: &str, limit: Duration) -> Health {
     let endpoint = Endpoint::find(layout, rapi_ip, &interface::addresses);
     let mut asked: FuturesUnordered<_> =
@@ -60,7 +57,8 @@ async fn probe_at(endpoint: &Endpoint, host: &str, limit: Duration) -> Health {
     // A name server that is silent says nothing of RAPI, so the time for that is another one.
     let addresses = match timeout(limit, resolve(host, endpoint.port)).await {
         Ok(Ok(addresses)) => addresses,
-        Ok(Err(error)) => return judge_error(&at, &error),
+        // It had an address when RAPI began to listen.
+        Ok(Err(error)) => return Health::Unclear(format!("{at}: {error}")),
         Err(_) => {
             return Health::Unclear(format!(
                 "{at}: name servers did not answer within {} s",
@@ -68,18 +66,29 @@ async fn probe_at(endpoint: &Endpoint, host: &str, limit: Duration) -> Health {
             ));
         }
     };
-    match timeout(limit, ask(endpoint, host, &addresses)).await {
+    let name = match server_name(host) {
+        name @ Some(_) if endpoint.tls => name,
+        None if endpoint.tls => {
+            return Health::Unclear(format!("{at}: it is neither an address nor a host name"));
+        }
+        _ => None,
+    };
+    match timeout(limit, ask(&at, name, &addresses)).await {
         Ok(Ok(response)) => judge(&at, &response),
         Ok(Err(error)) => judge_error(&at, &error),
         Err(_) => Health::Dead(format!("{at} did not answer within {} s", limit.as_secs())),
     }
 }
 
-async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
-    match lookup_host((host, port)).await {
-        Ok(addresses) => Ok(addresses.collect()),
-        Err(error) => bail!(Unresolved(error.to_string())),
-    }
+async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(lookup_host((host, port)).await?.collect())
+}
+
+/// What the other end is called in TLS; `None` for what is neither an address nor a host name.
+fn server_name(host: &str) -> Option<ServerName<'static>> {
+    // The scope of an address of one link, such as `%br0`, is nothing that the other end knows of.
+    let name = host.split('%').next().unwrap_or(host).to_owned();
+    ServerName::try_from(name).ok()
 }
 
 fn judge(at: &str, response: &Response) -> Health {
@@ -95,7 +104,7 @@ fn judge(at: &str, response: &Response) -> Health {
 
 fn judge_error(at: &str, error: &Error) -> Health {
     let why = format!("{at}: {error:#}");
-    if error.is::<Unresolved>() || is_our_own(error) {
+    if is_our_own(error) {
         return Health::Unclear(why);
     }
     match tls_error(error) {
@@ -108,18 +117,21 @@ fn judge_error(at: &str, error: &Error) -> Health {
 fn tls_error(error: &Error) -> Option<&TlsError> {
     error
         .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
         .find_map(|cause| cause.get_ref()?.downcast_ref())
 }
 
-async fn ask(endpoint: &Endpoint, host: &str, addresses: &[SocketAddr]) -> Result<Response> {
-    let authority = http::authority(host, endpoint.port);
-    if !endpoint.tls {
-        return ask_plainly(&authority, addresses).await;
-    }
-    match ask_over_tls(&authority, host, addresses).await {
-        // What came is no TLS: the daemon was started without it, in a way that its command line did not tell.
-        Err(error) if is_plain(&error) => ask_plainly(&authority, addresses).await,
+/// Over TLS where there is a name for it.
+async fn ask(
+    authority: &str,
+    name: Option<ServerName<'static>>,
+    addresses: &[SocketAddr],
+) -> Result<Response> {
+    let Some(name) = name else { return ask_plainly(authority, addresses).await };
+    match ask_over_tls(authority, name, addresses).await {
+        // What came is no TLS: the daemon was started without it, in a way that its command line did not
+        // tell.
+        Err(error) if is_plain(&error) => ask_plainly(authority, addresses).await,
         answer => answer,
     }
 }
@@ -136,11 +148,11 @@ async fn ask_plainly(authority: &str, addresses: &[SocketAddr]) -> Result<Respon
     http::get(connect(addresses).await?, authority, "/version").await
 }
 
-async fn ask_over_tls(authority: &str, host: &str, addresses: &[SocketAddr]) -> Result<Response> {
-    let no_name = |_| Unresolved("it is neither an address nor a host name".to_owned());
-    // The scope of an address of one link, such as `%br0`, is nothing that the other end knows of.
-    let name = host.split('%').next().unwrap_or(host).to_owned();
-    let name = ServerName::try_from(name).map_err(no_name)?;
+async fn ask_over_tls(
+    authority: &str,
+    name: ServerName<'static>,
+    addresses: &[SocketAddr],
+) -> Result<Response> {
     let connector = TlsConnector::from(Arc::new(tls::config()?));
     let stream = connector.connect(name, connect(addresses).await?).await.context("TLS")?;
     http::get(stream, authority, "/version").await

@@ -1,4 +1,5 @@
-//! Probes against stand-ins on the loopback network, and the rule of two failures with a daemon-util that mends.
+//! Probes against stand-ins on the loopback network, and the rule of two failures with a daemon-util that
+//! mends.
 
 use std::fs;
 use std::path::Path;
@@ -235,17 +236,6 @@ fn r22_what_is_unclear_restarts_nothing() {
     assert!(log.contains("; leaving it alone"), "{log}");
 }
 
-#[test]
-fn what_this_process_cannot_ask_says_nothing_of_who_would_answer() {
-    let error = |code: Errno| anyhow::Error::from(io::Error::from(code)).context("cannot connect");
-    for code in [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::EACCES] {
-        assert!(is_our_own(&error(code)), "{code}");
-    }
-    for code in [Errno::ECONNREFUSED, Errno::ENOENT, Errno::ETIMEDOUT, Errno::EADDRNOTAVAIL] {
-        assert!(!is_our_own(&error(code)), "{code}");
-    }
-}
-
 /// Answers with what `answer` makes of the request; `None` is silence.
 fn wconfd(socket: &Path, answer: impl Fn(&str) -> Option<String> + Send + 'static) {
     let listener = UnixListener::bind(socket).unwrap();
@@ -293,7 +283,8 @@ const QUICK: ProbeTiming = ProbeTiming {
     restart_step: Duration::from_millis(10),
 };
 
-/// Runs the whole duty with a healthy RAPI, and a WConfD that answers the probes as `wconfd` says, by their number.
+/// Runs the whole duty with a healthy RAPI, and a WConfD that answers the probes as `wconfd` says, by their
+/// number.
 fn ensured(armed: bool, wconfd_answers: fn(usize, &Machine) -> bool) -> (Vec<String>, String) {
     let made = std::cell::OnceCell::new();
     let log = logged(async {

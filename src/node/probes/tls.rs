@@ -1,6 +1,6 @@
-//! TLS to whoever listens. Nobody's identity is checked, as in the original: Ganeti's certificates are signed by
-//! themselves and of X.509's version 1, the address is this node's own, and nothing secret is sent. The question is only
-//! whether somebody answers.
+//! TLS to whoever listens. Nobody's identity is checked, as in the original: Ganeti's certificates are signed
+//! by themselves and of X.509's version 1, the address is this node's own, and nothing secret is sent. The
+//! question is only whether somebody answers.
 
 use std::sync::Arc;
 

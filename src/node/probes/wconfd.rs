@@ -1,7 +1,7 @@
 //! WConfD: it lives when it says again what was said to it.
 //!
-//! Source: `watcher/__init__.py: IsWconfdResponding`, `wconfd.py`. The framing is that of LUXI, the methods are its own.
-//! The original tries a dead socket for eighteen minutes.
+//! Source: `watcher/__init__.py: IsWconfdResponding`, `wconfd.py`. The framing is that of LUXI, the methods
+//! are its own. The original tries a dead socket for eighteen minutes.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::{Health, is_our_own};
+use super::health::{Health, is_our_own};
 use crate::clock::Clock;
 use crate::luxi::wire::{FrameDecoder, encode};
 

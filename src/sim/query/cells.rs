@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::{Cell, Row};
+use super::row::{Cell, Row};
 use crate::cluster::AdminState;
 use crate::sim::engine::Engine;
 use crate::sim::locks::{self, Mode};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::cells::cell;
-use super::{Cell, Row, What};
+use super::row::{Cell, Row, What};
 use crate::sim::engine::Engine;
 use crate::sim::failure::Failure;
 use crate::sim::filter::{Filter, is_short_name};

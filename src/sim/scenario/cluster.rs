@@ -6,11 +6,38 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::instance::{self, Minors};
-use super::{File, Misfit, full_name};
+use super::instance::{self, InstanceSpec, Minors, drbd, instance_memory};
+use super::misfit::{Misfit, full_name, known_node};
+use super::step_spec::StepSpec;
 use crate::sim::model::{Group, Instances, Link, Model, Node, Power};
 use crate::sim::names::Name;
 use crate::sim::random::Seed;
+use crate::sim::timing::Timing;
+
+/// What is in a scenario file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct File {
+    #[serde(default)]
+    pub(super) seed: u64,
+    pub(super) start: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) oracle: bool,
+    pub(super) domain: Option<String>,
+    #[serde(default)]
+    cluster: ClusterSpec,
+    #[serde(default)]
+    pub(super) timing: Timing,
+    fill: Option<FillSpec>,
+    #[serde(default)]
+    group: Vec<GroupSpec>,
+    #[serde(default)]
+    node: Vec<NodeSpec>,
+    #[serde(default)]
+    instance: Vec<InstanceSpec>,
+    #[serde(default)]
+    pub(super) step: Vec<Spanned<StepSpec>>,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -114,16 +141,9 @@ fn four() -> u32 {
 fn yes() -> bool {
     true
 }
-pub(super) fn drbd() -> String {
-    "drbd".to_owned()
-}
 fn node_memory() -> u64 {
     65_536
 }
-pub(super) fn instance_memory() -> u64 {
-    1024
-}
-
 const DEFAULT_GROUP: &str = "default";
 
 pub(super) fn build(file: &File, domain: &str) -> Result<Model, Misfit> {
@@ -267,20 +287,6 @@ fn nodes(file: &File, domain: &str, seed: Seed) -> Result<BTreeMap<Name, Node>, 
         nodes.entry(Name::from(name.as_str())).or_insert_with(|| new_node(&name, group));
     }
     Ok(nodes)
-}
-
-pub(super) fn known_node(
-    nodes: &BTreeMap<Name, Node>,
-    name: &Spanned<String>,
-    key: &'static str,
-    domain: &str,
-) -> Result<String, Misfit> {
-    let full = full_name(name.get_ref(), domain);
-    if nodes.contains_key(&Name::from(full.as_str())) {
-        Ok(full)
-    } else {
-        Err(Misfit::at(name, key, format!("there is no node '{full}'")))
-    }
 }
 
 /// Instances on all nodes in turn, each with the next node as its secondary: the next of its primary's group

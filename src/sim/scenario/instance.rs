@@ -6,8 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::cluster::{drbd, instance_memory, known_node};
-use super::{Misfit, full_name};
+use super::misfit::{Misfit, full_name, known_node};
 use crate::cluster::AdminState;
 use crate::sim::drbd::{Drbd, Side};
 use crate::sim::model::{Disk, Habits, Instance, Live, Model, Trouble};
@@ -47,6 +46,13 @@ pub(super) struct InstanceSpec {
     fails_to_shut_down: Option<TroubleSpec>,
     #[serde(default, deserialize_with = "deserialize_some_duration")]
     dies_after: Option<Duration>,
+}
+
+pub(super) fn drbd() -> String {
+    "drbd".to_owned()
+}
+pub(super) fn instance_memory() -> u64 {
+    1024
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]

@@ -5,16 +5,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use toml::Spanned;
 
+use super::misfit::{Misfit, full_name};
 use super::step_spec::{Names, StepSpec};
-use super::{Misfit, full_name};
-use crate::cli::{self, Refusal, Request};
+use crate::options::{self, CommandLine, Options, Refusal, Retry};
 use crate::sim::events::{Event, Trigger};
 use crate::sim::failure::Failure;
 use crate::sim::faults::{Fault, FaultKind};
 use crate::sim::model::{Link, Model, Tagged};
 use crate::sim::names::Name;
 use crate::sim::opcodes;
-use crate::watch::Options;
 use crate::watch::retry::Whose;
 
 /// One step of a scenario.
@@ -94,19 +93,28 @@ pub enum WatcherCommand {
     Retry(Whose),
 }
 
+/// What a run may do instead.
+#[derive(clap::Subcommand)]
+enum Subcommand {
+    Retry(Retry),
+}
+
 impl Run {
     /// What its command line means, with `group` for `GROUP`.
     ///
     /// # Errors
     /// When the watcher refuses the command line.
     pub fn command(&self, group: &str) -> Result<WatcherCommand, String> {
+        if self.arguments.first().is_some_and(|argument| argument == "simulate") {
+            return Err("there is no box in the box".to_owned());
+        }
         let arguments = self.arguments.iter().map(|argument| argument.replace("GROUP", group));
-        let request =
-            cli::parse(std::iter::once("ganeti-watcher".to_owned()).chain(arguments).map(Into::into));
-        match request {
-            Ok(Request::Watch(options)) => Ok(WatcherCommand::Watch(options)),
-            Ok(Request::Retry(whose)) => Ok(WatcherCommand::Retry(whose)),
-            Ok(Request::Simulate(_)) => Err("there is no box in the box".to_owned()),
+        let words = std::iter::once("ganeti-watcher".to_owned()).chain(arguments);
+        match options::parse::<Subcommand>(words.map(Into::into)) {
+            Ok(CommandLine { options, command: None, .. }) => Ok(WatcherCommand::Watch(options)),
+            Ok(CommandLine { command: Some(Subcommand::Retry(retry)), .. }) => {
+                Ok(WatcherCommand::Retry(retry.into()))
+            }
             Err(Refusal::Answer(text) | Refusal::Usage(text) | Refusal::BadValue(text)) => Err(text),
         }
     }

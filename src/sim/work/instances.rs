@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Verdict, find_instance, no_answer};
+use super::targets::{find_instance, no_answer};
+use super::verdict::Verdict;
 use crate::cluster::AdminState;
 use crate::sim::failure::Failure;
 use crate::sim::model::{Live, Model, Node, Trouble, is_linked};

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::{Verdict, find_instance, no_answer};
+use super::targets::{find_instance, no_answer};
+use super::verdict::Verdict;
 use crate::cluster::AdminState;
 use crate::sim::drbd::{Connection, Drbd, LocalDisk};
 use crate::sim::failure::Failure;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Verdict, find_group, is_member, no_answer};
+use super::targets::{find_group, is_member, no_answer};
+use super::verdict::Verdict;
 use crate::sim::model::{Disk, Instance, Live, Model};
 
 /// `[{node: error}, [instances to activate], {instance: [[node, volume]]}]`.

@@ -1,5 +1,5 @@
-//! Every system call of a run, killed at or failed, by strace's injection. Only the program itself is traced, not what it
-//! runs.
+//! Every system call of a run, killed at or failed, by strace's injection. Only the program itself is traced,
+//! not what it runs.
 
 use std::fs;
 

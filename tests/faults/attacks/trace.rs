@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 use super::{Bench, Mode};
 use crate::watcher::{self, Run};
 
-/// Calls that are not made to fail: they are the C library's and the runtime's own, for memory, threads and signals, and
-/// no program outlives that they fail; or they cannot.
+/// Calls that are not made to fail: they are the C library's and the runtime's own, for memory, threads and
+/// signals, and no program outlives that they fail; or they cannot.
 const NEVER_FAIL: [&str; 24] = [
     "arch_prctl",
     "brk",
@@ -46,7 +46,8 @@ const ONLY_INTERRUPTED: [&str; 6] =
 pub(super) struct Call {
     pub(super) name: String,
     pub(super) number: usize,
-    /// Its descriptor is the runtime's own, or a directory that is closed: nothing that can fail in the kernel.
+    /// Its descriptor is the runtime's own, or a directory that is closed: nothing that can fail in the
+    /// kernel.
     cannot_fail: bool,
     /// It is made before the program could say that it minds no signal of files that are too long.
     pub(super) is_early: bool,
@@ -122,8 +123,8 @@ impl Calls {
 
 impl Call {
     pub(super) fn can_fail(&self) -> bool {
-        // The first one is the program's own question whether there can be any; at a later one tokio panics, and gives
-        // nobody a choice.
+        // The first one is the program's own question whether there can be any; at a later one tokio panics,
+        // and gives nobody a choice.
         let is_tokios = self.name == "socketpair" && self.number > 1;
         !self.cannot_fail && !is_tokios && !NEVER_FAIL.contains(&self.name.as_str())
     }
@@ -139,8 +140,8 @@ impl Call {
     }
 }
 
-/// The descriptors that are open and lead nowhere: tokio's events, its pipe to itself, the pipe over which a child tells
-/// whether it could run; and directories.
+/// The descriptors that are open and lead nowhere: tokio's events, its pipe to itself, the pipe over which a
+/// child tells whether it could run; and directories.
 #[derive(Debug, Default)]
 struct Own {
     descriptors: BTreeSet<i32>,
@@ -148,7 +149,8 @@ struct Own {
 }
 
 impl Own {
-    /// Takes in a call, and tells whether it is made with such a descriptor. `rest` is what follows the parenthesis.
+    /// Takes in a call, and tells whether it is made with such a descriptor. `rest` is what follows the
+    /// parenthesis.
     fn see(&mut self, name: &str, rest: &str) -> bool {
         let first: Option<i32> = rest.split([',', ')']).next().and_then(|word| word.trim().parse().ok());
         let result: Option<i32> = rest.rsplit_once("= ").and_then(|(_, word)| word.trim().parse().ok());

@@ -1,5 +1,5 @@
-//! Real error texts, with their sources in `texts.txt`: of several versions of Xen (libxl), KVM and QEMU, LXC, LVM, DRBD,
-//! Ceph, Gluster and Ganeti. They come to us as Ganeti wraps them.
+//! Real error texts, with their sources in `texts.txt`: of several versions of Xen (libxl), KVM and QEMU,
+//! LXC, LVM, DRBD, Ceph, Gluster and Ganeti. They come to us as Ganeti wraps them.
 
 use super::super::{Blame, tests};
 use super::Cause::{self, Configuration, Ganeti, Hypervisor, Memory, Network, Storage, Unknown};

@@ -1,16 +1,36 @@
-//! Values of options. Every error says what the value is, cut, and what is expected; the caller names the option.
+//! Values of options. Every error says what is expected; those that stand by themselves, see `LATE` in
+//! `refusal`, say what the value is too, cut.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
 use std::time::Duration;
 
-use crate::decide::tags::parse_timespec;
-use crate::simulate::{quoted, whole_number};
+use crate::cluster::timespec::parse_timespec;
+use crate::cluster::{self, LONGEST_QUOTE};
 
 const TIMESPEC: &str = "an integer, with s, m, h, d or w after it if wanted";
 /// A thousand weeks: sums of times this long stay far from any overflow.
 const LONGEST_LIMIT: u64 = 1000 * 604_800;
 /// No host name is longer.
 const LONGEST_NAME: usize = 255;
+
+/// A whole number between two limits.
+///
+/// # Errors
+/// What is expected.
+pub(crate) fn whole_number<T>(text: &str, least: T, most: T) -> Result<T, String>
+where
+    T: Copy + FromStr + PartialOrd + Display,
+{
+    let number = text.parse().ok().filter(|number| (&least..=&most).contains(&number));
+    number.ok_or_else(|| format!("expected a whole number from {least} to {most}"))
+}
+
+/// What somebody typed, for a message: in quotes, on one line, and not all of it when it is long.
+pub(super) fn quoted(text: &str) -> String {
+    cluster::quoted(text, LONGEST_QUOTE)
+}
 
 /// An age in seconds, which may be negative as with the original: then every job that has ended is older.
 pub(super) fn parse_age(text: &str) -> Result<i64, String> {

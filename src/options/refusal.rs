@@ -2,35 +2,69 @@
 
 use std::error::Error as _;
 
+use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{Refusal, USAGE, command};
-use crate::simulate::quoted;
+use super::values::quoted;
 
-/// What to do instead of a run, from what clap says.
-pub(super) fn refusal(error: &clap::Error) -> Refusal {
+/// How the program is called.
+pub(crate) const USAGE: &str = "\
+ganeti-watcher [OPTIONS]
+       ganeti-watcher retry <INSTANCE...|--all>
+       ganeti-watcher simulate [OPTIONS]";
+
+/// Options whose values the original looks at only when it has read the whole command line: a wrong one is no
+/// wrong usage, and `--help` comes before it.
+pub(super) const LATE: [&str; 4] = ["job-age", "kill-hooks-after", "start-degraded", "rapi-ip"];
+
+/// What to do instead of what was asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Print this to stdout and exit with 0: help or version.
+    Answer(String),
+    /// Print this to stderr and exit with 2: the command line is wrong.
+    Usage(String),
+    /// Print this to stderr and exit with 1: an option's value is wrong, which the original finds out later.
+    BadValue(String),
+}
+
+/// What to do instead, from what clap says of a command line for this command.
+pub(super) fn refusal(error: &clap::Error, command: &Command) -> Refusal {
     let text = error.to_string();
     if let ErrorKind::DisplayHelp | ErrorKind::DisplayVersion = error.kind() {
         return Refusal::Answer(text);
+    }
+    let option = name_of(error);
+    if let (ErrorKind::ValueValidation, Some(problem)) = (error.kind(), error.source())
+        && LATE.contains(&option.trim_start_matches('-'))
+    {
+        return Refusal::BadValue(format!("ganeti-watcher: error: option {option}: {problem}"));
     }
     // The usage is below everything that somebody typed.
     let usage = text.rfind("\nUsage: ").map_or("", |start| text[start..].trim_start());
     let usage = usage.split("\n\n").next().unwrap_or_default().trim_end();
     let usage = if usage.is_empty() { format!("Usage: {USAGE}") } else { usage.to_owned() };
-    let message = message(error, &text, &usage);
+    let message = message(error, &text, &usage, command);
     Refusal::Usage(with_usage(&usage, &message))
 }
 
-pub(super) fn with_usage(usage: &str, message: &str) -> String {
+/// The usage, and what is wrong.
+#[must_use]
+pub fn with_usage(usage: &str, message: &str) -> String {
     format!("{usage}\n\nganeti-watcher: error: {message}")
 }
 
-fn message(error: &clap::Error, text: &str, usage: &str) -> String {
+/// The option that the error is about: `--nodes` of `--nodes <NODES>`, `--debug` of `--debug...`.
+fn name_of(error: &clap::Error) -> String {
+    let argument = context(error, ContextKind::InvalidArg).into_iter().next().unwrap_or_default();
+    argument.split([' ', '=']).next().unwrap_or_default().trim_end_matches("...").to_owned()
+}
+
+fn message(error: &clap::Error, text: &str, usage: &str, command: &Command) -> String {
     let of = |kind| context(error, kind);
     let given = |kind| of(kind).into_iter().next().unwrap_or_default();
-    // As `--nodes <NODES>` or `--debug...`.
     let argument = given(ContextKind::InvalidArg);
-    let option = argument.split([' ', '=']).next().unwrap_or_default().trim_end_matches("...");
+    let option = name_of(error);
     let value = given(ContextKind::InvalidValue);
     match error.kind() {
         ErrorKind::ValueValidation => {
@@ -58,11 +92,11 @@ fn message(error: &clap::Error, text: &str, usage: &str) -> String {
             format!("unexpected argument: {}", quoted(&argument))
         }
         ErrorKind::UnknownArgument => {
-            let may_be = options_that_begin_with(option, usage);
+            let may_be = options_that_begin_with(&option, usage, command);
             if may_be.len() > 1 {
-                return format!("ambiguous option: {}; it may be {}", quoted(option), may_be.join(", "));
+                return format!("ambiguous option: {}; it may be {}", quoted(&option), may_be.join(", "));
             }
-            format!("no such option: {}{}", quoted(option), did_you_mean(&of(ContextKind::SuggestedArg)))
+            format!("no such option: {}{}", quoted(&option), did_you_mean(&of(ContextKind::SuggestedArg)))
         }
         ErrorKind::InvalidSubcommand => {
             let given = quoted(&given(ContextKind::InvalidSubcommand));
@@ -70,8 +104,7 @@ fn message(error: &clap::Error, text: &str, usage: &str) -> String {
             if !near.is_empty() {
                 return format!("no such subcommand: {given}{near}");
             }
-            let command = command();
-            let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+            let names: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
             format!("no such subcommand: {given}; there are: {}", names.join(", "))
         }
         _ => {
@@ -97,10 +130,9 @@ fn did_you_mean(names: &[String]) -> String {
 }
 
 /// Options of the program, or of the subcommand that the usage is about, for an abbreviation of several.
-fn options_that_begin_with(given: &str, usage: &str) -> Vec<String> {
-    let all = command();
+fn options_that_begin_with(given: &str, usage: &str, all: &Command) -> Vec<String> {
     let word = usage.split_whitespace().nth(2).unwrap_or_default();
-    let command = all.find_subcommand(word).unwrap_or(&all);
+    let command = all.find_subcommand(word).unwrap_or(all);
     let names = command.get_arguments().filter_map(clap::Arg::get_long).map(|name| format!("--{name}"));
     names.filter(|name| name.starts_with(given)).collect()
 }

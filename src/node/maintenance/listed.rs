@@ -1,0 +1,16 @@
+//! The guests that a hypervisor lists.
+
+/// What a hypervisor says about its guests.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// Names of those that run.
+    pub(super) running: Vec<String>,
+    /// Names of those of which that cannot be told, and why.
+    pub(super) unclear: Vec<(String, String)>,
+}
+
+impl From<Vec<String>> for Listed {
+    fn from(running: Vec<String>) -> Self {
+        Self { running, unclear: Vec::new() }
+    }
+}

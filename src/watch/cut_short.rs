@@ -1,0 +1,39 @@
+//! Why a part of a run ended before its time.
+
+use anyhow::Error;
+use thiserror::Error;
+
+use crate::luxi::LuxiError;
+use crate::memory::state_file::{OpenError, StateBusy};
+use crate::node::own_name::Nameless;
+
+/// This node is not the master, so a run has nothing to do with the cluster.
+#[derive(Debug, Error)]
+#[error("Not on master node ({0})")]
+pub(super) struct NotMaster(pub(super) String);
+
+/// Why a part of a run ended before its time.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub(super) enum CutShort {
+    NotMaster(#[from] NotMaster),
+    /// Nobody can tell whether this node is the master.
+    Nameless(#[from] Nameless),
+    StateBusy(#[from] StateBusy),
+    Failed(#[from] Error),
+}
+
+impl From<LuxiError> for CutShort {
+    fn from(error: LuxiError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<OpenError> for CutShort {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Busy(busy) => busy.into(),
+            OpenError::Failed(error) => error.into(),
+        }
+    }
+}
