@@ -4,6 +4,7 @@
 
 mod excerpt;
 mod job;
+mod name;
 mod seen;
 mod status;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 pub use excerpt::{LONGEST_NAME, LONGEST_QUOTE, LONGEST_TEXT, excerpt, few, quoted};
 pub use job::{EndedOpCode, GanetiError, JobFailure, JobId, OpEnd, PendingJob};
+pub use name::Name;
 pub use seen::{Fate, Seen};
 pub use status::InstanceStatus;
 pub use version::GanetiVersion;

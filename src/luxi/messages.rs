@@ -138,16 +138,21 @@ pub fn parse_answer<'de, T: Deserialize<'de>>(
     }
 }
 
+/// So much is said about a wrong shape, in bytes: its place, and what was found there.
+const LONGEST_PROBLEM: usize = 1024;
+
 /// Parses JSON text; the error names the place below `root`, such as `result[2].uuid`.
 pub(crate) fn parse_shape<'de, T: Deserialize<'de>>(text: &'de str, root: &str) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
-        match path.as_str() {
+        let problem = match path.as_str() {
             "." => format!("{root}: {}", error.inner()),
             path if path.starts_with('[') => format!("{root}{path}: {}", error.inner()),
             path => format!("{root}.{path}: {}", error.inner()),
-        }
+        };
+        // The value itself is in it, however long that is.
+        excerpt(&problem, LONGEST_PROBLEM)
     })
 }
 

@@ -31,6 +31,7 @@ use super::proc::LONGEST_PROC_FILE;
 use super::{own_name, ssconf};
 use crate::armed::Armed;
 use crate::clock::Clock;
+use crate::cluster::{LONGEST_QUOTE, quoted};
 use crate::files::read_text;
 use crate::layout::{Layout, Service};
 use hypervisor::Hypervisor;
@@ -111,8 +112,9 @@ fn candidates(layout: &Layout) -> Result<Vec<IpAddr>> {
     let text = ssconf::read(layout, KEY).with_context(|| format!("cannot read ssconf's {KEY}"))?;
     let mut addresses: Vec<IpAddr> = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let address =
-            line.parse().with_context(|| format!("ssconf's {KEY} has the invalid address '{line}'"))?;
+        let address = line.parse().with_context(|| {
+            format!("ssconf's {KEY} has the invalid address {}", quoted(line, LONGEST_QUOTE))
+        })?;
         if !addresses.contains(&address) {
             addresses.push(address);
         }

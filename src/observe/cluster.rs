@@ -5,7 +5,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use super::rows::malformed;
-use crate::cluster::GanetiVersion;
+use crate::cluster::{GanetiVersion, Name};
 use crate::luxi::rows::row;
 use crate::luxi::{Client, LuxiError};
 
@@ -37,7 +37,9 @@ pub async fn cluster_facts(client: &mut Client<'_>) -> Result<ClusterFacts, Luxi
     if master_node.is_empty() {
         return Err(malformed("QueryConfigValues", "it names no master node"));
     }
-    Ok(ClusterFacts { master_node, queue_is_drained })
+    let master_node = Name::try_from(master_node)
+        .map_err(|problem| malformed("QueryConfigValues", format!("the master node: {problem}")))?;
+    Ok(ClusterFacts { master_node: master_node.into(), queue_is_drained })
 }
 
 /// How the cluster is set up.

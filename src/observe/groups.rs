@@ -7,18 +7,21 @@ use tracing::error;
 
 use super::rows::{malformed, readable};
 use super::{instances, jobs, locks, nodes};
-use crate::cluster::Snapshot;
+use crate::cluster::{Name, Snapshot};
 use crate::luxi::rows::{Cell, EXPLAINED, row};
 use crate::luxi::{Client, LuxiError};
 
+/// A node group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    pub name: String,
+    pub uuid: String,
+}
+
 row! {
-    /// A node group.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    pub struct Group {
-        /// Its name.
-        pub name: String = "name",
-        /// Its UUID.
-        pub uuid: String = "uuid",
+    struct GroupRow {
+        name: Name = "name",
+        uuid: Name = "uuid",
     }
 }
 
@@ -33,7 +36,9 @@ row! {
 /// # Errors
 /// As [`Client::query`].
 pub async fn groups(client: &mut Client<'_>) -> Result<Vec<Group>, LuxiError> {
-    let mut groups: Vec<Group> = client.query_groups().await?;
+    let rows: Vec<GroupRow> = client.query_groups().await?;
+    let group = |row: GroupRow| Group { name: row.name.into(), uuid: row.uuid.into() };
+    let mut groups: Vec<Group> = rows.into_iter().map(group).collect();
     // Each is looked after once, however often it is told.
     let mut known = BTreeSet::new();
     groups.retain(|group| known.insert(group.uuid.clone()));

@@ -5,21 +5,21 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::rows::{any_of, parted, what_is_known};
-use crate::cluster::{AdminState, Instance, InstanceStatus, Snapshot, SplitInstance};
+use crate::cluster::{AdminState, Instance, InstanceStatus, Name, Snapshot, SplitInstance};
 use crate::luxi::rows::{Cell, Required, row};
 use crate::luxi::{Client, LuxiError};
 
 row! {
     struct InstanceRow {
-        name: Required<String> = "name",
+        name: Required<Name> = "name",
         status: Required<String> = "status",
         admin_state: Required<AdminState> = "admin_state",
         disks_active: Required<bool> = "disks_active",
-        secondaries: Required<Vec<String>> = "snodes",
-        primary_group: Cell<String> = "pnode.group.uuid",
-        secondary_groups: Required<Vec<Option<String>>> = "snodes.group.uuid",
-        disk_template: Required<String> = "disk_template",
-        primary: Required<String> = "pnode",
+        secondaries: Required<Vec<Name>> = "snodes",
+        primary_group: Cell<Name> = "pnode.group.uuid",
+        secondary_groups: Required<Vec<Option<Name>>> = "snodes.group.uuid",
+        disk_template: Required<Name> = "disk_template",
+        primary: Required<Name> = "pnode",
         tags: Required<Vec<String>> = "tags",
         // Out of the configuration: asks no node.
         memory: Cell<Value> = "be/minmem",
@@ -28,7 +28,7 @@ row! {
 
 row! {
     struct ConfigurationRow {
-        name: Required<String> = "name",
+        name: Required<Name> = "name",
         admin_state: Required<AdminState> = "admin_state",
         disks_active: Required<bool> = "disks_active",
         tags: Required<Vec<String>> = "tags",
@@ -55,19 +55,19 @@ fn membership(row: InstanceRow) -> Result<Instance, SplitInstance> {
     let (primary_group, secondary_groups) = (row.primary_group.value(), row.secondary_groups.value());
     if !secondaries.is_empty() && secondary_groups.iter().any(|group| *group != primary_group) {
         return Err(SplitInstance {
-            name: row.name.value(),
-            primary_group: primary_group.unwrap_or_default(),
-            secondary_groups: secondary_groups.into_iter().flatten().collect(),
+            name: row.name.value().into(),
+            primary_group: primary_group.map(String::from).unwrap_or_default(),
+            secondary_groups: secondary_groups.into_iter().flatten().map(String::from).collect(),
         });
     }
     Ok(Instance {
-        name: row.name.value(),
+        name: row.name.value().into(),
         status: InstanceStatus::from_word(&row.status.value()),
         admin_state: row.admin_state.value(),
         disks_active: row.disks_active.value(),
-        primary: row.primary.value(),
-        secondaries,
-        disk_template: row.disk_template.value(),
+        primary: row.primary.value().into(),
+        secondaries: secondaries.into_iter().map(String::from).collect(),
+        disk_template: row.disk_template.value().into(),
         memory: row.memory.value().and_then(|memory| memory.as_u64()),
         tags: row.tags.value(),
     })
@@ -105,7 +105,7 @@ pub async fn wanted_states(
             disks_active: row.disks_active.value(),
             tags: row.tags.value(),
         };
-        (row.name.value(), Some(wanted))
+        (row.name.value().into(), Some(wanted))
     };
     let unknown = unreadable.into_iter().filter_map(|row| Some((row.name?, None)));
     Ok(rows.into_iter().map(wanted).chain(unknown).collect())

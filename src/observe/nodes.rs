@@ -3,18 +3,18 @@
 use serde_json::json;
 
 use super::rows::{parted, what_is_known};
-use crate::cluster::{Node, Snapshot};
+use crate::cluster::{Name, Node, Snapshot};
 use crate::luxi::rows::{Cell, Required, row};
 use crate::luxi::{Client, LuxiError};
 
 row! {
     struct NodeRow {
-        name: Required<String> = "name",
+        name: Required<Name> = "name",
         boot_id: Cell<String> = "bootid",
         offline: Cell<bool> = "offline",
         vm_capable: Cell<bool> = "vm_capable",
         address: Cell<String> = "pip",
-        uuid: Required<String> = "uuid",
+        uuid: Required<Name> = "uuid",
     }
 }
 
@@ -29,12 +29,12 @@ pub(super) async fn of_group(client: &mut Client<'_>, snapshot: &mut Snapshot) -
 
 fn node(row: NodeRow) -> Node {
     Node {
-        name: row.name.value(),
+        name: row.name.value().into(),
         boot_id: row.boot_id.value().filter(|boot_id| !boot_id.is_empty()),
         offline: row.offline.value(),
         vm_capable: row.vm_capable.value(),
         address: row.address.value().unwrap_or_default(),
-        uuid: row.uuid.value(),
+        uuid: row.uuid.value().into(),
     }
 }
 

@@ -9,18 +9,19 @@ use std::collections::BTreeMap;
 use anyhow::anyhow;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Context;
 use super::ledger::{Activations, carry_out};
 use crate::act::{Runner, Stopped};
-use crate::cluster::{GanetiVersion, LONGEST_TEXT, Snapshot, excerpt};
+use crate::cluster::{GanetiVersion, LONGEST_TEXT, Name, Snapshot, excerpt};
 use crate::decide::pass::Pass;
 use crate::decide::verify::{Findings, Verification};
 use crate::logging;
 use crate::luxi::jobs::{JobFailure, JobResult};
 use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
+use crate::luxi::rows::EXPLAINED;
 
 /// Verifies the group's disks, unless that is useless or already under way, and activates what needs it.
 ///
@@ -93,12 +94,19 @@ fn findings(result: JobResult) -> Result<Findings, String> {
     };
     let (node_errors, need_activation, missing): (Value, Vec<String>, Value) =
         parse_shape(&result.to_string(), "result")?;
+    let (need_activation, nameless): (Vec<_>, Vec<_>) =
+        need_activation.into_iter().map(Name::try_from).partition(Result::is_ok);
+    for problem in nameless.into_iter().filter_map(Result::err).take(EXPLAINED) {
+        error!(
+            "Ignoring what luxid says that cannot be understood: verify-disks names an instance, {problem}"
+        );
+    }
     let missing: BTreeMap<String, Vec<(String, String)>> = lenient("missing volumes", missing);
     let volumes = |volumes: Vec<(String, String)>| {
         volumes.into_iter().map(|(node, volume)| format!("{volume} on {node}")).collect()
     };
     Ok(Findings {
-        need_activation,
+        need_activation: need_activation.into_iter().flatten().map(String::from).collect(),
         node_errors: lenient::<BTreeMap<_, _>>("node errors", node_errors).into_iter().collect(),
         missing_volumes: missing.into_iter().map(|(instance, list)| (instance, volumes(list))).collect(),
     })

@@ -40,7 +40,7 @@ const FIRST_PID: usize = 5_000_001;
 
 /// Instances that a run must start, and those that it must not.
 pub(crate) const TO_START: [&str; 2] = ["web1.example.com", "web2.example.com"];
-const HOPELESS: &str = "broken.example.com";
+pub(crate) const TRIED: &str = "broken.example.com";
 /// How many of its tries are on record.
 pub(crate) const TRIES: u64 = 2;
 
@@ -162,7 +162,7 @@ impl World {
         };
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
         let state = json!({
-            "instance": {HOPELESS: {"restart_count": TRIES, "restart_when": now - 600}},
+            "instance": {TRIED: {"restart_count": TRIES, "restart_when": now - 600}},
             "node": {
                 "node1.example.com": {"bootid": boot_id("node1")},
                 "node2.example.com": {"bootid": boot_id("node2")},
@@ -183,7 +183,7 @@ impl World {
 
     /// The tries of the instance that cannot be started, by that state.
     pub(crate) fn tries(state: &State) -> u64 {
-        state.restart_attempts(HOPELESS)
+        state.restart_attempts(TRIED)
     }
 
     /// How often somebody submitted a start of that instance.

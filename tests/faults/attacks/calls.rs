@@ -2,6 +2,7 @@
 //! not what it runs.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -13,6 +14,9 @@ use crate::watcher::{self, Ended, Run};
 use crate::world::World;
 
 const SIGKILL: i32 = 9;
+
+/// Each answer that cannot be read is waited for, a minute at a time.
+const LIMIT: Duration = Duration::from_secs(400);
 
 /// What kind of run is attacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +97,8 @@ pub(super) fn inject(
             format!("inject={call}:{what}"),
         ],
         arguments: mode.arguments(world),
+        // A luxid whose answers can never be read is asked for a minute each time before it is given up.
+        limit: LIMIT,
         ..Run::default()
     };
     let ended = watcher::watch(&bench.program, world, &run)?;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use ganeti_watcher::cluster::Name;
 use serde_json::{Value, json};
 
 use super::{Bench, Case, Verdict};
 use crate::judge::{self, Allowed, Problems};
 use crate::luxid::{Lie, Recorded, Wire};
 use crate::watcher::{self, Run};
-use crate::world::{TO_START, World, lock};
+use crate::world::{TO_START, TRIED, World, lock};
 
 /// In KiB; what a run has beside the answers.
 const USUAL_MEMORY: u64 = 60 << 10;
@@ -120,13 +121,15 @@ pub(super) fn values(bench: &Bench) -> Result<Vec<Case>> {
             for (name, raw) in &raws {
                 let (question, pointer, raw) = (question.clone(), pointer.clone(), Arc::clone(raw));
                 let name = format!("{} {pointer} {name}", short(&question, number));
+                let gone = tells_that_it_is_gone(&question, answer.clone(), &pointer, &raw);
                 cases.push(Case::new(name, move |bench| {
                     let lie = Lie::Value {
                         question: question.clone(),
                         pointer: pointer.clone(),
                         raw: Arc::clone(&raw),
                     };
-                    attack(bench, lie, USUAL_MEMORY + (8 << 10))
+                    let memory = USUAL_MEMORY + (8 << 10);
+                    attack(bench, lie, Allowed { memory, gone, ..Allowed::default() })
                 }));
             }
         }
@@ -150,7 +153,8 @@ fn on_the_wire(bench: &Bench, ways: &[(&'static str, Wire)]) -> Result<Vec<Case>
             cases.push(Case::new(format!("{} {name}", short(&question, number)), move |bench| {
                 let lie = Lie::Wire { question: question.clone(), wire };
                 // As much as the longest answer may have, which grows by doubling.
-                attack(bench, lie, USUAL_MEMORY + (160 << 10))
+                let memory = USUAL_MEMORY + (160 << 10);
+                attack(bench, lie, Allowed { memory, ..Allowed::default() })
             }));
         }
     }
@@ -173,7 +177,8 @@ pub(super) fn rows(bench: &Bench) -> Result<Vec<Case>> {
             cases.push(Case::new(format!("{} {name}", short(&question, number)), move |bench| {
                 let raw = many(&answer, pointer, &row, bench.many_rows).context("no answer")?;
                 let memory = USUAL_MEMORY + ((4 * bench.many_rows as u64) >> 10);
-                attack(bench, Lie::Whole { question: question.clone(), raw }, memory)
+                let lie = Lie::Whole { question: question.clone(), raw };
+                attack(bench, lie, Allowed { memory, ..Allowed::default() })
             }));
         }
     }
@@ -188,7 +193,22 @@ fn many(answer: &Value, pointer: &str, row: &str, bytes: usize) -> Option<Arc<st
     Some(answer.to_string().replace(&format!("\"{MARK}\""), &format!("[{rows}]")).into())
 }
 
-fn attack(bench: &Bench, lie: Lie, memory: u64) -> Result<Verdict> {
+/// Whether the list of instances is then as good as any, and has the one with tries on record no more.
+fn tells_that_it_is_gone(question: &str, mut answer: Value, pointer: &str, raw: &str) -> bool {
+    let Ok(value) = serde_json::from_str(raw) else { return false };
+    if let Some(place) = answer.pointer_mut(pointer) {
+        *place = value;
+    }
+    let rows = answer.pointer("/result/data").and_then(Value::as_array);
+    let name = |row: &Value| row.pointer("/0/1").and_then(Value::as_str).map(str::to_owned);
+    let names: Option<Vec<String>> = rows.and_then(|rows| rows.iter().map(name).collect());
+    let is_list = question.starts_with("Query instance") && question.contains("\"status\"");
+    let is_name = |name: &String| Name::try_from(name.clone()).is_ok();
+    let lists = |names: &[String]| names.iter().all(is_name) && !names.iter().any(|name| name == TRIED);
+    is_list && names.is_some_and(|names| lists(&names))
+}
+
+fn attack(bench: &Bench, lie: Lie, allowed: Allowed) -> Result<Verdict> {
     let world = World::new()?;
     let is_of_rows = matches!(lie, Lie::Whole { .. });
     let is_silent = matches!(lie, Lie::Wire { wire: Wire::NoEnd | Wire::Silent, .. });
@@ -201,7 +221,6 @@ fn attack(bench: &Bench, lie: Lie, memory: u64) -> Result<Verdict> {
         },
         ..Run::default()
     };
-    let allowed = Allowed { memory, ..Allowed::default() };
     let mut problems = Problems::default();
     let ended = watcher::watch(&bench.program, &world, &run)?;
     judge::run(&mut problems, &ended, allowed);
