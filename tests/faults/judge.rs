@@ -21,7 +21,8 @@ pub(crate) struct Allowed {
     pub(crate) signal: Option<i32>,
     /// The state is bad, and may be set aside.
     pub(crate) bad_state: bool,
-    /// luxid said, in a way that cannot be told from the truth, that the instance with tries on record is gone.
+    /// luxid said, in a way that cannot be told from the truth, that the instance with tries on record is
+    /// gone.
     pub(crate) gone: bool,
     /// More KiB of memory than a run needs; 0 means that it is not looked at.
     pub(crate) memory: u64,
