@@ -19,6 +19,8 @@ use crate::memory::state::State;
 pub struct ActivationPlan {
     /// Activations and skips, at most one for an instance.
     pub steps: Vec<Step>,
+    /// Nodes whose boot ids are to be stored when nothing waits for them any more, with these.
+    pub rebooted: Vec<(String, String)>,
     /// Names of the nodes that gave no boot id although they are not marked offline.
     pub without_boot_id: Vec<String>,
 }
@@ -32,35 +34,28 @@ pub struct Starts {
     pub planned: BTreeSet<String>,
 }
 
-/// What calls for an activation.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Call {
-    /// A node that has the instance as secondary rebooted, or an activation failed earlier; so often, and
-    /// then.
-    OnRecord(Failures),
-    /// verify-disks has just named the instance.
-    Verification,
-}
-
 /// Plans what reboots call for, and what earlier runs left undone, and brings that on record. Nothing is
 /// planned for an instance that `starts` has as planned.
 pub fn plan(state: &mut State, snapshot: &Snapshot, starts: &Starts, now: Timestamp) -> ActivationPlan {
     let mut plan = ActivationPlan::default();
-    let rebooted = note_reboots(state, snapshot, &mut plan.without_boot_id);
+    note_reboots(state, snapshot, &mut plan);
     let (by_secondary, by_name) = (snapshot.instances_by_secondary(), snapshot.instances_by_name());
-    let of_reboots = rebooted.iter().flat_map(|node| by_secondary.get(node.as_str())).flatten().copied();
-    let found = state.recovery.activations.iter().filter(|(_, activation)| activation.reboots.is_empty());
+    let of_node = |(node, _): &(String, String)| by_secondary.get(node.as_str());
+    let of_reboots = plan.rebooted.iter().filter_map(of_node).flatten().copied();
+    let found = state.recovery.activations.iter().filter(|(_, activation)| activation.found_broken);
     let found: Vec<&Instance> = found.filter_map(|(name, _)| by_name.get(name.as_str()).copied()).collect();
     let mut planned = HashSet::new();
     for instance in of_reboots.chain(found) {
         let name = &instance.name;
-        let Some(Activation { failures, reboots }) = state.recovery.activations.get(name) else { continue };
+        let Some(activation) = state.recovery.activations.get_mut(name) else { continue };
         if !planned.insert(name.as_str()) {
             continue;
         }
-        let is_for_reboot = !reboots.is_empty();
-        let step = step(snapshot, instance, Call::OnRecord(*failures), starts, now);
-        if is_for_reboot && !step.as_ref().is_none_or(Step::is_waited_for) {
+        let step = step(snapshot, instance, activation.failures, starts, now);
+        if !step.as_ref().is_none_or(Step::is_waited_for) {
+            activation.reboots.clear();
+        }
+        if !activation.is_called_for() {
             state.recovery.activations.remove(name);
         }
         plan.steps.extend(step);
@@ -68,99 +63,91 @@ pub fn plan(state: &mut State, snapshot: &Snapshot, starts: &Starts, now: Timest
     plan
 }
 
-/// Plans what verify-disks called for by naming these instances.
-#[must_use]
-pub fn plan_found(snapshot: &Snapshot, broken: &[String], now: Timestamp) -> Vec<Step> {
-    let by_name = snapshot.instances_by_name();
-    let step = |name: &String| match by_name.get(name.as_str()) {
-        Some(instance) => step(snapshot, instance, Call::Verification, &Starts::default(), now),
-        None => Some(Step::Note(Note { instance: name.clone(), kind: NoteKind::Unknown })),
-    };
-    broken.iter().filter_map(step).collect()
+impl Activation {
+    fn is_called_for(&self) -> bool {
+        self.found_broken || !self.reboots.is_empty()
+    }
 }
 
-/// Puts on record what the nodes' boot ids call for. Gives the nodes whose boot ids are not stored yet.
-fn note_reboots(state: &mut State, snapshot: &Snapshot, without_boot_id: &mut Vec<String>) -> Vec<String> {
-    forget_nodes_that_are_gone(state, snapshot);
+/// Puts on record what the nodes' boot ids call for, and tells which of them are not stored yet.
+fn note_reboots(state: &mut State, snapshot: &Snapshot, plan: &mut ActivationPlan) {
+    // Before anything is taken off: a boot id for which nothing is on record may be anybody's, and one for which
+    // nothing is left is done.
+    let on_record = waited_for(state);
+    forget_what_moved(state, snapshot);
     let by_secondary = snapshot.instances_by_secondary();
-    let mut rebooted = Vec::new();
     for node in &snapshot.nodes {
         let Some(boot_id) = &node.boot_id else {
             if !node.is_offline() {
-                without_boot_id.push(node.name.clone());
+                plan.without_boot_id.push(node.name.clone());
             }
             continue;
         };
-        let is_pending = state.pending_boot_id(&node.name) == Some(boot_id);
+        let is_pending = on_record.contains(&node.name) && state.pending_boot_id(&node.name) == Some(boot_id);
         if !is_pending && state.boot_id(&node.name) == Some(boot_id) {
+            // The original saw to it: that of an earlier boot calls for nothing any more.
+            state.drop_pending_boot_id(&node.name);
+            forget_reboot(state, &node.name);
             continue;
         }
-        // Whether an instance that cannot be read has this node as secondary is unknown. It stays until it
-        // can be read.
-        let unreadable = snapshot.unreadable_names();
+        // Whether an instance that cannot be read has this node as secondary is unknown. It stays until it can
+        // be read.
+        for name in &snapshot.unreadable_instances {
+            let activation = state.recovery.activations.entry(name.clone()).or_default();
+            activation.reboots.insert(node.name.clone());
+        }
         let of_node = by_secondary.get(node.name.as_str()).into_iter().flatten();
-        let of_node: HashSet<&str> =
-            of_node.map(|instance| instance.name.as_str()).chain(unreadable.iter().copied()).collect();
-        let activations = &mut state.recovery.activations;
-        activations.retain(|name, activation| {
-            let is_moved = !of_node.contains(name.as_str()) && activation.reboots.remove(&node.name);
-            !(is_moved && activation.reboots.is_empty())
-        });
-        for name in if is_pending { unreadable } else { of_node } {
-            let activation = activations.entry(name.to_owned()).or_default();
-            if !is_pending {
-                // What failed before the reboot says little about what comes after it.
-                activation.failures = activation.failures.without_wait();
-            }
+        for instance in of_node.filter(|_| !is_pending) {
+            let activation = state.recovery.activations.entry(instance.name.clone()).or_default();
+            // What failed before the reboot says little about what comes after it.
+            activation.failures = activation.failures.without_wait();
             activation.reboots.insert(node.name.clone());
         }
         state.set_pending_boot_id(&node.name, boot_id);
-        rebooted.push(node.name.clone());
+        plan.rebooted.push((node.name.clone(), boot_id.clone()));
     }
-    rebooted
 }
 
-fn forget_nodes_that_are_gone(state: &mut State, snapshot: &Snapshot) {
-    let nodes = snapshot.nodes.iter().map(|node| &node.name).chain(&snapshot.unreadable_nodes);
-    let nodes: HashSet<&String> = nodes.collect();
+/// The nodes whose boot ids have to wait.
+fn waited_for(state: &State) -> HashSet<String> {
+    state.recovery.activations.values().flat_map(|activation| &activation.reboots).cloned().collect()
+}
+
+/// Takes a reboot off the record that calls for nothing any more.
+fn forget_reboot(state: &mut State, node: &str) {
     state.recovery.activations.retain(|_, activation| {
-        let was_for_reboot = !activation.reboots.is_empty();
-        activation.reboots.retain(|node| nodes.contains(node));
-        !(was_for_reboot && activation.reboots.is_empty())
+        activation.reboots.remove(node);
+        activation.is_called_for()
     });
 }
 
-/// What is to be done about an instance whose disks need activation; `None` when that depends on its start.
+/// Takes off the record what instances that are gone were to have, and reboots of nodes that are not their
+/// secondaries any more. What cannot be read stays, and so does everything when something without a name cannot
+/// be read.
+fn forget_what_moved(state: &mut State, snapshot: &Snapshot) {
+    let by_name = snapshot.instances_by_name();
+    state.recovery.activations.retain(|name, activation| match by_name.get(name.as_str()) {
+        Some(instance) => {
+            activation.reboots.retain(|node| instance.secondaries.contains(node));
+            activation.is_called_for()
+        }
+        None => !snapshot.unreadable_instances.is_empty(),
+    });
+}
+
+/// What is to be done about an instance with an activation on record, of which so many failed; `None` when that
+/// depends on its start.
 fn step(
     snapshot: &Snapshot,
     instance: &Instance,
-    call: Call,
+    Failures { failures, last }: Failures,
     starts: &Starts,
     now: Timestamp,
 ) -> Option<Step> {
     let name = &instance.name;
     let note = |kind| Some(Step::Note(Note { instance: name.clone(), kind }));
-    let act = |although_inactive| {
-        let kind = ActionKind::ActivateDisks { although_inactive };
-        Some(Step::Act(Action { instance: name.clone(), kind }))
-    };
-    // With a silent secondary it would fail, and make Ganeti mark the disks of what may well be running as
-    // not active.
-    let is_out_of_reach = instance.status.is_helpless()
-        || !instance.status.is_known()
-        || snapshot.silent_secondary(instance).is_some();
-    let Call::OnRecord(Failures { failures, last }) = call else {
-        return if is_out_of_reach || snapshot.has_offline_secondary(instance) {
-            note(NoteKind::VerifyHelpless)
-        } else if let Some(job) = snapshot.job_at(name) {
-            note(NoteKind::Busy(job.clone()))
-        } else {
-            act(false)
-        };
-    };
     // A failed activation makes Ganeti mark the disks as not active: that mark is then our own doing, and no
-    // reason to leave a running instance without its mirror. One that is down is the instance pass's
-    // business.
+    // reason to leave a running instance without its mirror. One that is down is the instance pass's business.
     let although_inactive =
         failures > 0 && instance.status == InstanceStatus::Running && instance.admin_state == AdminState::Up;
     // Once at the next run, and only then ever more rarely: it locks two nodes, and a disk that is really
@@ -172,15 +159,50 @@ fn step(
         note(NoteKind::StartedInThisRun)
     } else if !instance.disks_active && !although_inactive {
         note(NoteKind::DisksNotActive)
-    } else if is_out_of_reach {
+    } else if is_out_of_reach(snapshot, instance) {
         note(NoteKind::ActivationHelpless)
     } else if let Some(job) = snapshot.job_at(name) {
         note(NoteKind::Busy(job.clone()))
     } else if wait > 0.0 {
         note(NoteKind::ActivationDelayed { failures, wait })
     } else {
-        act(although_inactive)
+        Some(activate(name, although_inactive))
     }
+}
+
+/// Plans what verify-disks calls for by naming these instances.
+#[must_use]
+pub fn plan_found(snapshot: &Snapshot, broken: &[String]) -> Vec<Step> {
+    let by_name = snapshot.instances_by_name();
+    let step = |name: &String| {
+        let note = |kind| Step::Note(Note { instance: name.clone(), kind });
+        match by_name.get(name.as_str()) {
+            None => note(NoteKind::Unknown),
+            Some(instance)
+                if is_out_of_reach(snapshot, instance) || snapshot.has_offline_secondary(instance) =>
+            {
+                note(NoteKind::VerifyHelpless)
+            }
+            Some(_) => match snapshot.job_at(name) {
+                Some(job) => note(NoteKind::Busy(job.clone())),
+                None => activate(name, false),
+            },
+        }
+    };
+    broken.iter().map(step).collect()
+}
+
+fn activate(instance: &str, although_inactive: bool) -> Step {
+    let kind = ActionKind::ActivateDisks { although_inactive };
+    Step::Act(Action { instance: instance.to_owned(), kind })
+}
+
+/// Whether an activation cannot succeed now. With a silent secondary it would fail, and make Ganeti mark the disks
+/// of what may well be running as not active.
+fn is_out_of_reach(snapshot: &Snapshot, instance: &Instance) -> bool {
+    instance.status.is_helpless()
+        || !instance.status.is_known()
+        || snapshot.silent_secondary(instance).is_some()
 }
 
 impl Step {
@@ -195,15 +217,14 @@ impl Step {
     }
 }
 
-/// Remembers how an action ended that has to do with disks: a start assembles them too.
+/// Remembers how an action ended that was planned with everything on record: an activation, or a start, which
+/// assembles the disks too.
 pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
     let activations = &mut state.recovery.activations;
     match outcome {
         Outcome::Succeeded => drop(activations.remove(&action.instance)),
         Outcome::Failed { .. } | Outcome::Unknown(_) => {
-            let is_activation = matches!(action.kind, ActionKind::ActivateDisks { .. });
-            if is_activation || activations.contains_key(&action.instance) {
-                let activation = activations.entry(action.instance.clone()).or_default();
+            if let Some(activation) = activations.get_mut(&action.instance) {
                 activation.failures = activation.failures.and_one_at(now);
             }
         }
@@ -211,27 +232,44 @@ pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, n
     }
 }
 
-/// Stores the boot ids of the nodes for which nothing is to be done any more.
-pub fn store_boot_ids(state: &mut State) {
-    let waiting = state.recovery.activations.values().flat_map(|activation| &activation.reboots);
-    let waiting: BTreeSet<String> = waiting.cloned().collect();
-    for (node, boot_id) in state.pending_boot_ids() {
-        if !waiting.contains(&node) {
-            state.set_boot_id(&node, &boot_id);
+/// Remembers how an activation ended that verify-disks called for. What a reboot calls for stays on record: another
+/// run may have put it there meanwhile.
+pub fn remember_found(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
+    let activations = &mut state.recovery.activations;
+    match outcome {
+        Outcome::Succeeded => {
+            if let Some(activation) = activations.get_mut(&action.instance) {
+                activation.found_broken = false;
+            }
+            activations.retain(|_, activation| activation.is_called_for());
         }
+        Outcome::Failed { .. } | Outcome::Unknown(_) => {
+            let activation = activations.entry(action.instance.clone()).or_default();
+            activation.found_broken = true;
+            activation.failures = activation.failures.and_one_at(now);
+        }
+        Outcome::NotSubmitted(_) | Outcome::LeftAlone(_) => {}
+    }
+}
+
+/// Stores the boot ids of these nodes, as [`plan`] gave them, for which nothing is to be done any more.
+pub fn store_boot_ids(state: &mut State, rebooted: &[(String, String)]) {
+    let waiting = waited_for(state);
+    for (node, boot_id) in rebooted.iter().filter(|(node, _)| !waiting.contains(node)) {
+        state.set_boot_id(node, boot_id);
     }
 }
 
 /// Forgets what verify-disks called for of instances that do not run any more: their next start assembles the
 /// disks.
 pub fn forget_stopped(state: &mut State, snapshot: &Snapshot) {
-    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
-    state.recovery.activations.retain(|name, activation| match instances.get(name.as_str()) {
-        _ if !activation.reboots.is_empty() => true,
-        Some(Instance { status, .. }) => {
-            *status == InstanceStatus::Running || status.is_helpless() || !status.is_known()
-        }
-        None => unreadable.contains(name.as_str()),
+    let by_name = snapshot.instances_by_name();
+    state.recovery.activations.retain(|name, activation| {
+        let is_stopped = by_name.get(name.as_str()).is_some_and(|Instance { status, .. }| {
+            *status != InstanceStatus::Running && !status.is_helpless() && status.is_known()
+        });
+        activation.found_broken &= !is_stopped;
+        activation.is_called_for()
     });
 }
 

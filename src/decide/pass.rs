@@ -7,10 +7,9 @@
 //! plan_after_starts         the activations that depended on starts
 //!   begin, ended, noted
 //! inspected                 instances that run without their mirror were looked at
-//! remembered                goes into the state file, whose lock is given back
+//! to_save                   goes into the state file, whose lock is given back
 //! verification              whether Ganeti is to verify the group's disks
-//! plan_after_verification   the activations that it calls for
-//!   begin, ended, noted
+//! plan_after_verification   the activations that it calls for; what failed of them goes into the file again
 //! ```
 
 use std::collections::BTreeSet;
@@ -49,7 +48,7 @@ pub struct Plan {
     /// Starts and clean-ups, then activations.
     pub actions: Vec<Action>,
     schedule: Schedule,
-    memory: full::Record,
+    short_of_memory: full::Record,
 }
 
 impl Plan {
@@ -57,7 +56,7 @@ impl Plan {
     #[must_use]
     pub fn into_agenda(self, snapshot: &Snapshot) -> Agenda {
         let mut agenda = Agenda::new(self.actions, snapshot, self.schedule);
-        agenda.go_carefully(self.memory);
+        agenda.go_carefully(self.short_of_memory);
         agenda
     }
 }
@@ -79,6 +78,8 @@ pub struct Pass {
     /// Those whose turn did not come.
     left_for_later: BTreeSet<String>,
     to_inspect: Vec<String>,
+    /// Nodes whose boot ids are stored when no activation waits for them any more.
+    rebooted: Vec<(String, String)>,
 }
 
 impl Pass {
@@ -95,6 +96,7 @@ impl Pass {
             started: BTreeSet::new(),
             left_for_later: BTreeSet::new(),
             to_inspect: Vec::new(),
+            rebooted: Vec::new(),
         }
     }
 
@@ -128,8 +130,8 @@ impl Pass {
         state.recovery.seen_until(now);
 
         // Starts and clean-ups.
-        let mirrors = degraded::review(state, snapshot);
-        self.to_inspect = mirrors.to_inspect;
+        let without_mirror = degraded::review(state, snapshot);
+        self.to_inspect = without_mirror.to_inspect;
         let steps = instances::plan(&Outlook { snapshot, state, policies: &policies, now });
         let steps = degraded::allow(steps, state, &policies, options.start_degraded, now);
         lines.extend(silent_secondaries(&steps));
@@ -143,11 +145,13 @@ impl Pass {
         let unguarded = mirrors::not_active(snapshot, &disks.steps);
         lines.extend(disks.without_boot_id.iter().map(|node| missing_boot_id(node)));
 
-        let degraded = mirrors.notes.into_iter().map(Step::Note);
-        let (notes, actions) = split(steps.into_iter().chain(degraded).chain(disks.steps).chain(unguarded));
+        self.rebooted = disks.rebooted;
+        let without_mirror = without_mirror.notes.into_iter().map(Step::Note);
+        let (notes, actions) =
+            split(steps.into_iter().chain(without_mirror).chain(disks.steps).chain(unguarded));
         notes.iter().for_each(|note| self.noted(note, now));
-        let memory = full::Record::of(&self.state, snapshot);
-        Plan { lines, notes, actions, schedule, memory }
+        let short_of_memory = full::Record::of(&self.state, snapshot);
+        Plan { lines, notes, actions, schedule, short_of_memory }
     }
 
     /// The jobs of these actions are about to be submitted, with `epoch_ns` as the time of their reasons.
@@ -192,12 +196,17 @@ impl Pass {
     /// A start assembles the disks on all nodes. Where it failed, the activation that a reboot calls for is
     /// still to be made.
     pub fn plan_after_starts(&mut self, snapshot: &Snapshot, now: Timestamp) -> Plan {
+        activations::store_boot_ids(&mut self.state, &self.rebooted);
         let starts = Starts { succeeded: self.started.clone(), planned: self.left_for_later.clone() };
-        let ActivationPlan { steps, .. } = activations::plan(&mut self.state, snapshot, &starts, now);
-        let (mut notes, mut actions) = split(steps);
+        let ActivationPlan { steps, rebooted, .. } =
+            activations::plan(&mut self.state, snapshot, &starts, now);
+        self.rebooted = rebooted;
+        let unguarded = mirrors::not_active(snapshot, &steps);
+        let (mut notes, mut actions) = split(steps.into_iter().chain(unguarded));
         // The others had their turn.
         notes.retain(|note| self.starts.contains(&note.instance));
         actions.retain(|action| self.starts.contains(&action.instance));
+        notes.iter().for_each(|note| self.noted(note, now));
         Plan { notes, actions, ..Plan::default() }
     }
 
@@ -213,9 +222,15 @@ impl Pass {
         degraded::inspected(&mut self.state, &self.to_inspect, whole)
     }
 
-    /// What later runs must know.
-    pub fn remembered(&mut self) -> &State {
-        activations::store_boot_ids(&mut self.state);
+    /// What is remembered.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What later runs must know, to be saved now.
+    pub fn to_save(&mut self) -> &State {
+        activations::store_boot_ids(&mut self.state, &self.rebooted);
         &self.state
     }
 
@@ -230,10 +245,11 @@ impl Pass {
         verify::decide(snapshot, summary)
     }
 
-    /// The activations that verify-disks calls for.
+    /// The activations that verify-disks calls for. How they end is remembered by [`activations::remember_found`]:
+    /// the state file's lock was given back.
     #[must_use]
-    pub fn plan_after_verification(&self, snapshot: &Snapshot, findings: &Findings, now: Timestamp) -> Plan {
-        let (notes, actions) = split(activations::plan_found(snapshot, &findings.need_activation, now));
+    pub fn plan_after_verification(&self, snapshot: &Snapshot, findings: &Findings) -> Plan {
+        let (notes, actions) = split(activations::plan_found(snapshot, &findings.need_activation));
         Plan { notes, actions, ..Plan::default() }
     }
 }

@@ -39,10 +39,12 @@ pub struct Activation {
     /// How often it failed in a row, and when last; 0 when its turn did not come.
     #[serde(flatten)]
     pub failures: Failures,
-    /// The nodes whose reboot calls for it: their boot ids are stored when it has succeeded. Without any,
-    /// verify-disks called for it.
+    /// The nodes whose reboot calls for it: their boot ids are stored when it has succeeded.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub reboots: BTreeSet<String>,
+    /// Whether an activation that verify-disks called for has failed. True when no reboot calls for it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub found_broken: bool,
 }
 
 /// What a node without enough memory said about a start, in MiB.

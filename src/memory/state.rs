@@ -81,6 +81,7 @@ impl State {
                 Recovery::read(recovery).map_err(|problem| format!("'{RECOVERY}': {problem}"))?;
         }
         state.check()?;
+        state.name_what_calls_for_activations();
         state.take_over_pending_activations();
         Ok(state)
     }
@@ -103,6 +104,13 @@ impl State {
                 failures.failures = failures.failures.max(earlier.failures);
                 failures.last = failures.last.max(earlier.last);
             }
+        }
+    }
+
+    /// Earlier versions had no other activations on record than those that verify-disks called for.
+    fn name_what_calls_for_activations(&mut self) {
+        for activation in self.recovery.activations.values_mut() {
+            activation.found_broken |= activation.reboots.is_empty();
         }
     }
 
@@ -277,15 +285,11 @@ impl State {
         self.record_mut(NODE, node).insert(PENDING_BOOT_ID.to_owned(), json!(boot_id));
     }
 
-    /// The nodes with activations that are still to be done, and their boot ids.
-    #[must_use]
-    pub fn pending_boot_ids(&self) -> Vec<(String, String)> {
-        let nodes = self.section(NODE).into_iter().flatten();
-        let pending = nodes.filter_map(|(node, record)| {
-            let boot_id = record.get(PENDING_BOOT_ID)?.as_str()?;
-            Some((node.clone(), boot_id.to_owned()))
-        });
-        pending.collect()
+    /// Drops a boot id whose activations are not to be done any more.
+    pub fn drop_pending_boot_id(&mut self, node: &str) {
+        if self.pending_boot_id(node).is_some() {
+            self.record_mut(NODE, node).shift_remove(PENDING_BOOT_ID);
+        }
     }
 
     fn section(&self, section: &str) -> Option<&Map<String, Value>> {

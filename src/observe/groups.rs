@@ -7,7 +7,7 @@ use tracing::error;
 
 use super::rows::{malformed, readable};
 use super::{instances, jobs, locks, nodes};
-use crate::cluster::{Name, Snapshot};
+use crate::cluster::{LONGEST_NAME, Name, Snapshot, excerpt};
 use crate::luxi::rows::{Cell, EXPLAINED, row};
 use crate::luxi::{Client, LuxiError};
 
@@ -20,7 +20,8 @@ pub struct Group {
 
 row! {
     struct GroupRow {
-        name: Name = "name",
+        // For people only: one that is none must not keep the group from being looked after.
+        name: String = "name",
         uuid: Name = "uuid",
     }
 }
@@ -31,13 +32,18 @@ row! {
     }
 }
 
+/// On one line, and no longer than a name.
+fn shown(name: &str) -> String {
+    excerpt(&name.replace(char::is_control, " "), LONGEST_NAME)
+}
+
 /// All node groups, in natural order of names.
 ///
 /// # Errors
 /// As [`Client::query`].
 pub async fn groups(client: &mut Client<'_>) -> Result<Vec<Group>, LuxiError> {
     let rows: Vec<GroupRow> = client.query_groups().await?;
-    let group = |row: GroupRow| Group { name: row.name.into(), uuid: row.uuid.into() };
+    let group = |row: GroupRow| Group { name: shown(&row.name), uuid: row.uuid.into() };
     let mut groups: Vec<Group> = rows.into_iter().map(group).collect();
     // Each is looked after once, however often it is told.
     let mut known = BTreeSet::new();
@@ -95,6 +101,14 @@ pub async fn group_tags(client: &mut Client<'_>, uuid: &str) -> Result<Vec<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_with_a_strange_name_does_not_hide_the_others() {
+        let rows: Vec<GroupRow> = serde_json::from_str(r#"[["a\tb\n","u1"],["default","u2"]]"#).unwrap();
+        assert_eq!((shown(&rows[0].name).as_str(), shown(&rows[1].name).as_str()), ("a b ", "default"));
+        assert!(shown(&"x".repeat(20_000)).len() < 400);
+        assert!(serde_json::from_str::<GroupRow>(r#"["a",""]"#).is_err());
+    }
 
     #[test]
     fn what_is_told_twice_is_told_in_no_way_that_can_be_read() {

@@ -27,7 +27,7 @@ pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path)
     }
     let setup = observe::cluster_setup(&mut view.client).await?;
     let now = context.clock.now();
-    let intents = &pass.remembered().recovery.starting;
+    let intents = &pass.state().recovery.starting;
     let gathered = gather(&mut view, intents, setup.tags, boot_id(context.layout)).await?;
     let snapshot = &view.snapshot;
     let plan = pass.plan(&gathered.with(snapshot), now);

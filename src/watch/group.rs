@@ -80,11 +80,11 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     ledger.pass.end(context.clock.now());
     let saved = ledger.save();
     // Verifying may take long, and needs no state: other runs may go on meanwhile.
-    let mut pass = ledger.close();
+    let pass = ledger.close();
     let result = match may_go_on(repaired) {
         Ok(true) if !options.no_verify_disks => {
-            let mut activations = Activations::of(&mut pass);
-            let verified = verify::run(context, &mut runner, &mut activations).await;
+            let mut activations = Activations::default();
+            let verified = verify::run(context, &mut runner, &pass, &mut activations).await;
             activations.remember(armed, &state_path, &stamp).await;
             may_go_on(verified).map(drop)
         }
@@ -118,7 +118,7 @@ async fn repair(
     master_boot_id: Option<String>,
 ) -> Result<(), Stopped> {
     let now = runner.now();
-    let intents = &ledger.pass.remembered().recovery.starting;
+    let intents = &ledger.pass.state().recovery.starting;
     let gathered = gather(runner.view_mut(), intents, cluster_tags, master_boot_id).await?;
     let plan = ledger.pass.plan(&gathered.with(runner.snapshot()), now);
     let carried_out = carry_out(runner, plan, ledger, now).await;

@@ -11,8 +11,8 @@ use super::LogWitness;
 use crate::act::{Runner, Stopped, Witness};
 use crate::armed::Armed;
 use crate::cluster::Timestamp;
-use crate::decide::pass::{Pass, PassOptions, Plan};
-use crate::decide::{Action, Note, Outcome};
+use crate::decide::pass::{Pass, Plan};
+use crate::decide::{Action, Note, Outcome, activations};
 use crate::logging;
 use crate::memory::state_file::StateFile;
 
@@ -49,12 +49,12 @@ impl Ledger {
     }
 
     pub(super) fn save(&mut self) -> Result<()> {
-        self.file.save(self.pass.remembered())
+        self.file.save(self.pass.to_save())
     }
 
     /// Writes the state if opening its file could not.
     pub(super) fn save_first(&mut self) -> Result<()> {
-        self.file.save_first(self.pass.remembered())
+        self.file.save_first(self.pass.to_save())
     }
 
     /// Gives the state file's lock back.
@@ -64,7 +64,7 @@ impl Ledger {
 
     fn save_change(&mut self) -> Result<()> {
         self.unsaved = 0;
-        self.file.save_change(self.pass.remembered())
+        self.file.save_change(self.pass.to_save())
     }
 }
 
@@ -101,7 +101,7 @@ impl Witness for Ledger {
     /// save writes all there is. A full disk is no reason to leave the other instances down; the save at the
     /// end of the pass reports it.
     fn checkpoint(&mut self) {
-        if self.unsaved == 0 || self.unsaved * 100 < self.pass.remembered().instances().count() {
+        if self.unsaved == 0 || self.unsaved * 100 < self.pass.state().instances().count() {
             return;
         }
         if let Err(error) = self.save_change() {
@@ -112,14 +112,11 @@ impl Witness for Ledger {
 
 /// The activations that verify-disks called for. The state's lock was given back before disks were verified,
 /// because that may take long, so they are put on record at the end.
-pub(super) struct Activations<'p> {
-    pass: &'p mut Pass,
-    ended: Vec<(Action, Outcome, Timestamp)>,
-}
+#[derive(Default)]
+pub(super) struct Activations(Vec<(Action, Outcome, Timestamp)>);
 
-impl Witness for Activations<'_> {
+impl Witness for Activations {
     fn noted(&mut self, note: &Note, now: Timestamp) {
-        self.pass.noted(note, now);
         LogWitness.noted(note, now);
     }
 
@@ -128,23 +125,15 @@ impl Witness for Activations<'_> {
     }
 
     fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
-        self.pass.ended(action, outcome, now).iter().for_each(logging::log);
-        self.ended.push((action.clone(), outcome.clone(), now));
+        LogWitness.ended(action, outcome, now);
+        self.0.push((action.clone(), outcome.clone(), now));
     }
 }
 
-impl<'p> Activations<'p> {
-    pub(super) fn of(pass: &'p mut Pass) -> Self {
-        Self { pass, ended: Vec::new() }
-    }
-
-    pub(super) fn pass(&self) -> &Pass {
-        self.pass
-    }
-
+impl Activations {
     /// Puts them on record, after what other runs have put there meanwhile.
     pub(super) async fn remember(self, armed: &Armed, path: &Path, stamp: &str) {
-        if self.ended.is_empty() {
+        if self.0.is_empty() {
             return;
         }
         let mut opened = StateFile::open(armed, path, stamp);
@@ -155,13 +144,11 @@ impl<'p> Activations<'p> {
             sleep(LOCK_INTERVAL).await;
             opened = StateFile::open(armed, path, stamp);
         }
-        let remembered = opened.map_err(anyhow::Error::from).and_then(|(mut file, state)| {
-            let mut pass = Pass::new(state, PassOptions::default());
-            for (action, outcome, now) in &self.ended {
-                // What there is to say was said when it ended.
-                drop(pass.ended(action, outcome, *now));
+        let remembered = opened.map_err(anyhow::Error::from).and_then(|(mut file, mut state)| {
+            for (action, outcome, now) in &self.0 {
+                activations::remember_found(&mut state, action, outcome, *now);
             }
-            file.save_change(pass.remembered())
+            file.save_change(&state)
         });
         if let Err(error) = remembered {
             warn!(
@@ -182,7 +169,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("watcher.u.data");
         let (file, state) = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
-        let mut ledger = Ledger::new(file, Pass::new(state, PassOptions::default()));
+        let mut ledger = Ledger::new(file, Pass::new(state, crate::decide::pass::PassOptions::default()));
         let start = |name: &str| Action { instance: name.into(), kind: ActionKind::Restart { attempt: 1 } };
         ledger.begin(&[start("i1")], 5);
         let saved = StateFile::peek(&path).unwrap().recovery.starting;
@@ -194,6 +181,6 @@ mod tests {
         });
         let told = lines.lines().filter(|line| line.contains("cannot be put on record")).count();
         assert_eq!(told, 1, "{lines}");
-        assert_eq!(ledger.pass.remembered().recovery.starting.len(), 3);
+        assert_eq!(ledger.pass.state().recovery.starting.len(), 3);
     }
 }

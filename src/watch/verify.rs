@@ -30,11 +30,12 @@ use crate::luxi::rows::EXPLAINED;
 pub(super) async fn run(
     context: &Context<'_>,
     runner: &mut Runner<'_>,
-    activations: &mut Activations<'_>,
+    pass: &Pass,
+    activations: &mut Activations,
 ) -> Result<(), Stopped> {
     let strict = is_strict(context.options.no_strict, runner.version());
     runner.view_mut().renew_jobs().await?;
-    let Some(opcode) = wanted(activations.pass(), runner.snapshot(), strict) else {
+    let Some(opcode) = wanted(pass, runner.snapshot(), strict) else {
         return Ok(());
     };
     let group = runner.snapshot().group.clone();
@@ -58,7 +59,7 @@ pub(super) async fn run(
     // The job may have waited for locks for a long time.
     runner.view_mut().renew().await?;
     let now = runner.now();
-    let plan = activations.pass().plan_after_verification(runner.snapshot(), &findings, now);
+    let plan = pass.plan_after_verification(runner.snapshot(), &findings);
     carry_out(runner, plan, activations, now).await
 }
 
@@ -96,10 +97,14 @@ fn findings(result: JobResult) -> Result<Findings, String> {
         parse_shape(&result.to_string(), "result")?;
     let (need_activation, nameless): (Vec<_>, Vec<_>) =
         need_activation.into_iter().map(Name::try_from).partition(Result::is_ok);
+    let rest = nameless.len().saturating_sub(EXPLAINED);
     for problem in nameless.into_iter().filter_map(Result::err).take(EXPLAINED) {
         error!(
             "Ignoring what luxid says that cannot be understood: verify-disks names an instance, {problem}"
         );
+    }
+    if rest > 0 {
+        error!("Ignoring what luxid says that cannot be understood: {rest} more names of verify-disks");
     }
     let missing: BTreeMap<String, Vec<(String, String)>> = lenient("missing volumes", missing);
     let volumes = |volumes: Vec<(String, String)>| {

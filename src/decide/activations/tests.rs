@@ -45,7 +45,7 @@ fn all_stored() -> State {
 
 /// Plans, lets the named activations fail and the others succeed, and remembers.
 fn pass(cluster: &Snapshot, state: &mut State, failing: &[&str], now: Timestamp) -> Vec<Step> {
-    let ActivationPlan { steps, .. } = plan(state, cluster, &Starts::default(), now);
+    let ActivationPlan { steps, rebooted, .. } = plan(state, cluster, &Starts::default(), now);
     for step in &steps {
         if let Step::Act(action) = step {
             let fails = failing.contains(&action.instance.as_str());
@@ -53,7 +53,7 @@ fn pass(cluster: &Snapshot, state: &mut State, failing: &[&str], now: Timestamp)
             remember_outcome(state, action, &outcome, now);
         }
     }
-    store_boot_ids(state);
+    store_boot_ids(state, &rebooted);
     steps
 }
 
@@ -62,7 +62,8 @@ fn pending(state: &mut State, node: &str, boot_id: &str, instances: &[(&str, u64
     state.set_pending_boot_id(node, boot_id);
     for (name, failures) in instances {
         let failures = Failures { failures: *failures, last: NOW };
-        let activation = Activation { failures, reboots: BTreeSet::from([node.to_owned()]) };
+        let activation =
+            Activation { failures, reboots: BTreeSet::from([node.to_owned()]), found_broken: false };
         state.recovery.activations.insert((*name).to_owned(), activation);
     }
 }
@@ -90,7 +91,7 @@ fn skips_have_their_reasons_and_do_not_hold_the_boot_id_back() {
     let mut state = State::default();
     let plan = plan(&mut state, &cluster, &started(&["i2"]), NOW);
     assert_eq!(plan.steps, [note("i2", NoteKind::StartedInThisRun), note("i1", NoteKind::DisksNotActive),]);
-    store_boot_ids(&mut state);
+    store_boot_ids(&mut state, &plan.rebooted);
     assert_eq!(state, all_stored());
 }
 
@@ -165,7 +166,7 @@ fn an_instance_whose_primary_is_away_or_that_a_job_is_at_waits() {
     let plan = plan(&mut state, &cluster, &Starts::default(), NOW);
     assert_eq!(plan.steps, [note("i1", NoteKind::ActivationHelpless), note("i2", NoteKind::Busy(job))]);
     assert_eq!(plan.without_boot_id, ["n1"]);
-    store_boot_ids(&mut state);
+    store_boot_ids(&mut state, &plan.rebooted);
     assert_eq!(state.boot_id("n2"), None);
     assert_eq!(state.recovery.activations.keys().collect::<Vec<_>>(), ["i1", "i2"]);
 }
@@ -174,8 +175,8 @@ fn an_instance_whose_primary_is_away_or_that_a_job_is_at_waits() {
 fn what_was_not_reached_is_still_to_be_done() {
     let mut state = all_stored();
     state.set_boot_id("n2", "earlier");
-    plan(&mut state, &two_nodes(), &Starts::default(), NOW);
-    store_boot_ids(&mut state);
+    let plan = plan(&mut state, &two_nodes(), &Starts::default(), NOW);
+    store_boot_ids(&mut state, &plan.rebooted);
     assert_eq!(pass(&two_nodes(), &mut state, &[], NOW), [activate("i1")]);
     assert_eq!(state, all_stored());
 }
@@ -229,7 +230,7 @@ fn findings_are_acted_on_unless_nothing_can_be_done() {
     cluster.pending_jobs.push(job.clone());
     let broken = ["broken", "busy", "alone", "away", "peerless", "split"].map(str::to_owned);
     assert_eq!(
-        plan_found(&cluster, &broken, NOW),
+        plan_found(&cluster, &broken),
         [
             Step::Act(Action {
                 instance: "broken".into(),

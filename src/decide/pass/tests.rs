@@ -27,6 +27,8 @@ struct Group {
     broken: Option<Vec<String>>,
     /// The watcher is paused, or luxid lost, after so many actions.
     stops_after: usize,
+    /// What another run does to the state file while disks are verified.
+    meanwhile: Option<fn(&mut State)>,
 }
 
 /// What a run did, each as `WHAT instance`, and what it said.
@@ -34,6 +36,7 @@ struct Group {
 struct Run {
     did: Vec<String>,
     said: Vec<String>,
+    ended: Vec<(Action, Outcome)>,
 }
 
 impl Run {
@@ -66,6 +69,7 @@ impl Group {
             cluster_tags: Vec::new(),
             broken: None,
             stops_after: usize::MAX,
+            meanwhile: None,
         }
     }
 
@@ -116,14 +120,20 @@ impl Group {
         }
         run.said.extend(pass.lines_after_starts().into_iter().map(|line| line.text));
         pass.end(self.now);
-        self.state = State::parse(&pass.remembered().to_text()).unwrap();
+        self.state = State::parse(&pass.to_save().to_text()).unwrap();
+        run.ended.clear();
         if let Some(broken) = self.broken.take().filter(|_| goes_on) {
             assert_eq!(pass.verification(&self.cluster, "GROUP_VERIFY_DISKS(u)"), Verification::Wanted);
             let findings = Findings { need_activation: broken, ..Findings::default() };
-            let plan = pass.plan_after_verification(&self.cluster, &findings, self.now);
-            let mut later = Pass::new(std::mem::take(&mut self.state), self.options);
-            self.carry_out(&mut later, plan, &outcome, &mut run);
-            self.state = later.remembered().clone();
+            let plan = pass.plan_after_verification(&self.cluster, &findings);
+            // The lock is given back: another run may have changed the state meanwhile.
+            if let Some(change) = self.meanwhile.take() {
+                change(&mut self.state);
+            }
+            self.carry_out(&mut pass, plan, &outcome, &mut run);
+            for (action, outcome) in run.ended.drain(..) {
+                activations::remember_found(&mut self.state, &action, &outcome, self.now);
+            }
         }
         self.fates.clear();
         self.now += RUN;
@@ -161,6 +171,7 @@ impl Group {
             run.did.push(format!("{}{mark}", words(action)));
             run.said.extend(pass.ended(action, &outcome, self.now).into_iter().map(|line| line.text));
             agenda.ended(&action.instance, outcome == Outcome::Succeeded && action.kind.is_start());
+            run.ended.push((action.clone(), outcome));
         }
         for (action, hold) in agenda.give_up(self.now, &|_| 1) {
             let note = Note { instance: action.instance, kind: NoteKind::LeftForLater(hold) };
@@ -542,8 +553,8 @@ fn what_was_left_alone_keeps_its_tries_and_its_activation() {
         pass.begin(std::slice::from_ref(action), 1);
         pass.ended(action, &Outcome::LeftAlone(Changed::Locked), group.now);
     }
-    assert_eq!(pass.remembered().boot_id("n2"), Some("b2"));
-    let waiting = &pass.remembered().recovery.activations;
+    assert_eq!(pass.to_save().boot_id("n2"), Some("b2"));
+    let waiting = &pass.to_save().recovery.activations;
     assert!(waiting.len() == 2 && waiting.values().all(|activation| activation.failures.failures == 0));
 }
 
@@ -564,7 +575,116 @@ fn the_same_input_gives_the_same_plan_again() {
     let plan = || {
         let mut pass = Pass::new(State::parse(&text).unwrap(), group.options);
         let plan = pass.plan(&seen, group.now);
-        (plan.actions, plan.notes, plan.lines, pass.remembered().to_text())
+        (plan.actions, plan.notes, plan.lines, pass.to_save().to_text())
     };
     assert_eq!(plan(), plan());
+}
+
+#[test]
+fn what_verify_disks_called_for_outlives_a_reboot_of_a_node_that_is_no_secondary_any_more() {
+    let mut group = Group::healthy();
+    group.cluster.nodes.push(node("n3", Some("b3")));
+    group.state.set_boot_id("n3", "b3");
+    group.boot("n2", Some("b2'"));
+    group.run(activations_fail);
+    group.boot("n2", None);
+    for name in ["i1", "i2"] {
+        let instance = group.instance(name);
+        (instance.secondaries, instance.disks_active) = (vec!["n3".to_owned()], true);
+    }
+    group.broken = Some(vec!["i1".into()]);
+    group.run(activations_fail);
+    assert!(!group.instance("i1").disks_active);
+    assert_eq!(group.run(well).did, ["activate i1"], "although n2 is away");
+}
+
+#[test]
+fn a_success_after_verify_disks_leaves_alone_what_another_run_put_on_record_meanwhile() {
+    let mut group = Group::healthy();
+    group.broken = Some(vec!["i1".into()]);
+    group.meanwhile = Some(|state| {
+        state.set_pending_boot_id("n2", "b2'");
+        let activation = state.recovery.activations.entry("i1".to_owned()).or_default();
+        activation.reboots.insert("n2".to_owned());
+    });
+    assert_eq!(group.run(well).did, ["activate i1"]);
+    group.boot("n2", Some("b2'"));
+    assert_eq!(group.state.boot_id("n2"), Some("b2"));
+    assert_eq!(group.run(well).did, ["activate i1"], "n2 has rebooted since");
+    assert_eq!(group.state.boot_id("n2"), Some("b2'"));
+}
+
+#[test]
+fn a_boot_id_that_the_original_stored_in_between_is_never_taken_back() {
+    let mut group = Group::healthy();
+    group.boot("n2", Some("b3"));
+    group.state.set_boot_id("n2", "b3");
+    group.state.set_pending_boot_id("n2", "b2'");
+    let activation = group.state.recovery.activations.entry("i1".to_owned()).or_default();
+    activation.reboots.insert("n2".to_owned());
+    assert_eq!(group.run(well).did, [""; 0]);
+    assert_eq!((group.state.boot_id("n2"), group.state.pending_boot_id("n2")), (Some("b3"), None));
+    assert!(group.state.recovery.activations.is_empty());
+}
+
+#[test]
+fn a_node_that_one_answer_leaves_out_keeps_what_waits_for_it() {
+    let mut group = Group::healthy();
+    group.boot("n2", Some("b2'"));
+    group.run(activations_fail);
+    let n2 = group.cluster.nodes.pop().unwrap();
+    group.cluster.unreadable_nodes.push("node row 1: 'x\\n' is no name".into());
+    assert_eq!(group.run(well).did, [""; 0]);
+    assert_eq!(group.state.boot_id("n2"), Some("b2"));
+    group.cluster.nodes.push(n2);
+    group.cluster.unreadable_nodes.clear();
+    assert_eq!(group.run(well).did, ["activate i1", "activate i2"]);
+    assert_eq!(group.state.boot_id("n2"), Some("b2'"));
+}
+
+#[test]
+fn what_verify_disks_called_for_outlives_a_run_that_cannot_read_the_instance_while_a_node_reboots() {
+    let mut group = Group::healthy();
+    group.broken = Some(vec!["i1".into()]);
+    group.run(activations_fail);
+    let unread = group.cluster.instances.remove(0);
+    group.cluster.unreadable_instances.push("i1".into());
+    group.boot("n1", Some("b1'"));
+    assert_eq!(group.run(well).did, [""; 0]);
+    assert_eq!(group.state.boot_id("n1"), Some("b1"), "i1 may have n1 as its secondary");
+    group.cluster.unreadable_instances.clear();
+    group.cluster.instances.insert(0, unread);
+    assert_eq!(group.run(well).did, ["activate i1"]);
+    assert_eq!(group.state.boot_id("n1"), Some("b1'"));
+}
+
+#[test]
+fn a_pending_boot_id_without_anything_on_record_calls_for_all_activations_again() {
+    let mut group = Group::healthy();
+    group.boot("n2", Some("b2'"));
+    group.state.set_pending_boot_id("n2", "b2'");
+    assert_eq!(group.state.boot_id("n2"), Some("b2"));
+    assert_eq!(group.run(well).did, ["activate i1", "activate i2"]);
+    assert_eq!(group.state.boot_id("n2"), Some("b2'"));
+}
+
+#[test]
+fn records_of_an_instance_that_is_gone_go_with_it() {
+    let mut group = Group::healthy();
+    group.boot("n2", Some("b2'"));
+    group.run(activations_fail);
+    group.cluster.instances.clear();
+    assert_eq!(group.run(well).did, [""; 0]);
+    assert!(group.state.recovery.activations.is_empty());
+    assert_eq!(group.state.boot_id("n2"), Some("b2'"));
+}
+
+#[test]
+fn one_that_is_gone_does_not_make_the_others_be_activated_again() {
+    let mut group = Group::healthy();
+    group.boot("n2", Some("b2'"));
+    group.run(|action| activations_fail(action).filter(|_| action.instance == "i1"));
+    group.cluster.instances.remove(0);
+    assert_eq!(group.run(well).did, [""; 0]);
+    assert_eq!(group.state.boot_id("n2"), Some("b2'"));
 }

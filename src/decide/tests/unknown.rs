@@ -93,7 +93,7 @@ fn a_status_that_is_not_known_begins_nothing_and_forgets_nothing() {
     let failed = FailedMove { job: JobId(7), summary: "INSTANCE_MIGRATE(i)".into() };
     state.recovery.failed_moves.insert("i".into(), failed);
     state.recovery.degraded.insert("i".into(), 5.0);
-    state.recovery.activations.insert("i".into(), Activation::default());
+    state.recovery.activations.insert("i".into(), Activation { found_broken: true, ..Activation::default() });
     state.recovery.down.insert("i".into(), 5.0);
     let before = state.clone();
     assert_eq!(plan(&cluster, &state), []);

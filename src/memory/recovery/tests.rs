@@ -61,6 +61,7 @@ fn check_what_f6ee7af_knew(state: &State) {
     let activation = |failures, last, reboots: &[&str]| Activation {
         failures: Failures { failures, last },
         reboots: reboots.iter().map(|node| (*node).to_owned()).collect(),
+        found_broken: reboots.is_empty(),
     };
     let expected = [
         ("mirrored.example.com".to_owned(), activation(2, 1_795_344_000.25, &["node2.example.com"])),

@@ -80,9 +80,8 @@ fn a_pending_boot_ends_when_its_boot_id_is_stored() {
     let mut state = State::default();
     state.set_pending_boot_id("n", "b1");
     assert_eq!((state.pending_boot_id("n"), state.boot_id("n")), (Some("b1"), None));
-    assert_eq!(state.pending_boot_ids(), [("n".to_owned(), "b1".to_owned())]);
     state.set_boot_id("n", "b1");
-    assert_eq!((state.pending_boot_id("n"), state.pending_boot_ids()), (None, Vec::new()));
+    assert_eq!(state.pending_boot_id("n"), None);
     assert_eq!(state.to_text(), "{\"instance\": {}, \"node\": {\"n\": {\"bootid\": \"b1\"}}}\n");
 }
 
@@ -95,14 +94,15 @@ fn activations_that_an_earlier_version_kept_below_the_nodes_are_taken_over() {
         "n3": {"bootid": "d", "pending_activations": {"i3": {"failures": 1, "last": 9.5}}}},
         "recovery": {"activations": {"i2": {"failures": 3, "last": 5.0}, "i4": {"failures": 1, "last": 6.0}}}}"#;
     let state = State::parse(text).unwrap();
-    let entry = |failures, last, reboots: &[&str]| Activation {
+    let entry = |failures, last, reboots: &[&str], found_broken| Activation {
         failures: Failures { failures, last },
         reboots: reboots.iter().map(|node| (*node).to_owned()).collect(),
+        found_broken,
     };
     let expected = [
-        ("i1".to_owned(), entry(2, 9.5, &["n1", "n2"])),
-        ("i2".to_owned(), entry(3, 5.0, &["n1"])),
-        ("i4".to_owned(), entry(1, 6.0, &[])),
+        ("i1".to_owned(), entry(2, 9.5, &["n1", "n2"], false)),
+        ("i2".to_owned(), entry(3, 5.0, &["n1"], true)),
+        ("i4".to_owned(), entry(1, 6.0, &[], true)),
     ];
     assert_eq!(state.recovery.activations, BTreeMap::from(expected));
     assert_eq!((state.boot_id("n1"), state.pending_boot_id("n1")), (Some("a"), Some("b")));
