@@ -25,10 +25,10 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def _row(what: str, few: float | None, many: float | None) -> Row:
-    wanted = f"no slower than on {hook.NODES} nodes (and {TOLERANCE:.0%})"
+    target = f"no slower than on {hook.NODES} nodes (within {TOLERANCE:.0%})"
     if few is None or many is None:
-        return Row(what, "-", seconds(many), "-", wanted, False)
-    return Row(what, "-", seconds(many), f"{many / few:.2f} of the time", wanted, many <= few * (1 + TOLERANCE))
+        return Row(what, "-", seconds(many), "-", target, False)
+    return Row(what, "-", seconds(many), f"{many / few:.2f} of the time", target, many <= few * (1 + TOLERANCE))
 
 
 def _with_candidates(bench: Bench, count: int) -> dict[str, Any]:
