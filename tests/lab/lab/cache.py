@@ -1,4 +1,4 @@
-"""What is slow to make is made once and kept, outside the repository.
+"""Things that are slow to make are made once and kept, outside the repository.
 
 A thing is made in a directory of its own and gets its name only when it is whole, so
 an interrupted making is never taken for one. Its name carries a digest of the recipe:

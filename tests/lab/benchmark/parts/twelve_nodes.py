@@ -1,5 +1,5 @@
 """The instances and the hook of `hook` on twelve nodes instead of four, with ours: more nodes must not make it
-slower. 5 % are allowed for chance. Once as Ganeti sets a cluster up, with ten master candidates, to which it writes
+slower, with 5 % allowed for chance. Once as Ganeti sets a cluster up, with ten master candidates, to which it writes
 every job and every change of its configuration; once with four, as on four nodes."""
 
 from __future__ import annotations
