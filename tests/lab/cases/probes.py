@@ -33,7 +33,7 @@ def rapi_hung(lab: Lab) -> None:
     if lab.settings.original:
         try:
             wait_until("the run has ended", lambda: not started.is_running, FOR_EVER)
-            lab.expect_that("it does not wait for ever", False)
+            lab.expect_that("it does not wait forever", False)
         except LabError:
             lab.fact(f"after {FOR_EVER} s still waiting; last in its log: {started.log_text.splitlines()[-1]}")
         daemons.kill(lab.master, RAPI)
@@ -102,13 +102,13 @@ def _rapi_with(lab: Lab, arguments: str) -> Iterator[None]:
     before = defaults.read_text()
     try:
         defaults.write_text(f'{before}\nRAPI_ARGS="{arguments}"\n')
-        _start_anew(lab)
+        _restart(lab)
         yield
     finally:
         defaults.write_text(before)
-        _start_anew(lab)
+        _restart(lab)
 
 
-def _start_anew(lab: Lab) -> None:
+def _restart(lab: Lab) -> None:
     lab.cluster.daemon_util(lab.master, "stop", RAPI)
     lab.cluster.daemon_util(lab.master, "start", RAPI)
