@@ -2,8 +2,8 @@
 //!
 //!     cargo run --example serve_box -- tests/scenarios/instance-restarts/power-cut/cluster.toml /tmp/box
 //!
-//! A third argument such as `0.1` lets everything take that part of its time. Steps that happen at once are taken
-//! first; runs and waits are left out. It prints the environment with which a watcher finds the box, and serves until
+//! A third argument such as `0.1` makes everything take that fraction of its time. Steps that happen at once are taken
+//! first; runs and waits are left out. It prints the environment in which a watcher finds the box, and serves until
 //! it is interrupted.
 
 use std::path::PathBuf;
@@ -14,16 +14,16 @@ use ganeti_watcher::sim::scenario::{Scenario, ScenarioStep};
 use ganeti_watcher::sim::socket;
 use ganeti_watcher::sim::stage::Stage;
 
-#[allow(clippy::print_stdout, reason = "it tells its user how to go on")]
+#[allow(clippy::print_stdout, reason = "it tells its user how to continue")]
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let (Some(file), Some(directory)) = (arguments.next(), arguments.next()) else {
         anyhow::bail!(
-            "arguments: a scenario file, a directory for the nodes' files, and a part of time if need be"
+            "arguments: a scenario file, a directory for the nodes' files, and optionally a time factor"
         );
     };
     let factor = match arguments.next() {
-        Some(factor) => factor.to_string_lossy().parse().context("the third argument is no number")?,
+        Some(factor) => factor.to_string_lossy().parse().context("the third argument is not a number")?,
         None => 1.0,
     };
     anyhow::ensure!((0.0..=1.0).contains(&factor), "the third argument is not between 0 and 1");

@@ -1,4 +1,4 @@
-"""A remote API that answers the watcher's probe. Arguments: port, PEM file with key and certificate."""
+"""A RAPI that answers the watcher's probe. Arguments: port, PEM file with key and certificate."""
 
 import http.server
 import ssl

@@ -18,21 +18,21 @@ from lab.commands import LabError, run
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tests/lab/bench",
-        description="Measures the watcher beside Debian's original, prints a table, and fails when a ratio is missed.",
+        description="Compares the watcher with Debian's original, prints a table, and fails if a target is missed.",
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help="measure only these; default: all")
-    parser.add_argument("--list", action="store_true", help="say which parts there are")
+    parser.add_argument("--list", action="store_true", help="list the parts")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="only draw the stored recoveries as an SVG")
     parser.add_argument(
         "--watcher",
         default="this repository",
         metavar="PATH",
-        help="the program to measure (default: this repository's, built)",
+        help="the program to measure (default: built from this repository)",
     )
     parser.add_argument("--instances", type=int, default=62, metavar="N", help="DRBD instances (default 62)")
-    parser.add_argument("--suite", default="bookworm", help="Debian of the nodes: bullseye, bookworm (default), trixie")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="where figures.json and table.md are kept")
-    parser.add_argument("--reuse", type=Path, metavar="FILE", help="the original's figures of an earlier figures.json")
+    parser.add_argument("--suite", default="bookworm", help="Debian release: bullseye, bookworm (default), trixie")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write figures.json and table.md")
+    parser.add_argument("--reuse", type=Path, metavar="FILE", help="take the original's figures from this figures.json")
     parser.add_argument("--original-only", action="store_true", help="only measure the original, for --reuse")
     return parser.parse_args()
 
@@ -49,7 +49,7 @@ def main() -> int:
         raise LabError("--watcher names the program to compare with the original")
     selected = parts.select(options.parts)
     figures = Figures.begin(output, options.suite, options.instances, options.reuse)
-    # Namespaces are this process's own: the mount is gone when it is.
+    # The namespaces are this process's own: the mount ends with it.
     scratch().mkdir(exist_ok=True)
     run("mount", "-t", "tmpfs", "-o", "mode=755", "ganeti-watcher-lab", str(scratch()))
     under_test = watcher.under_test(options.watcher, scratch())

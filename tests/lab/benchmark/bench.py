@@ -1,4 +1,4 @@
-"""What a part works with: clusters of any size, the two watchers, and figures that are measured once."""
+"""What a part works with: clusters of any size, the two watchers, and figures that are measured only once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Bench:
     box: Path | None
     """The program that serves a cluster in a box, where a part needs it."""
     troubles: list[str] = field(default_factory=list)
-    """What went wrong besides ratios: a fast recovery that left something broken is none."""
+    """What went wrong besides missed targets: a fast recovery that left something broken does not count."""
     _lab: Lab | None = None
 
     @property
@@ -32,7 +32,7 @@ class Bench:
         return count
 
     def lab(self, nodes: int) -> Lab:
-        """A freshly booted cluster with so many nodes; the last one is gone."""
+        """A freshly booted cluster with this many nodes; the previous one is gone."""
         if self._lab is None or self._lab.settings.nodes != nodes:
             self.drop()
             built = image(cache(), self.figures.about["suite"], self.root, scratch() / "build", nodes, self.instances)
@@ -42,13 +42,13 @@ class Bench:
         return self._lab
 
     def drop(self) -> None:
-        """Ends the cluster that runs, if any: what else is measured has the machine for itself."""
+        """Ends the running cluster, if any, so that the next measurement has the machine to itself."""
         if self._lab is not None:
             self._lab.drop()
             self._lab = None
 
     def measured(self, name: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """A figure that was measured already, or else is now."""
+        """A figure, measured now if it was not measured before."""
         if name not in self.figures.measured:
             print(f"{name} ...", flush=True)
             began = time.monotonic()

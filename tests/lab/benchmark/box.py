@@ -1,4 +1,4 @@
-"""A cluster in a box (examples/serve_box.rs), served by a process of its own, and a watcher that is measured on it."""
+"""A cluster in a box (examples/serve_box.rs), served by a separate process, and a watcher that is measured on it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lab.commands import LabError, wait_until
 from lab.node import EMULATION
 from lab.usage import Usage
 
-# Short, as all names here: the path of a socket has at most 107 bytes.
+# Short, like all names here: the path of a socket has at most 107 bytes.
 DOMAIN = "lab"
 LUXI_SOCKET = "var/run/ganeti/socket/ganeti-query"
 START_SECONDS = 120
 JOBS_SECONDS = 300
 
-# The machine's daemons: those that could be asked whether they are well are not there, the others run.
+# The machine's daemons: those that would be probed do not exist, the others run.
 DAEMON_UTIL = """#!/bin/sh
 case $2 in ganeti-rapi | ganeti-wconfd) exit 1 ;; esac
 """
@@ -54,7 +54,7 @@ class Size:
 
 
 class Box:
-    """Serves until it is left."""
+    """Serves until the context is left."""
 
     def __init__(self, program: Path, size: Size) -> None:
         self._directory = scratch() / "box"
@@ -63,7 +63,7 @@ class Box:
         scenario.write_text(size.scenario())
         drop_in(self._machine / "daemon-util", DAEMON_UTIL, 0o755)
         self._process = subprocess.Popen([program, scenario, self._directory], stdout=subprocess.PIPE, encoding="utf-8")
-        # It prints how its master is found: GANETI_ROOTDIR=... GANETI_HOSTNAME=...
+        # It prints how to find its master: GANETI_ROOTDIR=... GANETI_HOSTNAME=...
         self._environment = dict(word.split("=", 1) for word in self._line().split())
         self._root = Path(self._environment["GANETI_ROOTDIR"])
         wait_until("the box answers", lambda: bool(self._query("node", ["name"])), START_SECONDS, [luxi.LuxiError])
@@ -78,7 +78,7 @@ class Box:
         shutil.rmtree(self._directory)
 
     def watch(self, program: Path) -> Usage:
-        """One run of a watcher, when the jobs of the last one have ended."""
+        """One run of a watcher, once the jobs of the previous run have ended."""
         wait_until("no job is pending", self._no_job_is_pending, JOBS_SECONDS)
         environment = os.environ | self._environment | {"GANETI_WATCHER_MACHINE": str(self._machine)}
         measure = [EMULATION / "measure", program]
@@ -107,7 +107,7 @@ class Box:
         return all(status in ("success", "error", "canceled") for (status,) in self._query("job", ["status"]))
 
     def _remember_boot_ids(self) -> None:
-        """As if a watcher had run before; without, all disks would be activated."""
+        """As if a watcher had run before; without it, all disks would be activated."""
         states: dict[str, Any] = {}
         for name, boot_id, group in self._query("node", ["name", "bootid", "group.uuid"]):
             states.setdefault(group, {"instance": {}, "node": {}})["node"][name] = {"bootid": boot_id}

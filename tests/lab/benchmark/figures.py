@@ -1,4 +1,4 @@
-"""What was measured, kept as it is found, so that an interrupted benchmark loses only its last figure."""
+"""What was measured, saved at once, so that an interrupted benchmark loses only its last figure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SAME = ("suite", "instances", "cores")
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures by name, such as `hook/original`; each is a JSON object that its part knows."""
+    """Figures by name, such as `hook/original`; each is a JSON object that its part understands."""
 
     directory: Path
     about: dict[str, Any]
@@ -28,7 +28,7 @@ class Figures:
 
     @classmethod
     def begin(cls, directory: Path, suite: str, instances: int, reuse: Path | None) -> Figures:
-        """A new set; with `reuse`, the original's figures of an earlier one count as measured."""
+        """A new set; with `reuse`, the original's figures from an earlier one count as measured."""
         about = {
             "began": time.strftime("%Y-%m-%d %H:%M"),
             "suite": suite,
@@ -63,7 +63,7 @@ class Figures:
 
     @property
     def reused(self) -> list[str]:
-        """What kept figures were taken from."""
+        """When the reused figures were measured."""
         return sorted({value["reused"] for value in self.measured.values() if "reused" in value})
 
     def keep(self, name: str, value: dict[str, Any]) -> None:

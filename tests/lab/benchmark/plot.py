@@ -1,6 +1,7 @@
-"""The plot: how many instances run, over time, with the original and with ours. SVG, with nothing but text written.
+"""The plot: how many instances run over time, with the original and with ours.
 
-Every colour has enough contrast on white and on dark, as a README is shown on both and a file has but one set.
+SVG, with no library. Every colour has enough contrast on white and on dark, because a README is shown on both and a
+file has only one set of colours.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 20, 40, 48
 INK = "#7a7a7a"
 COLOURS = {"original": "#d9730d", "ours": "#2486d6"}
 
-# At which part of its height a curve has its name, so that no name is on another.
+# At which fraction of its height a curve has its name, so that names do not overlap.
 NAMED_AT = {"original": 1 / 3, "ours": 2 / 3}
 
 # Minutes and instances between two marks of an axis: the first of these that leaves few enough of them.

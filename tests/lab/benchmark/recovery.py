@@ -16,7 +16,7 @@ LIMIT_SECONDS = 3600
 
 @dataclass(frozen=True)
 class Recovery:
-    """`seconds` until the last of `wanted` instances ran, or None; `curve` has since when how many ran."""
+    """`seconds` until the last of `wanted` instances ran, or None; `curve`: how many ran from which second on."""
 
     seconds: float | None
     wanted: int

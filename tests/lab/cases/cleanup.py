@@ -8,8 +8,8 @@ from lab.runner import case
 
 @case()
 def instance_shut_down_by_its_user(lab: Lab) -> None:
-    """With user shutdown allowed, an instance shut down from inside is not restarted: its
-    remains are cleaned up by a shutdown that is recorded as the user's, once."""
+    """With user shutdown allowed, an instance shut down from inside is not restarted: what is left of it is cleaned
+    up once, by a shutdown that is recorded as the user's."""
     cluster = lab.cluster
     victim = next(iter(cluster.instances()))
     cluster.gnt("cluster", "modify", "--user-shutdown=yes")

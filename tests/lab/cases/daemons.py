@@ -1,4 +1,4 @@
-"""Where the daemons are not as they should be, and nodes that are not the master."""
+"""Daemons that are not as they should be, and nodes that are not the master."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab.node import Node
 from lab.runner import case
 from lab.watcher import LOG
 
-# On Debian 12 nothing but ours gets over the pid files of these when they are killed.
+# On Debian 12 only ours can start these again when they were killed and left their pid files.
 STAY_DOWN = ["ganeti-confd", "ganeti-luxid", "ganeti-rapi", "ganeti-wconfd"]
 NODED = "ganeti-noded"
 LET_GO = "/run/lab-let-go"
@@ -22,8 +22,8 @@ START_LUXID = "daemon-util check-and-start ganeti-luxid"
 
 @case()
 def luxid_stopped(lab: Lab) -> None:
-    """luxid does not run on the master. It is started once, through daemon-util, and the run
-    goes on: an instance that is down is restarted."""
+    """luxid is not running on the master. It is started once, through daemon-util, and the run goes on: an instance
+    that is down is restarted."""
     cluster = lab.cluster
     victim = next(iter(cluster.instances()))
     cluster.crash(victim)
@@ -69,7 +69,7 @@ def every_daemon_killed(lab: Lab) -> None:
         started = list(dict.fromkeys(line.split()[-1] for line in run.logged("check-and-start", "INFO")))
         expected = [*daemons.ON_EVERY_NODE, "ganeti-kvmd", *(daemons.ON_THE_MASTER if node is lab.master else [])]
         lab.expect(f"{node.name}: ensured, in this order", started, expected)
-        # None is slow to have its pid file, so that a run would wait for it.
+        # None is so slow to write its pid file that a run would wait for it.
         lab.expect(f"{node.name}: starts that seemed to come to nothing", run.logged("Trying again to start"), [])
         lab.fact(f"{node.name}: {len(wanted)} killed daemons back after {run.seconds:.1f} s")
     if not lab.settings.original:
@@ -78,8 +78,8 @@ def every_daemon_killed(lab: Lab) -> None:
 
 @case()
 def kvmd_killed(lab: Lab) -> None:
-    """kvmd stays up only where there is KVM and users may shut their instances down. Where it does,
-    and is killed, one run brings it back; where it ends by itself, no run complains."""
+    """kvmd stays up only where there is KVM and users may shut their instances down. If it is killed there, one run
+    brings it back; where it ends on its own, no run complains."""
     node = lab.cluster.nodes["node2"]
     run = lab.watch(node=node)
     lab.expect("exit code where it is not wanted", run.code, 0)
@@ -101,7 +101,7 @@ def kvmd_killed(lab: Lab) -> None:
 
 @contextmanager
 def _said_by_the_cluster(node: Node, values: dict[str, str]) -> Iterator[None]:
-    """Has ssconf on this node say something else for a while."""
+    """Makes ssconf on this node say something else for a while."""
     files = {node.path(f"/var/lib/ganeti/ssconf_{key}"): text for key, text in values.items()}
     before = {path: path.read_text() for path in files}
     try:
@@ -115,10 +115,9 @@ def _said_by_the_cluster(node: Node, values: dict[str, str]) -> Iterator[None]:
 
 @case(ours_only="it believes daemon-util, and says nothing")
 def noded_killed_while_a_child_holds_its_pid_file(lab: Lab) -> None:
-    """noded is killed, and the lock of its pid file is still held, as by a child that serves a request.
-    daemon-util says that it has started noded, and has not. A run tries again, and is content when the
-    lock is free by then; one that finds it held to its end says in one error that noded does not run.
-    The next run starts it."""
+    """noded is killed, and the lock of its pid file is still held, as by a child that serves a request. daemon-util
+    says that it has started noded, but it has not. A run tries again, and is content if the lock is free by then; a
+    run during which the lock stays held says in one error that noded does not run. The next run starts it."""
     node = lab.cluster.nodes["node2"]
     for until, comes_back in ((f"grep -q 'Trying again to start' {LOG}", True), (f"test -e {LET_GO}", False)):
         daemons.kill(node, NODED)
@@ -138,7 +137,7 @@ def noded_killed_while_a_child_holds_its_pid_file(lab: Lab) -> None:
 
 
 def _hold_pid_file(node: Node, daemon: str, until: str) -> None:
-    """Takes the lock that the daemon had, until a command of the shell succeeds."""
+    """Takes the lock that the daemon had, until a shell command succeeds."""
     waits = f"until {until}; do sleep 0.05; done"
     holder = f"setsid flock --no-fork /run/ganeti/{daemon}.pid sh -c \"{waits}\" </dev/null >/dev/null 2>&1 &"
     node.run("sh", "-c", holder)
@@ -158,7 +157,7 @@ def old_master_after_a_failover(lab: Lab) -> None:
     new.run("gnt-cluster", "master-failover")
     cluster.master = new
     cluster.wait_until_ready()
-    # Without a state file of its own the new master's first run would activate every disk, to be sure.
+    # Without a state file of its own the new master's first run would activate every disk.
     lab.write_state({"instance": {}, "node": lab.boot_ids()})
     victim = next(iter(cluster.instances()))
     cluster.crash(victim)

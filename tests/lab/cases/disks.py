@@ -1,4 +1,4 @@
-"""What verify-disks finds, and how it is told not to look."""
+"""What verify-disks finds, and the options that restrict it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from lab.runner import case
 
 
 def cut_link(lab: Lab, instance: str) -> None:
-    """Leaves the instance's link StandAlone on its secondary, as a network trouble may."""
+    """Leaves the instance's link StandAlone on its secondary, as network trouble can."""
     node, minor = _secondary_side(lab, instance)
     lab.cluster.storage.run(node, "drbdsetup", "disconnect", f"ipv4:{minor.local}", f"ipv4:{minor.remote}")
 
 
 def detach_disk(lab: Lab, instance: str) -> None:
-    """Takes the disk from under the instance's secondary, as a disk that failed once would."""
+    """Detaches the disk of the instance's secondary, as after a disk failure."""
     node, minor = _secondary_side(lab, instance)
     lab.cluster.storage.run(node, "drbdsetup", "detach", str(minor.number))
 
@@ -63,8 +63,8 @@ def no_verify_disks(lab: Lab) -> None:
 
 @case(before=(3, 1), ours_only="Ganeti 3.0's watcher does not know the option")
 def no_strict_on_ganeti_3_0(lab: Lab) -> None:
-    """--no-strict came with Ganeti 3.1. On 3.0 it is warned about in one line, and disks are
-    verified strictly, as 3.0 can do no other."""
+    """--no-strict came with Ganeti 3.1. On 3.0 it causes a one-line warning, and disks are verified strictly, which
+    is all that 3.0 can do."""
     run = lab.watch("--no-strict")
     group = lab.cluster.groups()["default"]
     lab.expect("exit code", run.code, 0)

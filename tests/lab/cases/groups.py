@@ -8,7 +8,7 @@ from lab.runner import case
 
 
 def make_second_group(lab: Lab) -> list[str]:
-    """Moves nodes 3 and 4 into a group of their own; gives the instances that this splits."""
+    """Moves nodes 3 and 4 into a group of their own; returns the instances that this splits."""
     cluster = lab.cluster
     nodes = [cluster.nodes["node3"].host, cluster.nodes["node4"].host]
     cluster.gnt("group", "add", "second")
@@ -22,9 +22,9 @@ def make_second_group(lab: Lab) -> list[str]:
 
 @case(nodes=4)
 def two_groups_and_a_split_instance(lab: Lab) -> None:
-    """Two groups, each with an instance that is down, and one instance whose nodes are in
-    different groups, down as well. Each group is cared for with a state file of its own; the
-    split instance is named as ignored, not restarted, and left out of the status files."""
+    """Two groups, each with an instance that is down, and one instance whose nodes are in different groups, down as
+    well. Each group is looked after with a state file of its own; the split instance is reported as ignored, not
+    restarted, and left out of the status files."""
     cluster = lab.cluster
     split = make_second_group(lab)
     instances = cluster.instances()
@@ -60,8 +60,8 @@ def two_groups_and_a_split_instance(lab: Lab) -> None:
 
 @case(nodes=4)
 def busy_group_does_not_stop_the_other(lab: Lab) -> None:
-    """The first group cannot be cared for, because an earlier run still holds its state file. The
-    second one is cared for all the same."""
+    """The first group cannot be looked after, because an earlier run still holds its state file. The second group is
+    looked after all the same."""
     cluster = lab.cluster
     make_second_group(lab)
     groups = {instance.group: name for name, instance in reversed(cluster.instances().items())}
@@ -79,8 +79,8 @@ def busy_group_does_not_stop_the_other(lab: Lab) -> None:
 
 @case(nodes=4)
 def group_that_cannot_be_asked_about(lab: Lab) -> None:
-    """The master's own list of groups does not have the first group yet, so its run fails before
-    it asks anything. The second group is cared for all the same."""
+    """The master's own list of groups does not have the first group yet, so its run fails before it queries anything.
+    The second group is looked after all the same."""
     cluster = lab.cluster
     make_second_group(lab)
     known = lab.master.path("/var/lib/ganeti/ssconf_nodegroups")

@@ -20,7 +20,7 @@ SKIPPED = ["60-not-executable", "70.bad-name"]
 
 
 def _put(lab: Lab, hooks: dict[str, str]) -> None:
-    """Hooks that say that they ran, and how, before they do what they are to do."""
+    """Hooks that record that they ran, and how, before they do anything else."""
     lab.master.path(RAN).unlink(missing_ok=True)
     for name, text in hooks.items():
         drop_in(lab.master.path(f"{HOOKS}/watcher/{name}"), f"{NOTE}{text}\n", 0o755)
@@ -32,9 +32,9 @@ def _ran(lab: Lab) -> list[str]:
 
 @case()
 def hooks_of_every_kind(lab: Lab) -> None:
-    """Hooks run in the order of their names, without arguments and input, from / and with LC_ALL=C.
-    One that fails, is killed or prints megabytes is one warning and stops no other, nor the run;
-    a file that is not executable or has a bad name is no hook."""
+    """Hooks run in the order of their names, without arguments and input, from / and with LC_ALL=C. One that fails,
+    is killed or prints megabytes causes one warning and stops neither the others nor the run; a file that is not
+    executable or has a bad name is not a hook."""
     victim = next(iter(lab.cluster.instances()))
     lab.cluster.crash(victim)
     hooks = {**GOOD, **BAD}
@@ -53,7 +53,7 @@ def hooks_of_every_kind(lab: Lab) -> None:
     warned = [name for name in BAD if run.logged(f"Watcher hook {name}: failed", "WARNING")]
     lab.fact(f"log of {len(log)} bytes, {run.seconds:.1f} s")
     if lab.settings.original:
-        # It does not find words for a signal, and says so on stderr; what a hook prints is in the log as a whole.
+        # It cannot format the line about a signal, and says so on stderr; it logs all that a hook prints.
         lab.expect("warnings", warned, ["20-fails", "40-prints-much-and-fails"])
         lab.fact([line for line in run.errors.splitlines() if "Error" in line][-1])
         return
@@ -62,10 +62,10 @@ def hooks_of_every_kind(lab: Lab) -> None:
     lab.expect_that("the log stays small", len(log) < 200_000, len(log))
 
 
-@case(ours_only="it waits for a hook for ever")
+@case(ours_only="it waits for a hook forever")
 def hook_that_hangs(lab: Lab) -> None:
-    """A hook that never ends is killed with what it has started when its time is over; the next
-    one runs, and so does the rest of the run."""
+    """A hook that never ends is killed, with everything it has started, when its time is up; the next one runs, and
+    so does the rest of the run."""
     victim = next(iter(lab.cluster.instances()))
     lab.cluster.crash(victim)
     child = "/run/lab/child-of-a-hook"

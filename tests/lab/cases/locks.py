@@ -11,7 +11,7 @@ from lab.commands import wait_until
 from lab.lab import Lab
 from lab.runner import case
 
-# /var/lock is a link to /run/lock, which leads astray from outside of the node.
+# /var/lock is a link to /run/lock, which points to the wrong place from outside the node.
 WATCHER_LOCK = "/var/lock/ganeti-watcher.lock"
 WATCHER_LOCK_FILE = "/run/lock/ganeti-watcher.lock"
 
@@ -26,8 +26,8 @@ def held(path: Path) -> Iterator[None]:
 
 @case()
 def two_runs_at_once(lab: Lab) -> None:
-    """While one run waits for a slow start, a second one begins. It finds the group's state file
-    locked, says so in the original's words and leaves at once; the instance is started once."""
+    """While one run waits for a slow start, a second one begins. It finds the group's state file locked, says so in
+    the original's words and leaves at once; the instance is started once."""
     cluster = lab.cluster
     victim = next(iter(cluster.instances()))
     cluster.hold_starts()
@@ -51,9 +51,8 @@ def two_runs_at_once(lab: Lab) -> None:
 
 @case()
 def state_file_locked_by_somebody(lab: Lab) -> None:
-    """Something holds the lock of the group's state file: nothing is touched, not even the
-    state, and the run says why. That is no failure of the whole run, but one of a run for this
-    group alone."""
+    """Something holds the lock of the group's state file: nothing is touched, not even the state, and the run says
+    why. A run for the whole cluster does not fail because of that; a run for this group alone does."""
     cluster = lab.cluster
     victim = next(iter(cluster.instances()))
     cluster.crash(victim)
@@ -70,8 +69,8 @@ def state_file_locked_by_somebody(lab: Lab) -> None:
 
 @case()
 def watcher_lock_held_exclusively(lab: Lab) -> None:
-    """As while `gnt-cluster renew-crypto` works: the run leaves at once with 0, says in the
-    original's words that the lock is held, and touches nothing."""
+    """As during `gnt-cluster renew-crypto`: the run leaves at once with 0, says in the original's words that the lock
+    is held, and touches nothing."""
     cluster = lab.cluster
     cluster.crash(next(iter(cluster.instances())))
     with held(lab.master.path(WATCHER_LOCK_FILE)):

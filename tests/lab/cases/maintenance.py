@@ -24,13 +24,13 @@ KVM_STRANGER = "a-stranger.lab"
 
 
 def _wanted(lab: Lab) -> Node:
-    """The cluster wants maintenance; the node that the case is about."""
+    """Switches node maintenance on; returns the node that the case uses."""
     lab.cluster.gnt("cluster", "modify", "--maintain-node-health=yes")
     return lab.cluster.nodes[NODE]
 
 
 def _mark_offline(lab: Lab) -> Node:
-    """A node that all the others call offline, while everything on it runs on."""
+    """A node that all the others consider offline, while everything on it still runs."""
     node = _wanted(lab)
     lab.cluster.gnt("node", "modify", "--offline=yes", node.host)
     confd.wait_for_role(confd.OFFLINE, node, [other for other in lab.cluster.nodes.values() if other is not node])
@@ -64,8 +64,8 @@ def _last_words(run: Run) -> str:
 
 @case(nodes=4)
 def node_marked_offline(lab: Lab) -> None:
-    """A node is marked offline while its instances run and its DRBD minors are connected. One run
-    on it stops all of them and touches no other node; --dry-run before only says so."""
+    """A node is marked offline while its instances run and its DRBD minors are connected. One run on it stops all of
+    them and touches no other node; before that, --dry-run only says so."""
     node = _mark_offline(lab)
     instances, minors, elsewhere = _running(node), _minors(lab, node), _elsewhere(lab, node)
     lab.expect_that("there is something to stop", len(instances) > 1 and len(minors) > 2, (instances, minors))
@@ -96,8 +96,8 @@ def _listed(line: str) -> list[str]:
 
 @case(nodes=4)
 def candidates_that_do_not_agree(lab: Lab) -> None:
-    """Nothing is stopped on a node that only one master candidate calls offline, nor on one that
-    all call offline when too few of them answer. The run says which, and ends well."""
+    """Nothing is stopped on a node that only one master candidate calls offline, nor on one that all call offline
+    when too few of them answer. The run says which it is, and ends well."""
     cluster, node = lab.cluster, _wanted(lab)
     running = _running(node), _minors(lab, node)
     liar = cluster.nodes["node2"]
@@ -177,9 +177,9 @@ def maintenance_without_drbd(lab: Lab) -> None:
 
 @case(nodes=4)
 def kvm_instances_on_a_node_marked_offline(lab: Lab) -> None:
-    """Real qemu processes run on a node that is marked offline. One run ends all of them, and not
-    the process of somebody else that has the number in an old pid file, nor a guest that Ganeti
-    does not know, which it names; then the DRBD minors."""
+    """Real qemu processes run on a node that is marked offline. One run ends all of them, then the DRBD minors. It
+    spares somebody else's process whose id is in an old pid file, and a guest that Ganeti does not know, which it
+    names."""
     node = _mark_offline(lab)
     node.path(f"{STATE_DIRECTORY}/ssconf_hypervisor_list").write_text("kvm\nfake\n")
     node.path(KVM_PIDS).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Going over to ours and back: both watchers live from the same files."""
+"""Switching to ours and back: both watchers use the same files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from lab.runner import case
 
 @case(nodes=3)
 def original_goes_on_after_ours(lab: Lab) -> None:
-    """Ours repairs a cluster after one node's power cut, with one instance that can never start.
-    The original then runs on our files: it notes the successes, starts nothing twice, activates
-    nothing again, and counts on."""
+    """Ours repairs a cluster after one node's power cut, with one instance that can never start. The original then
+    runs on our files: it records the successes, starts nothing twice, activates nothing again, and counts on from
+    there."""
     _takes_over(lab, first_is_original=False)
 
 

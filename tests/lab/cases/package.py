@@ -24,9 +24,9 @@ LINK = "../share/ganeti/default/ganeti-watcher"
 
 @case(ours_only="it is our package", package=True, nodes=3)
 def package_installed_used_and_removed(lab: Lab) -> None:
-    """Debian's cluster as it is, its watcher run by cron's own line. Our package is installed on every node, the same
-    line calls ours, all nodes lose their power and ours brings everything back, the package is removed, and the
-    original goes on by the same line with the same files: tries are counted on, nothing is started twice."""
+    """Debian's cluster as it is, its watcher run by cron's own line. Our package is installed on every node; the same
+    line runs ours; all nodes lose their power and ours brings everything back; the package is removed, and the same
+    line runs the original again with the same files: tries go on counting, nothing is started twice."""
     with debian_s_own(lab):
         cluster = lab.cluster
         names = list(cluster.instances())
@@ -75,9 +75,9 @@ def package_installed_used_and_removed(lab: Lab) -> None:
 
 @case(ours_only="it is our package", package=True)
 def package_outlives_upgrades_of_ganeti(lab: Lab) -> None:
-    """With our package installed, Ganeti's is reinstalled and upgraded, and `gnt-cluster upgrade`'s switch of version
-    links is made: cron's line calls ours throughout, and what is diverted is Ganeti's newest. Ours is installed once
-    more over itself. In the end Ganeti's watcher comes back through the new links."""
+    """With our package installed, Ganeti's is reinstalled and upgraded, and the version links are switched as by
+    `gnt-cluster upgrade`: cron's line runs ours throughout, and what is diverted is Ganeti's newest. Ours is
+    installed once more over itself. In the end Ganeti's watcher comes back through the new links."""
     with debian_s_own(lab):
         node = lab.master
         typed(lab, node, INSTALL)
@@ -105,8 +105,8 @@ def package_outlives_upgrades_of_ganeti(lab: Lab) -> None:
 
 @case(ours_only="it is our package", package=True)
 def package_that_is_purged_leaves_the_shared_files(lab: Lab) -> None:
-    """State, status, log and pause stay when our package is purged, and when Ganeti's is removed with ours still
-    installed, both go and neither file is in the other's way when Ganeti's comes back."""
+    """State, status, log and pause stay when our package is purged. When Ganeti's package is removed with ours still
+    installed, both go, and the files of neither are in the other's way when Ganeti's comes back."""
     with debian_s_own(lab):
         node = lab.master
         typed(lab, node, INSTALL)
@@ -130,9 +130,9 @@ def package_that_is_purged_leaves_the_shared_files(lab: Lab) -> None:
 
 @case(ours_only="it is our package", package=True)
 def package_refuses_an_installation_by_hand(lab: Lab) -> None:
-    """Where somebody has already put a watcher in the original's place by hand, in one of three ways, the package says
-    so, says what to do, and changes nothing; once that is done it installs. When it cannot be unpacked all is as
-    before."""
+    """Where somebody has already put a watcher in the original's place by hand, in one of three ways, the package
+    says so, says what to do, and changes nothing; once that is done it installs. If it cannot be unpacked, everything
+    is as before."""
     node = lab.master
     try:
         shutil.copy(lab.settings.under_test.package, node.path(f"/root/{PACKAGE}"))
@@ -155,7 +155,7 @@ def package_refuses_an_installation_by_hand(lab: Lab) -> None:
         lab.expect_that("the replaced file is as it was", node.path(PROGRAM).is_file() and not node.path(ORIGINAL).is_symlink())
         node.run("ln", "-sf", LINK, PROGRAM)
 
-        # Another package has one of our files, and dpkg gives up in the middle.
+        # Another package has one of our files, so dpkg fails half-way.
         in_the_way = node.path("/root/in-the-way")
         drop_in(in_the_way / "usr/share/fish/vendor_completions.d/ganeti-watcher.fish", "")
         control = "Package: in-the-way\nVersion: 1\nArchitecture: all\nMaintainer: the lab <lab@lab>\nDescription: x\n"
@@ -175,11 +175,11 @@ def package_refuses_an_installation_by_hand(lab: Lab) -> None:
 
 @contextlib.contextmanager
 def debian_s_own(lab: Lab) -> Iterator[None]:
-    """Nothing of the lab is in the watcher's place, and our package waits on every node. The cluster is restored
+    """The watcher's place holds nothing from the lab, and our package is ready on every node. The cluster is restored
     afterwards."""
     try:
         for node in lab.cluster.nodes.values():
-            # So that the next boot leaves the place alone.
+            # So that the next boot does not put the lab's watcher back.
             node.watcher = None
             node.run("sh", "-c", f"rm {PROGRAM} && dpkg-divert --quiet --local --rename --remove {PROGRAM}")
             lab.expect("Debian's own watcher", node.run("readlink", PROGRAM).strip(), LINK)
@@ -193,7 +193,7 @@ def debian_s_own(lab: Lab) -> Iterator[None]:
 
 
 def by_cron(lab: Lab, node: Node | None = None) -> Run:
-    """cron's own line, which has nothing to mail."""
+    """A run by cron's own line, which has nothing to mail."""
     run = lab.cron_runs_it(node)
     log = "\n".join(str(line) for line in run.log if "RunCmd" not in line.message)
     lab.fact(f"(cron: {run.output.splitlines()[0] if run.output else run.errors}; watcher.log:)\n{log}")

@@ -1,4 +1,4 @@
-"""The pause that an administrator asks for, and pause files that mean nothing."""
+"""The pause that an administrator sets, and invalid pause files."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ HOUR = 3600
 
 @case()
 def paused_for_an_hour(lab: Lab) -> None:
-    """`gnt-cluster watcher pause 1h`: a run leaves with 0 and does nothing at all, `gnt-cluster
-    watcher info` agrees, `--ignore-pause` repairs nevertheless and leaves the pause in force."""
+    """`gnt-cluster watcher pause 1h`: a run leaves with 0 and does nothing at all, `gnt-cluster watcher info` agrees,
+    `--ignore-pause` repairs nevertheless and leaves the pause in force."""
     cluster = lab.cluster
     victim = next(iter(cluster.instances()))
     cluster.crash(victim)
@@ -44,8 +44,7 @@ def paused_for_an_hour(lab: Lab) -> None:
 
 @case()
 def expired_pause_file(lab: Lab) -> None:
-    """A pause that has ended is none: the run works. Its file stays for an hour more, then a
-    run deletes it."""
+    """A pause that has ended has no effect: the run works. Its file stays for another hour, then a run deletes it."""
     file = lab.master.path(PAUSE_FILE)
     file.write_text(f"{int(time.time()) - 60}\n")
     _runs(lab, lab.watch(), "ended a minute ago")
@@ -59,7 +58,7 @@ def expired_pause_file(lab: Lab) -> None:
 
 @case()
 def garbage_pause_file(lab: Lab) -> None:
-    """A pause file that is no number is warned about once and deleted, and the run works."""
+    """A pause file that is not a number causes one warning and is deleted, and the run works."""
     file = lab.master.path(PAUSE_FILE)
     for garbage in ("tomorrow\n", ""):
         file.write_text(garbage)

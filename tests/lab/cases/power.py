@@ -9,9 +9,8 @@ from lab.runner import case
 
 @case()
 def power_cut_on_all_nodes(lab: Lab) -> None:
-    """All nodes lose their power and come back. One run restarts every instance, once, and
-    mends every DRBD link; the boot ids are kept; the next run notes the successes and does
-    nothing else."""
+    """All nodes lose their power and come back. One run restarts every instance, once, and repairs every DRBD link;
+    the boot ids are kept; the next run records the successes and does nothing else."""
     cluster = lab.cluster
     names = list(cluster.instances())
     cluster.power_cut()
@@ -78,9 +77,8 @@ def one_node_power_cycled(lab: Lab) -> None:
 
 @case(nodes=4)
 def one_node_dead(lab: Lab) -> None:
-    """A node is dead and nobody has said so. Its instances are ERROR_nodedown and left alone;
-    an instance that is down on the healthy nodes is restarted all the same. When the node is
-    back, its instances are restarted."""
+    """A node is dead and nobody has marked it offline. Its instances are ERROR_nodedown and left alone; an instance
+    that is down on the healthy nodes is restarted all the same. When the node is back, its instances are restarted."""
     node = lab.cluster.nodes["node4"]
     boot_ids = lab.boot_ids()
     lab.cluster.power_cut(node)

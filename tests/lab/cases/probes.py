@@ -13,7 +13,7 @@ from lab.runner import case
 RAPI, WCONFD = "ganeti-rapi", "ganeti-wconfd"
 DEFAULTS = "/etc/default/ganeti"
 LISTENING_SECONDS = 60
-# A run that has not ended by then waits for ever: every wait of Ganeti's own is shorter.
+# A run that has not ended by then waits forever: all of Ganeti's own waits are shorter.
 FOR_EVER = 180
 
 
@@ -23,8 +23,8 @@ def _answers(lab: Lab, url: str) -> bool:
 
 @case()
 def rapi_hung(lab: Lab) -> None:
-    """RAPI hangs: it has its socket and does not answer. One run restarts it, sees it answer, and
-    does the rest of its work."""
+    """RAPI hangs: its socket is open, but it does not answer. One run restarts it, sees it answer, and does the rest
+    of its work."""
     victim = next(iter(lab.cluster.instances()))
     lab.cluster.crash(victim)
     before = daemons.pid(lab.master, RAPI)
@@ -33,7 +33,7 @@ def rapi_hung(lab: Lab) -> None:
     if lab.settings.original:
         try:
             wait_until("the run has ended", lambda: not started.is_running, FOR_EVER)
-            lab.expect_that("it does not wait for ever", False)
+            lab.expect_that("it does not wait forever", False)
         except LabError:
             lab.fact(f"after {FOR_EVER} s still waiting; last in its log: {started.log_text.splitlines()[-1]}")
         daemons.kill(lab.master, RAPI)
@@ -59,7 +59,7 @@ def wconfd_hung(lab: Lab) -> None:
     daemons.signal(lab.master, WCONFD, "STOP")
     run = lab.watch()
     if lab.settings.original:
-        # It is killed in the end, its pid file stays, and start-stop-daemon refuses that; see cases/daemons.py.
+        # It is killed in the end, and start-stop-daemon refuses the pid file that it leaves; see cases/daemons.py.
         lab.expect_that("it stays down", not daemons.runs(lab.master, WCONFD))
         lab.fact(f"after {run.seconds:.0f} s, exit code {run.code}: {', '.join(run.troubles)}")
         return daemons.start(lab.master, WCONFD)
@@ -97,18 +97,18 @@ def healthy_rapi_elsewhere(lab: Lab) -> None:
 
 @contextmanager
 def _rapi_with(lab: Lab, arguments: str) -> Iterator[None]:
-    """Has RAPI run with these arguments for a while."""
+    """Runs RAPI with these arguments for a while."""
     defaults = lab.master.path(DEFAULTS)
     before = defaults.read_text()
     try:
         defaults.write_text(f'{before}\nRAPI_ARGS="{arguments}"\n')
-        _start_anew(lab)
+        _restart(lab)
         yield
     finally:
         defaults.write_text(before)
-        _start_anew(lab)
+        _restart(lab)
 
 
-def _start_anew(lab: Lab) -> None:
+def _restart(lab: Lab) -> None:
     lab.cluster.daemon_util(lab.master, "stop", RAPI)
     lab.cluster.daemon_util(lab.master, "start", RAPI)

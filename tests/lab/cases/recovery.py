@@ -1,4 +1,4 @@
-"""Recovery that takes care: silent nodes, tries that are not used up, order, and mirrors that are missing."""
+"""Recovery with care: silent nodes, tries that are not used up, order, and mirrors that are missing."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ NO_TRIES = "failures that are not the instance's cost it no try"
 
 @case(nodes=4, ours_only=NO_TRIES)
 def power_cut_with_a_dead_node(lab: Lab) -> None:
-    """All nodes lose their power, and the last one does not come back; nobody has said so. What can
-    start without it does. What has it as secondary waits, is named with what to do, and loses neither
-    a try nor its mark of active disks. When the node is back, everything is up after one run."""
+    """All nodes lose their power, and the last one does not come back; nobody has marked it offline. Instances that
+    can start without it do. Those that have it as secondary wait, are named with what to do, and lose no try; their
+    disks stay marked as active. When the node is back, everything is up after one run."""
     cluster = lab.cluster
     dead = list(cluster.nodes.values())[-1]
     waiting, on_dead, free = _by_dead_node(cluster, dead)
@@ -49,8 +49,8 @@ def power_cut_with_a_dead_node(lab: Lab) -> None:
 
 @case(ours_only=NO_TRIES)
 def queue_drained_for_six_runs(lab: Lab) -> None:
-    """`gnt-cluster queue drain` during six runs: nothing is submitted and no try is used up, which the
-    original's five tries would not survive. Once the queue is open, the instance is started at once."""
+    """`gnt-cluster queue drain` during six runs: nothing is submitted and no try is used up; the original would use
+    up all five. Once the queue is open, the instance is started at once."""
     cluster = lab.cluster
     victim = next(iter(cluster.instances()))
     cluster.crash(victim)
@@ -67,8 +67,8 @@ def queue_drained_for_six_runs(lab: Lab) -> None:
 
 @case(nodes=4, ours_only=NO_TRIES)
 def secondary_silent_for_twelve_runs(lab: Lab) -> None:
-    """An instance is down and its secondary node does not answer for twelve runs, an hour of cron's. It
-    is never submitted, is named every time, and is started by the run after the node's return."""
+    """An instance is down and its secondary node does not answer for twelve runs, an hour with cron. The instance is
+    never submitted, is named every time, and is started by the first run after the node's return."""
     cluster = lab.cluster
     dead = list(cluster.nodes.values())[-1]
     victim = next(name for name, instance in cluster.instances().items() if dead.host in instance.snodes)
@@ -88,9 +88,9 @@ def secondary_silent_for_twelve_runs(lab: Lab) -> None:
 
 @case(nodes=4, ours_only="the original starts nothing without its mirror")
 def started_without_its_mirror(lab: Lab) -> None:
-    """With `--start-degraded` an instance whose secondary stays silent runs on its primary alone, by a
-    start with force and a warning. Every run tells of it, until the secondary is back and its mirror
-    is whole. One whose own disk is not up to date is refused by DRBD, and keeps waiting."""
+    """With `--start-degraded` an instance whose secondary stays silent is started on its primary alone, with force
+    and a warning. Every run reports it, until the secondary is back and its mirror is whole. An instance whose own
+    disk is not up to date is refused by DRBD, and keeps waiting."""
     cluster = lab.cluster
     dead = list(cluster.nodes.values())[-1]
     victim = next(instance for instance in cluster.instances().values() if dead.host in instance.snodes)
@@ -119,8 +119,8 @@ def started_without_its_mirror(lab: Lab) -> None:
 
 @case(nodes=3, ours_only="the original knows no tags")
 def tags_decide_who_starts_and_when(lab: Lab) -> None:
-    """Tags on real objects: one instance is never started, one before all others, and one with a tag
-    that nobody can read is warned about and started as if it had none."""
+    """Tags on real objects: one instance is never started, one before all others, and one has an unreadable tag,
+    which causes a warning; it is started as if it had none."""
     cluster = lab.cluster
     names = list(cluster.instances())
     never, first, odd = names[0], names[-1], names[1]
@@ -143,8 +143,8 @@ def tags_decide_who_starts_and_when(lab: Lab) -> None:
 
 @case(ours_only="the original has no such command")
 def retry_gives_tries_back(lab: Lab) -> None:
-    """An instance that was given up after five tries is started again by the run after `ganeti-watcher
-    retry`, and nobody deletes a state file."""
+    """An instance that was given up after five tries is started again by the run after `ganeti-watcher retry`, and
+    nobody has to delete a state file."""
     cluster = lab.cluster
     victim = next(iter(cluster.instances()))
     cluster.unable_to_start(victim)

@@ -10,8 +10,8 @@ TRIES = 5
 
 @case()
 def instance_that_can_never_start(lab: Lab) -> None:
-    """Five tries over five runs, giving up on the sixth, then only a warning; another instance
-    that is down is restarted unaffected. Once the first is repaired by hand its record goes."""
+    """Five tries over five runs, giving up on the sixth, then only a warning; another instance that is down is
+    restarted as usual. Once the first is repaired by hand, its record is dropped."""
     cluster = lab.cluster
     hopeless, other, *_ = cluster.instances()
     cluster.unable_to_start(hopeless)

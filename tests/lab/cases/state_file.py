@@ -20,8 +20,8 @@ UNUSABLE: dict[str, bytes] = {
 
 @case()
 def empty_state_file(lab: Lab) -> None:
-    """An empty state file is an empty state, as when a first run was cut short: no complaint,
-    and every node looks rebooted."""
+    """An empty state file is an empty state, as after a first run that was cut short: no complaint, and every node
+    looks rebooted."""
     lab.state_file().write_bytes(b"")
     _only_one_instance_up(lab)
     run = lab.watch()
@@ -30,7 +30,7 @@ def empty_state_file(lab: Lab) -> None:
     lab.expect("boot ids in the state file", lab.state()["node"], lab.boot_ids())
 
 
-@case(ours_only="a state file that is no object ends the original, and none is kept for later")
+@case(ours_only="a state file that is not an object ends the original, and none is kept for later")
 def unusable_state_file(lab: Lab) -> None:
     """Truncated, not JSON, not UTF-8, or JSON of the wrong shape: reported in one line, set aside
     beside the state file with its content, and the run goes on from an empty state."""
@@ -48,8 +48,8 @@ def unusable_state_file(lab: Lab) -> None:
 
 @case(ours_only="the original cannot open a directory and ends")
 def directory_in_place_of_the_state_file(lab: Lab) -> None:
-    """What stands at the state file's place cannot even be opened as a file: reported in one
-    line, set aside with all that is in it, and the run goes on."""
+    """What is in the state file's place cannot even be opened as a file: reported in one line, set aside with
+    everything in it, and the run goes on."""
     victim = _only_one_instance_up(lab)
     file = lab.state_file()
     file.unlink()

@@ -1,7 +1,7 @@
 """Cron's own calls of the watcher, and verifications beside a job that holds the lock of a node.
 
-Since Ganeti 3.1 cron runs the watcher with --no-strict, but for every half hour: its verification of disks then waits
-for no lock. Before, every run waits for all of them.
+Since Ganeti 3.1 cron runs the watcher with --no-strict, except every half hour: its verification of disks then waits
+for no lock. In earlier versions every run waits for all of them.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from lab.runner import case
 from lab.watcher import PROGRAM, Run, Started
 
 CRON_FILE = "/etc/cron.d/ganeti"
-# Minutes and arguments of each line that calls the watcher.
+# Minutes and arguments of each line that runs the watcher.
 BEFORE_3_1 = {"*/5": ""}
 SINCE_3_1 = {"5-25/5,35-55/5": "--no-strict", "*/30": ""}
-# Longer than any case: what holds a lock is told when to let it go.
+# Longer than any case: whatever holds a lock is told when to release it.
 DELAY_SECONDS = "3600"
 WAITS_SECONDS = 60
 
@@ -49,7 +49,7 @@ def _run_as_cron(lab: Lab, line: str) -> Run:
 
 
 def _strictness(lab: Lab, run: Run) -> list[Any]:
-    """What each verification of this run was asked for."""
+    """The strictness of each verification of this run."""
     rows = lab.cluster.luxi("QueryJobs", [job.id for job in run.jobs], ["ops"])
     opcodes = [opcode for (of_a_job,) in rows for opcode in of_a_job]
     return [opcode.get("is_strict") for opcode in opcodes if opcode["OP_ID"] == "OP_GROUP_VERIFY_DISKS"]
@@ -57,9 +57,9 @@ def _strictness(lab: Lab, run: Run) -> list[Any]:
 
 @case()
 def lines_of_ganetis_cron_file(lab: Lab) -> None:
-    """Every line of Ganeti's cron file that calls the watcher, run as cron runs it: an instance that is down is
-    restarted, a broken link is mended, and nothing is printed that cron would mail. Ganeti 3.0 has one line;
-    3.1 has two, and verifies disks as the line says."""
+    """Every line of Ganeti's cron file that runs the watcher, run as cron does: an instance that is down is
+    restarted, a broken link is repaired, and nothing is printed that cron would mail. Ganeti 3.0 has one line; 3.1
+    has two, and verifies disks as the line says."""
     cluster = lab.cluster
     victim, broken, *_ = cluster.instances()
     knows_strict = lab.ganeti >= (3, 1)
@@ -87,9 +87,9 @@ def lines_of_ganetis_cron_file(lab: Lab) -> None:
 
 @case(since=(3, 1))
 def not_strict_beside_a_locked_node(lab: Lab) -> None:
-    """A job holds the lock of one node. A run with --no-strict does not wait for it: Ganeti fails the verification by
-    an assertion of its own, which is told in one line as not verified this time and costs the run nothing else. Once
-    the lock is free, such a run mends what is broken."""
+    """A job holds the lock of one node. A run with --no-strict does not wait for it: the verification fails on one of
+    Ganeti's own assertions, which one line reports as not verified this time, and which costs the run nothing else.
+    Once the lock is free, such a run repairs what is broken."""
     cluster = lab.cluster
     victim, broken, *_ = cluster.instances()
     cluster.crash(victim)
@@ -123,8 +123,8 @@ def not_strict_beside_a_locked_node(lab: Lab) -> None:
 
 @case(since=(3, 1), ours_only="it asks for the same start once more, and waits for it")
 def not_strict_beside_a_locked_instance(lab: Lab) -> None:
-    """A job holds the lock of one instance, which waits for its start. A run with --no-strict leaves that one out,
-    verifies the others and mends what is broken, all while the job goes on."""
+    """A job holds the lock of one instance, whose start waits for it. A run with --no-strict leaves that one out,
+    verifies the others and repairs what is broken, all while the job goes on."""
     cluster = lab.cluster
     busy, _, broken, *_ = cluster.instances()
     cluster.crash(busy)
@@ -151,7 +151,7 @@ def not_strict_beside_a_locked_instance(lab: Lab) -> None:
 @case()
 def strict_beside_a_locked_node(lab: Lab) -> None:
     """The same without --no-strict: the verification waits for the lock, and the instance that is down does not wait
-    with it. Once the lock is free, the same run mends what is broken."""
+    with it. Once the lock is free, the same run repairs what is broken."""
     cluster = lab.cluster
     victim, broken, *_ = cluster.instances()
     cluster.crash(victim)
@@ -183,7 +183,7 @@ def waiting(cluster: Cluster) -> list[str]:
 
 @contextmanager
 def locked(lab: Lab, node: Node) -> Iterator[None]:
-    """Has a job hold the lock of this node, as one that moves disks would."""
+    """Makes a job hold the lock of this node, as one that moves disks would."""
     delay = ["debug", "delay", "--no-master", "-n", node.host, "--interruptible", "--submit", DELAY_SECONDS]
     lab.cluster.gnt(*delay)
     job = lab.cluster.last_job()

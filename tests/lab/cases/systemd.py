@@ -1,4 +1,5 @@
-"""Where systemd looks after the daemons: nothing is started that is not wanted, and nothing stopped that stays so."""
+"""Where systemd manages the daemons: no unit is started against the administrator's will, and none is stopped for
+good."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from lab.node import Node
 from lab.runner import case
 from lab.watcher import PROGRAM, Run
 
-# The original asks a hung WConfD three times, a minute each, before it stops it.
+# The original probes a hung WConfD three times, a minute each, before it stops it.
 REFUSED_SECONDS = 600
 MARKER = "/run/systemd/system"
 UNITS = "/run/lab/units"
@@ -32,7 +33,7 @@ def _supervised(lab: Lab, node: Node) -> Iterator[Node]:
     node.path(SYSTEMCTL).symlink_to("/run/lab/emulation/systemctl")
     for daemon in wanted:
         _set(node, daemon)
-    # Without a reason to run it ends by itself.
+    # Without a reason to run it ends on its own.
     _set(node, "ganeti-kvmd", UnitFileState="disabled", **STOPPED)
     try:
         yield node
@@ -49,7 +50,7 @@ def _set(node: Node, daemon: str, **values: str) -> None:
 
 
 def _journal(node: Node) -> list[str]:
-    """What systemctl was told to do."""
+    """The calls of systemctl."""
     file = node.path(f"{UNITS}/journal")
     return file.read_text().splitlines() if file.exists() else []
 
@@ -60,8 +61,8 @@ def _about(run: Run, daemon: str) -> list[str]:
 
 @case(ours_only="it starts no unit that is not active, failed or not")
 def failed_unit(lab: Lab) -> None:
-    """A daemon has failed and systemd has given up on its unit, which is wanted: one run starts it
-    by its unit. The units that run are left alone."""
+    """A daemon has failed and systemd has given up on its unit, which is enabled: one run starts the unit. Units that
+    run are left alone."""
     with _supervised(lab, lab.master) as node:
         daemons.kill(node, RAPI)
         _set(node, RAPI, ActiveState="failed", SubState="failed", Result="signal")
@@ -73,8 +74,8 @@ def failed_unit(lab: Lab) -> None:
 
 @case(ours_only="it says the same error in every run")
 def units_that_are_not_wanted(lab: Lab) -> None:
-    """Units that are masked, disabled, or were stopped by somebody are left alone. Each is told of
-    once and not in every run, until it runs again."""
+    """Units that are masked, disabled, or were stopped by somebody are left alone. Each is reported once and not in
+    every run, until it runs again."""
     with _supervised(lab, lab.cluster.nodes["node2"]) as node:
         left_alone = {
             "ganeti-noded": {"LoadState": "masked", "UnitFileState": "masked", "CanStart": "no"},
@@ -101,8 +102,8 @@ def units_that_are_not_wanted(lab: Lab) -> None:
 
 @case()
 def hung_daemon_under_systemd(lab: Lab) -> None:
-    """WConfD hangs where systemd looks after it: it is restarted by its unit. Where its unit could
-    not be started again, it is not stopped either, and the run says why."""
+    """WConfD hangs where systemd manages it: its unit is restarted. If the unit could not be started again, it is not
+    stopped either, and the run says why."""
     with _supervised(lab, lab.master) as node:
         before = daemons.pid(node, WCONFD)
         daemons.signal(node, WCONFD, "STOP")

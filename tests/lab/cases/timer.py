@@ -21,9 +21,9 @@ EXAMPLES = "/usr/share/doc/ganeti-watcher/examples"
 
 @case(ours_only="they are our units", package=True, nodes=4)
 def timer_instead_of_cron(lab: Lab) -> None:
-    """Nothing is enabled by the installation. While Ganeti's lines of cron are there the service does nothing, fails and
-    says why; without them a run repairs the cluster and starts a daemon, which outlives the run, also beside a run that
-    waits for a lock; and the timer calls the next run. Removal takes the timer away, also for a later installation, and
+    """Installation enables nothing. While Ganeti's cron lines are there the service does nothing, fails and says why.
+    Without them a run repairs the cluster and starts a daemon, which outlives the run, also beside a run that waits
+    for a lock; and the timer starts the next run. Removal takes the timer away, also for a later installation, and
     brings the original back."""
     with debian_s_own(lab):
         node = master_with_systemd(lab)
@@ -58,7 +58,7 @@ def timer_instead_of_cron(lab: Lab) -> None:
         typed(lab, node, f"systemctl enable --now {TIMER}")
         typed(lab, node, f"systemctl show --property=TimersCalendar {TIMER}")
         lab.cluster.crash(down)
-        # Nobody waits five minutes for what is the same every second.
+        # No need to wait five minutes: every second works the same way.
         drop_in(node.path(f"/etc/systemd/system/{TIMER}.d/lab.conf"), "[Timer]\nOnCalendar=*:*:*\n")
         typed(lab, node, f"systemctl daemon-reload && systemctl restart {TIMER}")
         lab.cluster.wait_for_status("running", down)
@@ -76,8 +76,8 @@ def timer_instead_of_cron(lab: Lab) -> None:
 
 @case(ours_only="they are our units", package=True)
 def timer_with_hardening(lab: Lab) -> None:
-    """With the hardening that is an example in the package a run does what it did without: it asks every daemon,
-    writes its files, and starts an instance that is down."""
+    """With the package's example of hardening a run does what it did without: it queries every daemon, writes its
+    files, and starts an instance that is down."""
     with debian_s_own(lab):
         node = master_with_systemd(lab)
         typed(lab, node, INSTALL)
@@ -94,7 +94,7 @@ def timer_with_hardening(lab: Lab) -> None:
 
 
 def master_with_systemd(lab: Lab) -> Node:
-    """The master's power is cut, and it comes back with systemd; its instances are down until the watcher comes."""
+    """The master's power is cut, and it comes back with systemd; its instances are down until the watcher runs."""
     node = lab.master
     lab.cluster.power_cut(node)
     node.systemd = True

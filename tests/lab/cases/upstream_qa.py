@@ -1,4 +1,4 @@
-"""What Ganeti's own quality assurance asks of a watcher, written anew."""
+"""What Ganeti's own quality assurance expects of a watcher, rewritten."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TRIES = 5
 
 
 def shut_down_behind_the_scenes(lab: Lab, instance: str) -> None:
-    """The instance is down, but is to be up: what the watcher is for."""
+    """The instance is down but should be up: what the watcher is for."""
     lab.cluster.gnt("instance", "shutdown", "--no-remember", instance)
     lab.cluster.wait_for_status("ERROR_down", instance)
 
@@ -33,7 +33,7 @@ def qa_pause_and_resume(lab: Lab) -> None:
 
 @case()
 def qa_automatic_restart(lab: Lab) -> None:
-    """An instance shut down with --no-remember is started by the next run, its disks with it."""
+    """An instance shut down with --no-remember is started by the next run, with its disks."""
     victim = next(iter(lab.cluster.instances()))
     shut_down_behind_the_scenes(lab, victim)
     run = lab.watch()
@@ -46,8 +46,8 @@ def qa_automatic_restart(lab: Lab) -> None:
 
 @case()
 def qa_five_consecutive_failures(lab: Lab) -> None:
-    """An instance that is down again at every run is restarted five times in a row and then no
-    more. Started by hand, it is forgotten, and the watcher cares for it again."""
+    """An instance that is down again at every run is restarted five times in a row and then no more. Once it is
+    started by hand its record is dropped, and the watcher looks after it again."""
     cluster = lab.cluster
     victim = next(iter(cluster.instances()))
     for attempt in range(1, TRIES + 1):

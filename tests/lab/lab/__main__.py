@@ -23,23 +23,23 @@ def parse() -> argparse.Namespace:
         epilog="tests/lab/run up: only boot a cluster and keep it. tests/lab/run shell NODE [COMMAND]: enter it.",
     )
     parser.add_argument("cases", nargs="*", metavar="CASE", help="run only these; default: all")
-    parser.add_argument("--instances", type=int, default=8, metavar="N", help="DRBD instances (default 8, story 62)")
-    parser.add_argument("--nodes", type=int, default=4, metavar="N", help="nodes (default 4)")
-    parser.add_argument("--suite", default="bookworm", help="Debian of the nodes: bullseye, bookworm (default), trixie")
+    parser.add_argument("--instances", type=int, default=8, metavar="N", help="number of DRBD instances (default 8)")
+    parser.add_argument("--nodes", type=int, default=4, metavar="N", help="number of nodes (default 4)")
+    parser.add_argument("--suite", default="bookworm", help="Debian release: bullseye, bookworm (default), trixie")
     parser.add_argument(
         "--watcher",
         default="this repository",
         metavar="PATH",
-        help="the program or package under test, or 'original' for Debian's own (default: this repository's, built)",
+        help="the program or package under test, or 'original' for Debian's (default: built from this repository)",
     )
-    parser.add_argument("--figures", action="store_true", help="measure ours beside the original instead")
-    parser.add_argument("--list", action="store_true", help="say which cases there are")
+    parser.add_argument("--figures", action="store_true", help="compare our costs with the original's instead")
+    parser.add_argument("--list", action="store_true", help="list the cases")
     parser.add_argument("--keep", action="store_true", help="keep the cluster after the last case until Ctrl-C")
     return parser.parse_args()
 
 
 def shell(node: str, command: list[str]) -> None:
-    """Replaces this process by a command on a node of the running lab."""
+    """Replaces this process with a command on a node of the running lab."""
     try:
         pid = Lab.node_directory(scratch(), node).joinpath("pid").read_text().strip()
     except OSError:
@@ -57,7 +57,7 @@ def cache() -> Cache:
 
 
 def keep() -> None:
-    print("The cluster stays. Another terminal: tests/lab/run shell node1. End it here with Ctrl-C.", flush=True)
+    print("The cluster stays up. From another terminal: tests/lab/run shell node1. Ctrl-C ends it.", flush=True)
     signal.pause()
 
 
@@ -69,7 +69,7 @@ def main() -> int:
         return runner.show_list()
     only_boot = options.cases == ["up"]
     cases = [] if only_boot else runner.select(options.cases, options.figures)
-    # Namespaces are this process's own: the mount is gone when it is.
+    # The namespaces are this process's own: the mount ends with it.
     scratch().mkdir(exist_ok=True)
     run("mount", "-t", "tmpfs", "-o", "mode=755", "ganeti-watcher-lab", str(scratch()))
     root = roots.root(cache(), options.suite)

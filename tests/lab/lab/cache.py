@@ -1,8 +1,8 @@
-"""What is slow to make is made once and kept, outside the repository.
+"""Things that are slow to make are made once and kept, outside the repository.
 
 A thing is made in a directory of its own and gets its name only when it is whole, so
 an interrupted making is never taken for one. Its name carries a digest of the recipe:
-a changed recipe makes it anew and removes what the old one made.
+after a change of the recipe it is made again, and what the old one made is removed.
 """
 
 from __future__ import annotations

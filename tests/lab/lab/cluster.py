@@ -54,7 +54,7 @@ class Cluster:
     # Power.
 
     def power_on(self, *nodes: Node) -> None:
-        """Boots these nodes, side by side; returns when Ganeti runs on them."""
+        """Boots these nodes side by side; returns when Ganeti runs on them."""
         switched_on = nodes or tuple(self.nodes.values())
         for node in switched_on:
             node.power_on()
@@ -68,7 +68,7 @@ class Cluster:
             node.power_cut()
 
     def wait_until_ready(self) -> None:
-        """Waits until luxid answers and every running node tells its boot id."""
+        """Waits until luxid answers and every running node reports its boot id."""
         expected = {node.host: node.boot_id for node in self.nodes.values() if node.is_on}
 
         def ready() -> bool:
@@ -83,7 +83,7 @@ class Cluster:
             self.master.try_run("/usr/lib/ganeti/daemon-util", "start-all")
             wait_until("luxid answers after a second start", ready, READY_SECONDS, [luxi.LuxiError])
 
-    # Questions to the master.
+    # Queries to the master.
 
     def luxi(self, method: str, *args: Any) -> Any:
         return luxi.call(self.master.path(LUXI_SOCKET), method, *args)
@@ -102,7 +102,7 @@ class Cluster:
         return dict(self.query("group", ["name", "uuid"]))
 
     def configuration(self) -> list[Any]:
-        """What cases may have changed and must find as it was."""
+        """What a case can change and the next one must find unchanged."""
         parameters = self.luxi("QueryClusterInfo")
         return [
             sorted(self.query("instance", ["name", "admin_state", "disks_active", "pnode", "snodes", "tags"])),
@@ -118,7 +118,7 @@ class Cluster:
         return int(self.master.path(SERIAL).read_text())
 
     def jobs_after(self, last: int) -> list[Job]:
-        """The jobs submitted since, archived ones too."""
+        """The jobs submitted since then, archived ones too."""
         ids = list(range(last + 1, self.last_job() + 1))
         if not ids:
             return []
@@ -135,7 +135,7 @@ class Cluster:
     # The fake hypervisor.
 
     def crash(self, instance: str) -> None:
-        """Ends the instance as a crash inside it would; Ganeti is not told."""
+        """Ends the instance as a crash inside it would; Ganeti does not know."""
         (self.node_of(instance).path(FAKE_INSTANCES) / instance).unlink()
 
     def shut_down_by_user(self, instance: str) -> None:
@@ -144,11 +144,11 @@ class Cluster:
         file.write_text(file.read_text() + "1\n")
 
     def unable_to_start(self, instance: str) -> None:
-        """From now on every start of this instance fails, by a hook as an administrator could have it."""
+        """From now on every start of this instance fails, because of a hook such as an administrator could have."""
         self.start_hook(f'[ "$GANETI_INSTANCE_NAME" != {instance} ] || {{ echo "the lab says no"; exit 1; }}')
 
     def start_hook(self, script: str) -> None:
-        """Has this shell script run on the nodes before an instance is started."""
+        """Makes the nodes run this shell script before an instance is started."""
         for node in self.nodes.values():
             drop_in(node.path(START_HOOK), f"#!/bin/sh\n{script}\n", 0o755)
 
@@ -172,10 +172,10 @@ class Cluster:
         }
 
     def up(self) -> set[str]:
-        """The instances that run now; what is looked at costs Ganeti nothing."""
+        """The instances that run now; looking costs Ganeti nothing."""
         directories = [node.path(FAKE_INSTANCES) for node in self.nodes.values() if node.is_on]
         files = {file for directory in directories if directory.exists() for file in os.listdir(directory)}
-        # The file of an instance gets its name when it is whole.
+        # The file of an instance gets its name only when it is complete.
         return {file for file in files if file.endswith(f".{DOMAIN}")}
 
     def put_running_files(self, files: dict[str, dict[str, str]]) -> None:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 
 class LabError(Exception):
-    """The lab itself could not do something; says what."""
+    """The lab itself could not do something; the text says what."""
 
 
 def run(*command: str, text: str | None = None) -> str:
-    """Runs a command that must succeed; gives what it printed."""
+    """Runs a command that must succeed; returns its output."""
     done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         output = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
@@ -23,7 +23,7 @@ def run(*command: str, text: str | None = None) -> str:
 def wait_until(
     what: str, condition: Callable[[], bool], seconds: float, not_yet: Sequence[type[Exception]] = ()
 ) -> None:
-    """Polls until the condition holds; exceptions of the kinds in `not_yet` mean just that."""
+    """Polls until the condition holds; exceptions of the kinds in `not_yet` mean that it does not hold yet."""
     deadline = time.monotonic() + seconds
     last = ""
     while True:

@@ -1,4 +1,4 @@
-"""Asks one node's confd, as Ganeti's own client would; runs inside a node, which has the key."""
+"""Queries one node's confd, as Ganeti's own client would; runs inside a node, which has the key."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ except OSError:
 
 
 def role(asked: Node, about: Node) -> str:
-    """What confd on one node says that another one is, or "none"."""
+    """The role of another node according to confd on one node, or "none"."""
     return asked.run("python3", "-c", CLIENT, asked.host, about.host).strip()
 
 
 def wait_for_role(wanted: int, about: Node, asked: list[Node]) -> None:
-    """Waits until each of these confds says so: their copies of the configuration take their time."""
+    """Waits until each of these confds says so: their copies of the configuration arrive late."""
     for node in asked:
         what = f"confd on {node.name} says that the role of {about.name} is {wanted}"
         wait_until(what, lambda node=node: role(node, about) == str(wanted), READY_SECONDS)

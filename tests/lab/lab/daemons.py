@@ -14,12 +14,12 @@ GONE_SECONDS = 60
 
 
 def pid(node: Node, daemon: str) -> int:
-    """The number that the daemon had when it was started."""
+    """The process id that the daemon had when it was started."""
     return int(pid_file(node, daemon).read_text())
 
 
 def runs(node: Node, daemon: str) -> bool:
-    """Asks as daemon-util does where there is no systemd."""
+    """Checks as daemon-util does where there is no systemd."""
     check = ["start-stop-daemon", "--stop", "--signal", "0", "--quiet", "--name", daemon]
     return node.try_run(*check, "--pidfile", f"/run/ganeti/{daemon}.pid").returncode == 0
 
@@ -29,7 +29,7 @@ def pid_file(node: Node, daemon: str) -> Path:
 
 
 def start(node: Node, daemon: str) -> None:
-    """Starts one that a kill ended: daemon-util alone refuses to, because of the pid file that it left."""
+    """Starts a daemon that was killed: daemon-util alone refuses to, because of the pid file that is left."""
     if not runs(node, daemon):
         pid_file(node, daemon).unlink(missing_ok=True)
         node.run(DAEMON_UTIL, "start", daemon)

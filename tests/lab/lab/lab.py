@@ -1,4 +1,4 @@
-"""What a case works with: a calm cluster, the watcher, and a place to say what was found."""
+"""What a case works with: a clean cluster, the watcher, and a place to report findings."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Lab:
         self.restore()
 
     def restore(self) -> None:
-        """Boots the saved cluster anew."""
+        """Boots the saved cluster again."""
         self.drop()
         names = node_names(self.settings.nodes)
         nodes = [
@@ -137,7 +137,7 @@ class Lab:
     def watch(
         self, *arguments: str, node: Node | None = None, original: bool = False, with_drbd: bool = False
     ) -> Run:
-        """Runs the watcher under test (or the original) as cron would, `with_drbd` where it finds /proc/drbd."""
+        """Runs the watcher under test (or the original) as cron would; `with_drbd`: with a /proc/drbd."""
         self.last_run = self.start_watch(*arguments, node=node, original=original, with_drbd=with_drbd).wait()
         return self.last_run
 
@@ -149,12 +149,12 @@ class Lab:
         with_drbd: bool = False,
         seconds: int = RUN_SECONDS,
     ) -> Started:
-        """The same, and does not wait for its end; it is killed when it takes longer than so many seconds."""
+        """The same without waiting for its end; it is killed if it takes longer than `seconds`."""
         command = [WITH_DRBD] * with_drbd + [ORIGINAL if original else PROGRAM, *arguments]
         return Started(self.cluster, node or self.master, command, seconds)
 
     def cron_runs_it(self, node: Node | None = None) -> Run:
-        """Debian's own cron runs Ganeti's own line once, whatever watcher that calls."""
+        """Debian's own cron runs Ganeti's own line once, whatever watcher that starts."""
         self.last_run = Started(self.cluster, node or self.master, [CRON_ONCE]).wait()
         return self.last_run
 

@@ -1,4 +1,4 @@
-"""Questions to luxid, the way Ganeti's own tools ask them: JSON and a byte 3 on a Unix socket."""
+"""Queries to luxid, the way Ganeti's own tools make them: JSON and a byte 3 on a Unix socket."""
 
 from __future__ import annotations
 

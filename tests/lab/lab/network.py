@@ -51,7 +51,7 @@ def enter() -> None:
 def plug_in(index: int, pid: int) -> None:
     """Lays the cable into the namespace of this process.
 
-    The far end has the same hardware address at every boot, so that nobody has to
+    The far end has the same hardware address at every boot, so that no node has to
     forget a stale one; the near end has a new name, as the old may not be gone yet.
     """
     near, far = f"n{index}c{next(_cables)}", f"02:00:0a:4d:00:{index:02x}"

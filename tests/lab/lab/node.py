@@ -26,7 +26,7 @@ class Node:
     layers: list[Path] = field(default_factory=list)
     watcher: Path | None = None
     systemd: bool = False
-    """What boots next has systemd as its first process, and not the lab's shell."""
+    """The next boot has systemd as its first process, not the lab's shell."""
     pid: int = 0
     _process: subprocess.Popen[bytes] | None = None
 
@@ -86,7 +86,7 @@ class Node:
         wait_until(f"{self.name} has booted", booted, BOOT_SECONDS)
 
     def power_cut(self) -> None:
-        """Ends every process of the node at once; its disks keep what they have."""
+        """Ends every process of the node at once; its disks keep their content."""
         if self._process is None:
             return
         if self.is_on:
@@ -101,7 +101,7 @@ class Node:
         return Path(f"/proc/{self.pid}/root{path}")
 
     def command(self, *command: str) -> list[str]:
-        """What to execute outside to run this command inside."""
+        """The command to execute outside that runs this command inside."""
         enter = ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "-r", "-w"]
         return [*enter, "env", "-i", *ENVIRONMENT, *command]
 
@@ -122,7 +122,7 @@ class Node:
         return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
     def run(self, *command: str, seconds: int = COMMAND_SECONDS) -> str:
-        """Runs a command that must succeed; gives what it printed."""
+        """Runs a command that must succeed; returns its output."""
         done = self.try_run(*command, seconds=seconds)
         if done.returncode:
             raise LabError(

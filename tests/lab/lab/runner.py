@@ -40,7 +40,7 @@ class Case:
 
     @property
     def releases(self) -> list[str]:
-        """Which releases of Ganeti it is about, if not all."""
+        """The releases of Ganeti that it applies to, if not all."""
         since, before = ".".join(map(str, self.since)), ".".join(map(str, self.before))
         return [f"since {since}"] * (self.since > (0,)) + [f"before {before}"] * (self.before < (sys.maxsize,))
 
@@ -70,7 +70,7 @@ def case(
     before: Release = (sys.maxsize,),
 ) -> Callable[[Function], Function]:
     """Makes a function a case. `ours_only` says where we differ from the original on purpose; a `package` is what some
-    cases need; `since` and `before` say which releases of Ganeti it is about, such as (3, 1)."""
+    cases need; `since` and `before` say which releases of Ganeti it applies to, such as (3, 1)."""
 
     def register(function: Function) -> Function:
         theme = function.__module__.rpartition(".")[2]
@@ -104,7 +104,7 @@ def select(names: list[str], figures: bool) -> list[Case]:
 
 
 def run_all(lab: Lab, selected: list[Case], keep: bool) -> int:
-    """Runs the cases; gives the number of failed ones."""
+    """Runs the cases; returns the number of failed ones."""
     who = "Debian's original watcher" if lab.settings.original else f"the watcher of {lab.settings.watcher_source}"
     size = f"{lab.settings.nodes} nodes with {lab.settings.instances} DRBD instances"
     print(f"{who} on {lab.settings.suite}'s Ganeti, {size}", flush=True)

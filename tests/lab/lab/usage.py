@@ -17,7 +17,7 @@ MEASURE = "/run/lab/emulation/measure"
 
 @dataclass(frozen=True)
 class Usage:
-    """`cpu` is of the watcher's own processes, `helpers_cpu` of programs that it ran."""
+    """`cpu` is that of the watcher's own processes, `helpers_cpu` that of programs that it ran."""
 
     wall: float
     cpu: float
@@ -26,7 +26,7 @@ class Usage:
 
 
 def of_original(node: Node) -> Usage:
-    """Memory is that of its largest process, though it has one per group besides the first."""
+    """Memory is that of its largest process, although it has one per group besides the first."""
     node.path(USAGE_FILE).unlink(missing_ok=True)
     began = time.monotonic()
     node.run(ACCOUNT, USAGE_FILE, ORIGINAL)
@@ -36,7 +36,7 @@ def of_original(node: Node) -> Usage:
 
 
 def of_ours(node: Node) -> Usage:
-    """Memory is that of the watcher itself, and programs that it runs are counted apart."""
+    """Memory is that of the watcher itself; programs that it runs are counted separately."""
     began = time.monotonic()
     done = node.try_run(MEASURE, PROGRAM)
     wall = time.monotonic() - began

@@ -59,11 +59,11 @@ class Run:
 
     @property
     def continuation_lines(self) -> list[str]:
-        """Lines of the log that belong to the one before, such as those of a traceback."""
+        """Lines of the log that continue the line before, such as those of a traceback."""
         return [line for line in self.log_text.splitlines() if not LOG_LINE.match(line)]
 
     def logged(self, fragment: str, level: str | None = None) -> list[str]:
-        """The messages with this fragment."""
+        """The messages that contain this text."""
         return [line.message for line in self.log if fragment in line.message and level in (None, line.level)]
 
     def restarts(self) -> dict[str, int]:
@@ -72,7 +72,7 @@ class Run:
         return {match["name"]: int(match["attempt"]) for match in matches if match}
 
     def succeeded(self) -> list[str]:
-        """The instances whose earlier restart this run noted as a success."""
+        """The instances whose earlier restart this run recorded as a success."""
         return sorted(line.split("'")[1] for line in self.logged("Restart of instance '") if "succeeded" in line)
 
     @property
@@ -80,13 +80,13 @@ class Run:
         return [str(line) for line in self.log if line.level not in ("DEBUG", "INFO")]
 
     def job_summaries(self, *, verify: bool = False) -> list[str]:
-        """What was submitted, in order; without verify-disks unless asked for."""
+        """The submitted jobs, in order; verify-disks only if asked for."""
         return [job.summary for job in self.jobs if verify or "VERIFY_DISKS" not in job.summary]
 
 
 @dataclass(frozen=True)
 class UnderTest:
-    """What the lab is about; no program stands for Debian's original. A program from a package knows its package."""
+    """What the lab tests; no program means Debian's original. A program from a package comes with its package."""
 
     program: Path | None
     package: Path | None = None
@@ -130,7 +130,7 @@ def built_example(name: str) -> Path:
 
 
 class Started:
-    """A run under way; `wait` gives what it did."""
+    """A run in progress; `wait` returns what it did."""
 
     def __init__(self, cluster: Cluster, node: Node, command: list[str], seconds: int = RUN_SECONDS) -> None:
         self._cluster = cluster

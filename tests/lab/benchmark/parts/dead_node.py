@@ -1,7 +1,7 @@
 """All nodes lose their power, and node4 does not come back; nobody has marked it offline. The time until the last of
-the instances that have nothing to do with node4 runs. The others, on living nodes with node4 as secondary, cannot
-start without force: ours must not use up a try of theirs nor leave them with inactive disks, and when node4 is back,
-two runs at most bring everything up."""
+the instances without a disk on node4 runs. The others, on live nodes with node4 as secondary, cannot start without
+force: ours must use up none of their tries and must not leave their disks inactive, and when node4 is back, at most
+two runs must bring everything up."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _original(bench: Bench) -> dict[str, Any]:
     lab = bench.lab(NODES)
     instances = _outage(lab)
     started, recovery = recover(lab, _untouched(lab, instances), original=True)
-    # What it still does, it does for instances that do not count here, and that takes long.
+    # The rest of the run takes long, and is only for instances that do not count here.
     started.kill()
     bench.drop()
     return recovery.figure()
@@ -66,7 +66,7 @@ def _ours(bench: Bench) -> dict[str, Any]:
 
 
 def _outage(lab: Lab) -> dict[str, Instance]:
-    """Gives the instances as they were before."""
+    """Returns the instances as they were before."""
     cluster = lab.cluster
     before = cluster.instances()
     cluster.power_cut()

@@ -1,5 +1,5 @@
-"""All nodes lose their power and come back, and every start takes 5 s longer, by a hook that runs before it on all
-nodes that have to do with the instance, on all of them at once. The time until the last instance runs."""
+"""All nodes lose their power and come back, and every start takes 5 s longer, because of a hook that runs before it
+on all of the instance's nodes at once. The time until the last instance runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def measure(bench: Bench) -> list[Row]:
 def recovered(
     bench: Bench, nodes: int, *, original: bool, prepare: Callable[[Cluster], None] | None = None
 ) -> dict[str, Any]:
-    """Measures, and checks that the cluster is as whole as it was."""
+    """Measures, and checks that the cluster is whole again."""
     lab = bench.lab(nodes)
     cluster = lab.cluster
     if prepare:

@@ -1,4 +1,4 @@
-"""Ten thousand instances on 200 nodes in 20 groups, and a tenth of it all, in a cluster in a box that another process
+"""Ten thousand instances on 200 nodes in 20 groups, and a tenth of that, in a cluster in a box that another process
 serves; nothing to do. Processor time (user and system, median) and peak memory of the watcher alone."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MEMORY_MIB = 64
 
 
 def measure(bench: Bench) -> list[Row]:
-    # The cluster's daemons would have a part of the machine.
+    # The cluster's daemons would use a part of the machine.
     bench.drop()
     small, large = (_measured(bench, size) for size in (SMALL, LARGE))
     what = f"Nothing to do, {LARGE}"
