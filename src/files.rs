@@ -38,8 +38,8 @@ pub enum Refused {
     /// No regular file.
     #[error("it is {0} and not a regular file")]
     NotRegular(&'static str),
-    /// A link that leads somewhere else, and that others than root may have put there.
-    #[error("it is a symbolic link to '{}' that others than root may have made", .0.display())]
+    /// A link that leads elsewhere, and that somebody other than root may have put there.
+    #[error("it is a symbolic link to '{}' that someone other than root may have made", .0.display())]
     Link(PathBuf),
 }
 

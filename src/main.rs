@@ -119,8 +119,11 @@ fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
 }
 
 fn runtime() -> Result<Runtime> {
-    // tokio makes a pair for signals, and panics where there can be none.
-    drop(UnixStream::pair().context("cannot make a pair of sockets, so no program could be waited for")?);
+    // tokio creates a pair for signals, and panics if it cannot.
+    drop(
+        UnixStream::pair()
+            .context("cannot create a pair of sockets, without which no program can be waited for")?,
+    );
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
     // A write to a file that has reached its largest size (RLIMIT_FSIZE) then fails and can be told, and does
     // not kill. Handled, not ignored or blocked: that would stay so in the daemons that are started.
@@ -145,8 +148,9 @@ fn make_room_for_files() -> Result<()> {
     let room: Result<Vec<_>, _> = (0..FEWEST_FILES).map(|_| stderr.as_fd().try_clone_to_owned()).collect();
     room.map(drop).with_context(|| {
         format!(
-            "at least {FEWEST_FILES} more files have to be opened at once, and this process may not have so many \
-             (RLIMIT_NOFILE is {}): raise the limit of what calls it, with 'ulimit -n' or LimitNOFILE= of systemd",
+            "at least {FEWEST_FILES} more files have to be opened at once, which the limit of this \
+             process does not allow (RLIMIT_NOFILE is {}): raise the limit of what calls it, with 'ulimit \
+             -n' or LimitNOFILE= of systemd",
             soft.max(wanted)
         )
     })
@@ -180,13 +184,13 @@ fn leave_it_to_cron(layout: &Layout) -> Result<()> {
         Caller::Cron(file) => file,
         Caller::Nobody => return Ok(()),
         Caller::Unknown(why) => {
-            tracing::warn!("Whether cron calls the watcher as well as the timer is unknown, going on: {why}");
+            tracing::warn!("Cannot tell whether cron calls the watcher as well, going on: {why}");
             return Ok(());
         }
     };
     let conflict = format!(
-        "'{}' has cron call the watcher, so the timer does nothing: comment out every line that does, or disable \
-         ganeti-watcher.timer",
+        "'{}' makes cron call the watcher, so the timer does nothing: comment out every line that does \
+         so, or disable ganeti-watcher.timer",
         file.display()
     );
     tracing::error!("{conflict}");

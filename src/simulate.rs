@@ -56,7 +56,7 @@ pub fn tell(options: &Options) -> Result<()> {
         let Speed::Times(times) = speed else { return story.await };
         match select(story, pin!(pace(times))).await {
             Either::Left((record, _)) => record,
-            Either::Right(_) => bail!("time itself has ended"),
+            Either::Right(_) => bail!("the simulated clock has reached its end"),
         }
     })?;
     progress.say(&summary::summary(&record))?;
@@ -68,9 +68,9 @@ pub fn tell(options: &Options) -> Result<()> {
 fn directory(options: &Options) -> Result<PathBuf> {
     let Some(path) = &options.directory else {
         let directory = tempfile::Builder::new().prefix("ganeti-watcher-simulate-").tempdir();
-        return Ok(directory.context("cannot make a temporary directory")?.keep());
+        return Ok(directory.context("cannot create a temporary directory")?.keep());
     };
-    fs::create_dir(path).with_context(|| format!("cannot make the directory '{}'", path.display()))?;
+    fs::create_dir(path).with_context(|| format!("cannot create the directory '{}'", path.display()))?;
     Ok(path.clone())
 }
 

@@ -35,7 +35,7 @@ use crate::options::Options;
 /// Makes one run (`watcher/__init__.py: Main`). Whatever goes wrong is in the log when it returns.
 pub async fn run(context: &Context<'_>) -> Ended {
     if context.armed.is_none() {
-        info!("Dry run: looking and deciding, and changing nothing");
+        info!("Dry run: looking and deciding, changing nothing");
     }
     match context.is_paused() {
         Ok(false) => {}
@@ -87,17 +87,17 @@ fn tell_who_keeps_runs_out(context: &Context<'_>, lock: &Path) {
         Ok(KeptOut { runs, since }) if runs >= kept_out::TOLD_FROM => {
             let holder = kept_out::holder(context.layout.proc(), lock);
             let holder = holder
-                .map_or("a process that cannot be seen from here".to_owned(), |holder| holder.to_string());
+                .map_or("a process that is not visible from here".to_owned(), |holder| holder.to_string());
             let since = clock::log_stamp(Duration::try_from_secs_f64(since).unwrap_or_default());
             let since = since.split(',').next().unwrap_or_default();
             error!(
-                "No run has done anything since {since} ({runs} in a row), because {holder} holds the lock '{}'; if that is not \
-                 Ganeti's maintenance, end it",
+                "No run has done anything since {since} ({runs} in a row), because {holder} holds the \
+                 lock '{}'; if that process is not doing Ganeti maintenance, end it",
                 lock.display()
             );
         }
         Ok(_) => {}
-        Err(error) => warn!("How many runs the lock has kept out is not known: {error:#}"),
+        Err(error) => warn!("Cannot tell how many runs the lock has kept out: {error:#}"),
     }
 }
 

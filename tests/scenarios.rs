@@ -1,7 +1,7 @@
 //! Plays every scenario of `tests/scenarios` in a cluster in a box, on virtual time, and compares what our
 //! watcher did with what the scenario's directory says that it must. See `tests/scenarios/README.md`.
 
-#![allow(clippy::print_stderr, reason = "a scenario out of place must be told")]
+#![allow(clippy::print_stderr, reason = "a scenario out of place must be reported")]
 
 mod support;
 

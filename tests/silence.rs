@@ -182,7 +182,7 @@ fn with_hardly_any_descriptors_the_run_says_so_and_with_few_it_does_its_duties()
             Some(127) if limit < 8 => {}
             Some(0) => assert!(node.did_its_duties() && run.stderr.is_empty(), "{limit}: {}", run.stderr),
             code => {
-                let told = format!("so many (RLIMIT_NOFILE is {limit})");
+                let told = format!("does not allow (RLIMIT_NOFILE is {limit})");
                 assert!(code == Some(1) && run.stderr.contains(&told), "{limit}, {code:?}: {}", run.stderr);
                 assert!(run.stderr.lines().count() == 1 && limit < 24, "{limit}: {}", run.stderr);
             }

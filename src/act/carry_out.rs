@@ -226,7 +226,7 @@ impl<'a> Runner<'a> {
         if ended.iter().any(|(_, job)| matches!(job.end, End::Known(Err(_), _)))
             && let Err(error) = progress.submissions.during(self.view.renew_if_older(FOR_BLAME)).await
         {
-            debug!("{error}: whose fault a failure is will be judged by what was seen earlier");
+            debug!("{error}: what is to blame for a failure is judged by what was seen earlier");
         }
         let now = self.now();
         for (action, JobOutcome { job, end }) in ended {

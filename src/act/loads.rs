@@ -59,7 +59,8 @@ impl<'a> Loads<'a> {
         for (node, load) in answers {
             if load.is_none() && governor.has_load_limit() && self.unknown.insert(node.clone()) {
                 warn!(
-                    "The load of node '{node}' is unknown (ganeti-mond does not tell it): --load-limit cannot be kept there"
+                    "The load of node '{node}' is unknown (ganeti-mond does not report it): --load-limit \
+                     cannot be applied there"
                 );
             }
             governor.load_seen(&node, load);

@@ -123,7 +123,7 @@ impl fmt::Display for JobFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Canceled => formatter.write_str("it was canceled"),
-            Self::Lost => formatter.write_str("luxid does not know it any more"),
+            Self::Lost => formatter.write_str("luxid no longer knows it"),
             Self::Error(error) => error.fmt(formatter),
             Self::Text(text) => formatter.write_str(text),
         }

@@ -13,7 +13,9 @@ pub fn parse_timespec(text: &str) -> Result<i64, String> {
         .unwrap_or((text, 1));
     let number: Option<i64> = number.trim().parse().ok();
     number.and_then(|number| number.checked_mul(unit)).ok_or_else(|| {
-        format!("invalid time specification '{text}': expected an integer, with s, m, h, d or w after it if wanted")
+        format!(
+            "invalid time specification '{text}': expected an integer, optionally followed by s, m, h, d or w"
+        )
     })
 }
 

@@ -34,7 +34,7 @@ impl fmt::Display for BlockedBy {
             Self::Known(blame) => blame.fmt(formatter),
             Self::Other(text) => {
                 let text = quoted(text, LONGEST_QUOTE);
-                write!(formatter, "something that this version does not know, {text}")
+                write!(formatter, "something unknown to this version, {text}")
             }
         }
     }

@@ -75,8 +75,8 @@ impl Waiting {
             (Some(needed), Some(available)) => {
                 format!("they need {needed} MiB in all, and {available} MiB were free")
             }
-            (Some(needed), None) => format!("they need {needed} MiB in all, and that was not free"),
-            (None, _) => "it is not known how much they need".to_owned(),
+            (Some(needed), None) => format!("they need {needed} MiB in all, which was not free"),
+            (None, _) => "how much they need is unknown".to_owned(),
         }
     }
 }
@@ -111,8 +111,8 @@ impl FullNodes {
         let several = self.0.iter().filter(|(_, waiting)| waiting.count > 1);
         let line = |(node, waiting): (&String, &Waiting)| {
             let text = format!(
-                "Node '{node}' has not enough memory for {} instances ({}): they wait for a later run, which costs no try; free \
-                 memory there, or move some of them",
+                "Node '{node}' does not have enough memory for {} instances ({}): they wait for a later \
+                 run, which costs no try; free memory there, or move some of them",
                 waiting.count,
                 waiting.amounts()
             );
@@ -154,8 +154,9 @@ fn blocked_line(node: &str, notes: &[(&Note, f64)], state: &State) -> Option<Log
     let (count, soonest) = (notes.len(), minutes(soonest));
     let text = if waiting.count > 0 {
         format!(
-            "Not starting {count} instances on node '{node}' for another {soonest}: it has not enough memory ({}), which costs \
-             no try; free memory there, or move some of them; 'ganeti-watcher retry' with a name does not wait",
+            "Not starting {count} instances on node '{node}' for another {soonest}: it does not have \
+             enough memory ({}), which costs no try; free memory there, or move some of them; \
+             'ganeti-watcher retry' with a name ends the wait",
             waiting.amounts()
         )
     } else {
@@ -165,7 +166,7 @@ fn blocked_line(node: &str, notes: &[(&Note, f64)], state: &State) -> Option<Log
         }
         format!(
             "Not starting {count} instances on node '{node}' for another {soonest}: their last starts failed because of that \
-             node, which costs no try: {list}; 'ganeti-watcher retry' with a name does not wait"
+             node, which costs no try: {list}; 'ganeti-watcher retry' with a name ends the wait"
         )
     };
     Some(LogLine::new(Severity::Warning, text))

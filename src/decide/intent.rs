@@ -199,24 +199,26 @@ impl Told {
             (
                 Warning,
                 self.died,
-                "The master died while instances were being started, which is not counted as a try unless it happens \
+                "The master died while instances were being started, which costs no try unless it happens \
                  again",
             ),
             (
                 Error,
                 self.died_again,
-                "The master died again while the same instances were being started, which is counted as a try of each",
+                "The master died again while the same instances were being started, which costs each of \
+                 them a try",
             ),
             (
                 Warning,
                 self.unknown,
-                "How the last starts of these instances ended is unknown, which is not counted as a try unless it \
+                "It is unknown how the last starts of these instances ended, which costs no try unless it \
                  happens again",
             ),
             (
                 Error,
                 self.unknown_again,
-                "How the last starts of these instances ended is unknown once more, which is counted as a try of each",
+                "It is again unknown how the last starts of these instances ended, which costs each of \
+                 them a try",
             ),
         ]
         .into_iter()

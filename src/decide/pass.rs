@@ -123,7 +123,7 @@ impl Pass {
         let forgiven = budget::forgive(state, snapshot);
         lines.extend(about(
             &forgiven,
-            "Instances that need not wait any more, because what failed them has changed",
+            "Instances that no longer wait, because what made them fail has changed",
         ));
         state.recovery.seen_until(now);
 

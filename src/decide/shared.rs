@@ -107,8 +107,8 @@ fn line(likeness: &Likeness, first: &str, second: &str) -> LogLine {
     let Likeness { node, storage, .. } = likeness;
     let text = format!(
         "Instances '{first}' and '{second}' fail to start with the same error, and no instance with disk template {storage} \
-         is known to have started on node '{node}' since it booted: the node is to blame, and neither loses a try; see to \
-         the storage of '{node}'"
+         is known to have started on node '{node}' since it booted: the node is to blame, and neither \
+         loses a try; check the storage of '{node}'"
     );
     LogLine::new(Severity::Warning, text)
 }

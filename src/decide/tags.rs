@@ -173,14 +173,15 @@ impl Rule {
             ("tier", Some(value)) => {
                 let tier = value.parse();
                 tier.map(Self::Tier)
-                    .map_err(|_| format!("'{value}' is no whole number from 0 to {}", u32::MAX))
+                    .map_err(|_| format!("'{value}' is not a whole number from 0 to {}", u32::MAX))
             }
             ("delay", Some(value)) => parse_duration(value).map(Self::Delay),
             ("never", None) => Ok(Self::Never),
             ("always", None) => Ok(Self::Always),
             ("hold", Some(value)) => {
                 let when = value.parse();
-                when.map(Self::Hold).map_err(|_| format!("'{value}' is no time in seconds since the epoch"))
+                when.map(Self::Hold)
+                    .map_err(|_| format!("'{value}' is not a time in seconds since the epoch"))
             }
             ("degraded", Some("never")) => Ok(Self::Degraded(Degraded::Never)),
             ("degraded", Some(value)) => {

@@ -97,7 +97,7 @@ fn a_link_is_followed_only_where_nobody_else_could_have_made_it() {
             let error = opener(&path(name)).unwrap_err();
             assert!(is_refused(&error), "{name}: {error}");
         }
-        assert!(open(&path("target")).is_ok(), "files are opened there all the same");
+        assert!(open(&path("target")).is_ok(), "files are still opened there");
     }
     assert!(!path("made").exists());
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();

@@ -226,7 +226,7 @@ mod tests {
         sink.writer.0.lock().unwrap().0 = 100;
         assert_eq!(sink.put(b"three\n", true), "");
         assert_eq!(sink.writer.0.lock().unwrap().1, b"one\ntw\nthree\n");
-        assert!(sink.trouble.occurred(), "a line is missing all the same");
+        assert!(sink.trouble.occurred(), "a line is still missing");
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl<'a> Client<'a> {
         // A connection that luxid closed says so when it is written to.
         let has_more = matches!(stream.read(&mut byte).now_or_never(), Some(Ok(1..)));
         if has_more || !decoder.is_empty() {
-            warn!("luxid sent an answer that nobody had asked for; connecting anew before {method}");
+            warn!("luxid sent an answer that nobody asked for; reconnecting before {method}");
             self.connection = None;
         }
     }

@@ -141,7 +141,7 @@ fn answer(row: &str) -> Answer {
     let results = match results {
         Value::Array(results) => results,
         Value::Null => Vec::new(),
-        _ => return Answer::Unknown("its results are no list".to_owned()),
+        _ => return Answer::Unknown("its results are not a list".to_owned()),
     };
     match status {
         Value::Null if is_null => ends(Err(JobFailure::Lost)),
@@ -158,7 +158,7 @@ fn answer(row: &str) -> Answer {
 
 fn strange(status: &Value) -> String {
     let status = status.to_string();
-    format!("its status is {}, which is none of Ganeti's", excerpt(&status, LONGEST_NAME))
+    format!("its status is {}, which is not one of Ganeti's", excerpt(&status, LONGEST_NAME))
 }
 
 /// From the first lock to the last end. Times that do not exist are as good as none.

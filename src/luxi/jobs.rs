@@ -28,8 +28,8 @@ pub enum SubmitError {
     /// luxid took others of the same submission, and refused this one.
     #[error("luxid refused it: {0}")]
     Refused(String),
-    /// There may be a job, but its number could not be learnt.
-    #[error("the job may exist all the same: {0}")]
+    /// There may be a job, but its number could not be found out.
+    #[error("the job may exist nevertheless: {0}")]
     Unknown(LuxiError),
 }
 

@@ -134,7 +134,7 @@ pub fn parse_answer<'de, T: Deserialize<'de>>(
     }
     match error {
         Value::String(text) => Err(LuxiError::Refused { method, text: excerpt(&text, LONGEST_TEXT) }),
-        other => Err(malformed(format!("result: neither an error of Ganeti's nor a text: {other}"))),
+        other => Err(malformed(format!("result: neither a Ganeti error nor a string: {other}"))),
     }
 }
 
@@ -208,7 +208,7 @@ mod tests {
         assert!(error_of(r#"{"success":true,"result":["a",7]}"#).contains("result[1]: invalid type"));
         assert!(error_of(r#"{"success":true}"#).contains("missing field `result`"));
         assert!(error_of("nonsense").contains("cannot be understood"));
-        assert!(error_of(r#"{"success":false,"result":{"a":1}}"#).contains("neither an error"));
+        assert!(error_of(r#"{"success":false,"result":{"a":1}}"#).contains("neither a Ganeti error"));
         let deep = format!(r#"{{"success":false,"result":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
         assert!(error_of(&deep).contains("recursion limit"), "{}", error_of(&deep));
     }

@@ -175,7 +175,7 @@ impl<'de> Visitor<'de> for FirstVisitor {
     type Value = FirstOf<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list that is not empty")
+        formatter.write_str("a non-empty list")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {

@@ -68,7 +68,7 @@ impl fmt::Display for Holder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "process {}", self.pid)?;
         match (&self.program, self.user) {
-            (Some(program), Some(user)) => write!(formatter, " ('{program}' of the user with id {user})"),
+            (Some(program), Some(user)) => write!(formatter, " ('{program}', user id {user})"),
             (Some(program), None) => write!(formatter, " ('{program}')"),
             _ => Ok(()),
         }
@@ -148,7 +148,7 @@ mod tests {
         let holder = holder(Path::new("/proc"), &path).unwrap();
         assert_eq!(holder.pid, std::process::id());
         let text = holder.to_string();
-        assert!(text.contains("' of the user with id "), "{text}");
+        assert!(text.contains("', user id "), "{text}");
         file.unlock().unwrap();
         assert_eq!(super::holder(Path::new("/proc"), &path), None);
     }

@@ -255,7 +255,7 @@ impl Bad {
         kept.with_context(|| {
             let (path, aside) = (path.display(), aside.display());
             format!(
-                "Invalid state file '{path}' ({problem}) cannot be kept as '{aside}', and so is not replaced"
+                "Invalid state file '{path}' ({problem}) cannot be kept as '{aside}', so it is not replaced"
             )
         })
     }

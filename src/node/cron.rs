@@ -209,7 +209,7 @@ mod tests {
             path
         };
         std::fs::create_dir_all(machine.layout.cron_directory().join("directory")).unwrap();
-        assert_eq!(caller(&machine.layout), Caller::Nobody, "a directory is no crontab");
+        assert_eq!(caller(&machine.layout), Caller::Nobody, "a directory is not a crontab");
         let round = machine.layout.cron_directory().join("round");
         std::os::unix::fs::symlink(&round, &round).unwrap();
         let Caller::Unknown(why) = caller(&machine.layout) else { panic!() };

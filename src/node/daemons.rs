@@ -162,7 +162,7 @@ impl<'a> NodeDaemons<'a> {
         if let Some(armed) = self.armed
             && let Err(error) = self.save(armed)
         {
-            debug!("{error:#}; the state of '{daemon}' will be told again");
+            debug!("{error:#}; the state of '{daemon}' will be reported again");
         }
     }
 

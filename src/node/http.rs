@@ -82,7 +82,7 @@ fn parse(answer: &[u8]) -> Result<Response> {
             let body = &body[..content_length(head).unwrap_or(body.len()).min(body.len())];
             Ok(Response { status, body: String::from_utf8_lossy(body).into_owned() })
         }
-        _ => bail!("the answer does not start as HTTP does"),
+        _ => bail!("the answer does not start like HTTP"),
     }
 }
 

@@ -49,7 +49,7 @@ pub async fn run(armed: Option<&Armed>, layout: &Layout, clock: &dyn Clock) {
     }
     match own_role(layout, clock).await {
         Ok(Role::Offline) => {
-            warn!("The master candidates say that this node is offline: nothing must run here");
+            warn!("The master candidates say that this node is offline: nothing may run here");
             stop_everything(armed, layout).await;
         }
         Ok(role) => debug!("Not doing anything for role {role:?}"),
@@ -90,7 +90,7 @@ async fn own_role(layout: &Layout, clock: &dyn Clock) -> Result<Role> {
     let key = read_text(&path, LONGEST_KEY).with_context(|| format!("cannot read '{}'", path.display()))?;
     let key = Key::new(key.as_bytes());
     let reply_salt = read_text(Path::new("/proc/sys/kernel/random/uuid"), LONGEST_PROC_FILE)
-        .context("cannot make a salt")?;
+        .context("cannot create a salt")?;
     let reply_salt = reply_salt.trim();
     let own_name = own_name::find(layout).await;
     let question = ask_for_role(&key, &own_name, clock.since_epoch().as_secs(), reply_salt);
@@ -133,13 +133,15 @@ async fn stop_everything(armed: Option<&Armed>, layout: &Layout) {
         Ok(guests) => guests,
         Err(problem) => {
             return error!(
-                "Cannot tell what is Ganeti's here, stopping nothing: {problem:#}. Stop by hand what must not run"
+                "Cannot tell what belongs to Ganeti here, stopping nothing: {problem:#}. Stop by hand \
+                 what must not run"
             );
         }
     };
     if !guests.others.is_empty() {
         warn!(
-            "Not stopping what is not known to be a running instance of Ganeti's: {}. Stop by hand what must not run",
+            "Not stopping guests that are not known to be running Ganeti instances: {}. Stop by hand what \
+             must not run",
             guests.named_others()
         );
     }

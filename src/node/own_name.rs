@@ -32,7 +32,7 @@ pub enum IsOwn {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "cannot tell whether this node is the master: the master is '{master}', and this host is called '{host_name}', \
-     {why}; give it the name that it has in the cluster, with hostnamectl or in /etc/hosts"
+     {why}; give it its name in the cluster, with hostnamectl or in /etc/hosts"
 )]
 pub struct Nameless {
     pub master: String,
@@ -103,15 +103,15 @@ fn compare(
         // As with the original: nothing in these names is like the master's.
         Some(own) if label(own) != label(master) && label(host_name) != label(master) => IsOwn::No,
         Some(own) => unknown(match nodes {
-            Ok(_) => format!("which resolves to '{own}', and no node has that name"),
+            Ok(_) => format!("which resolves to '{own}', but no node has that name"),
             Err(untold) => format!("which resolves to '{own}', and {untold}"),
         }),
         None => match (only_with_label_of(host_name, known), nodes) {
             (Some(own), _) => is(own),
-            (None, Ok(_)) => unknown(
-                "which nothing resolves and which is the first label of no node, or of several".to_owned(),
-            ),
-            (None, Err(untold)) => unknown(format!("which nothing resolves, and {untold}")),
+            (None, Ok(_)) => {
+                unknown("which does not resolve and is the first label of no node, or of several".to_owned())
+            }
+            (None, Err(untold)) => unknown(format!("which does not resolve, and {untold}")),
         },
     }
 }

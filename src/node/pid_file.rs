@@ -50,7 +50,7 @@ pub(super) fn look(layout: &Layout, daemon: &str) -> Leads {
         Err(error) => return Leads::Unknown(format!("cannot read '{}': {error}", path.display())),
     };
     let Some(pid) = pid_in(&text) else {
-        return Leads::Unknown(format!("'{}' has no number of a process", path.display()));
+        return Leads::Unknown(format!("'{}' contains no process number", path.display()));
     };
     let seen = match proc::look(layout, pid) {
         Ok(Some(seen)) => seen,
@@ -64,7 +64,7 @@ pub(super) fn look(layout: &Layout, daemon: &str) -> Leads {
     match (is_it, command_line.contains(daemon)) {
         (true, _) => Leads::ToIt(seen.process),
         (false, false) => Leads::ToAnother(pid),
-        (false, true) => Leads::Unknown(format!("process {pid} may be {daemon}, or not")),
+        (false, true) => Leads::Unknown(format!("process {pid} may or may not be {daemon}")),
     }
 }
 

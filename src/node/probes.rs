@@ -118,7 +118,7 @@ async fn ensure_answers(daemons: &NodeDaemons<'_>, layout: &Layout, subject: Sub
     }
     sleep(pace.second_look).await;
     match subject.probe(layout, pace.probe).await {
-        Health::Alive => return info!("{name} answered only the second time"),
+        Health::Alive => return info!("{name} answered only at the second attempt"),
         Health::Unclear(why) => return warn!("{name} error: {why}; leaving it alone"),
         Health::Dead(why) => warn!("{name} error: {why}"),
     }

@@ -29,8 +29,8 @@ pub enum Untold {
         /// What the kernel said, or that it is no regular file.
         reason: io::Error,
     },
-    /// It can be read, and holds something else than Ganeti writes there.
-    #[error("'{}' {problem}; 'gnt-cluster redist-conf' on the master writes it anew", .path.display())]
+    /// It can be read, but contains something other than Ganeti writes there.
+    #[error("'{}' {problem}; 'gnt-cluster redist-conf' on the master rewrites it", .path.display())]
     Malformed {
         path: PathBuf,
         /// What is wrong, such as `is empty`, or `contains 'x', which is no host name`.
@@ -133,7 +133,7 @@ fn problem_of_name(name: &str) -> Option<String> {
         {
             None
         }
-        _ => Some(format!("contains {}, which is no host name", quoted(name, LONGEST_QUOTE))),
+        _ => Some(format!("contains {}, which is not a host name", quoted(name, LONGEST_QUOTE))),
     }
 }
 
@@ -164,13 +164,13 @@ mod tests {
         for (content, problem) in [
             (&b""[..], "is empty"),
             (b"\n", "is empty"),
-            (b"node1.example.com\r\n", r"contains 'node1.example.com\r', which is no host name"),
-            (b"\0\0\0", r"contains '\0\0\0', which is no host name"),
+            (b"node1.example.com\r\n", r"contains 'node1.example.com\r', which is not a host name"),
+            (b"\0\0\0", r"contains '\0\0\0', which is not a host name"),
             (b"\xff\n", "is not UTF-8 text"),
-            (b"node1.example.com\nnode2.example.com\n", "which is no host name"),
-            (b"root:$6$secret:1:", "which is no host name"),
-            (b"node1..example.com", "which is no host name"),
-            (&[b'x'; 300], "x...', which is no host name"),
+            (b"node1.example.com\nnode2.example.com\n", "which is not a host name"),
+            (b"root:$6$secret:1:", "which is not a host name"),
+            (b"node1..example.com", "which is not a host name"),
+            (&[b'x'; 300], "x...', which is not a host name"),
         ] {
             let machine = with("master_node", content);
             let told = master_node(&machine.layout).unwrap_err();

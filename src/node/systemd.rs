@@ -80,7 +80,7 @@ impl Unit {
             can_start: values.get("CanStart") == Some(&"yes"),
         };
         if !ACTIVE_STATES.contains(&unit.active.as_str()) || unit.load.is_empty() {
-            bail!("no state that is known");
+            bail!("no known state");
         }
         Ok(unit)
     }

@@ -67,7 +67,9 @@ fn leave_contradictions(snapshot: &mut Snapshot) {
     let instances = repeated(snapshot.instances.iter().map(|instance| instance.name.as_str()));
     let nodes = repeated(snapshot.nodes.iter().map(|node| node.name.as_str()));
     for name in instances.iter().chain(&nodes).take(EXPLAINED) {
-        error!("Ignoring what luxid says that cannot be understood: more than one row about '{name}'");
+        error!(
+            "Ignoring a part of luxid's answer that cannot be understood: more than one row about '{name}'"
+        );
     }
     snapshot.instances.retain(|instance| !instances.contains(&instance.name));
     snapshot.nodes.retain(|node| !nodes.contains(&node.name));
@@ -89,7 +91,7 @@ pub async fn group_tags(client: &mut Client<'_>, uuid: &str) -> Result<Vec<Strin
     let filter = json!(["&", ["==", "uuid", uuid]]);
     let rows = client.query::<TagsRow>("group", Some(filter)).await?;
     let tags = readable(rows).find_map(|row| row.tags.value());
-    tags.ok_or_else(|| malformed("Query", format!("it tells no tags of node group '{uuid}'")))
+    tags.ok_or_else(|| malformed("Query", format!("it has no tags of node group '{uuid}'")))
 }
 
 #[cfg(test)]

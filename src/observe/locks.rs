@@ -48,7 +48,9 @@ pub async fn locks(client: &mut Client<'_>, of: Option<&[&str]>) -> Result<Locks
         }
     }
     if nameless > 0 {
-        error!("Ignoring what luxid says that cannot be understood: {nameless} locks without a name");
+        error!(
+            "Ignoring a part of luxid's answer that cannot be understood: {nameless} locks without a name"
+        );
     }
     Ok(locks)
 }

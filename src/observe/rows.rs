@@ -24,11 +24,13 @@ pub(super) fn parted<R>(rows: Rows<R>) -> (Vec<R>, Vec<UnreadableRow>) {
         }
     }
     for row in unreadable.iter().take(EXPLAINED) {
-        error!("Ignoring what luxid says that cannot be understood: {}", row.problem);
+        error!("Ignoring a part of luxid's answer that cannot be understood: {}", row.problem);
     }
     let rest = unreadable.len().saturating_sub(EXPLAINED);
     if rest > 0 {
-        error!("Ignoring what luxid says that cannot be understood: {rest} more rows of the same answer");
+        error!(
+            "Ignoring a part of luxid's answer that cannot be understood: {rest} more rows of the same answer"
+        );
     }
     (readable, unreadable)
 }

@@ -94,7 +94,7 @@ fn message(error: &clap::Error, text: &str, usage: &str, command: &Command) -> S
         ErrorKind::UnknownArgument => {
             let may_be = options_that_begin_with(&option, usage, command);
             if may_be.len() > 1 {
-                return format!("ambiguous option: {}; it may be {}", quoted(&option), may_be.join(", "));
+                return format!("ambiguous option: {}; it could be {}", quoted(&option), may_be.join(", "));
             }
             format!("no such option: {}{}", quoted(&option), did_you_mean(&of(ContextKind::SuggestedArg)))
         }

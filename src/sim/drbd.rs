@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(shown(&device, true)[1], Connection::SyncTarget);
         device.settle(false, Some("n1"), Duration::from_secs(6), || RESYNC);
         device.settle(true, Some("n1"), Duration::from_secs(100), || RESYNC);
-        assert_eq!(device.resync_until, Some(Duration::from_secs(160)), "it begins anew");
+        assert_eq!(device.resync_until, Some(Duration::from_secs(160)), "it starts over");
     }
 
     #[test]

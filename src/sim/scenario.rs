@@ -119,7 +119,7 @@ impl Scenario {
 fn parse_time(text: &str) -> Result<Duration, String> {
     let time: jiff::Timestamp = text
         .parse()
-        .map_err(|_| format!("'{text}' is no time: expected something like 2026-11-22T10:15:00Z"))?;
+        .map_err(|_| format!("'{text}' is not a time: expected something like 2026-11-22T10:15:00Z"))?;
     Duration::try_from(time.as_duration()).map_err(|_| format!("'{text}' is before 1970"))
 }
 
@@ -162,7 +162,7 @@ mod tests {
             ("seed = 1\n[[node]\n".to_owned(), "cluster.toml:2: "),
             (
                 format!("start = \"noon\"\n{NODE}"),
-                "cluster.toml:1: start: 'noon' is no time: expected something like",
+                "cluster.toml:1: start: 'noon' is not a time: expected something like",
             ),
             (format!("{NODE}[[step]]\nrun = [\"--bogus\"]\n"), "cluster.toml:4: run: Usage: ganeti-watcher"),
         ] {

@@ -79,7 +79,7 @@ pub fn parse_span(text: &str) -> Result<Span, String> {
 /// # Errors
 /// What is wrong with the text.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let expected = || format!("'{text}' is no length of time: expected something like 250ms, 30s or 1h30m");
+    let expected = || format!("'{text}' is not a duration: expected something like 250ms, 30s or 1h30m");
     let mut rest = text.trim();
     if rest.starts_with('-') {
         return Err(format!("'{text}' is negative"));

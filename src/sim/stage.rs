@@ -103,7 +103,7 @@ impl Stage {
         ] {
             let directory = directory.join(below);
             fs::create_dir_all(&directory)
-                .with_context(|| format!("cannot make '{}'", directory.display()))?;
+                .with_context(|| format!("cannot create '{}'", directory.display()))?;
         }
         let boot_id = self.cluster.look(|engine| engine.model.node(node).map(|node| node.boot_id.clone()));
         let mut groups = String::new();

@@ -90,7 +90,10 @@ pub fn play_in_virtual_time(scenario: &Scenario, root: &Path) -> Result<Record> 
     for (number, (run, made)) in runs.zip(&record.runs).enumerate() {
         if made.exit != run.exit {
             let (wanted, found, log) = (run.exit, made.exit, &made.log);
-            bail!("run {} was to end with exit code {wanted}, not {found}; its log:\n{log}", number + 1);
+            bail!(
+                "run {} should have ended with exit code {wanted}, not {found}; its log:\n{log}",
+                number + 1
+            );
         }
     }
     Ok(record)
@@ -162,7 +165,7 @@ async fn make(stage: &Stage, run: &Run, watcher: &dyn Watcher, seen: usize) -> R
     };
     let missed = stage.cluster.change(super::engine::Engine::drop_plans);
     if !missed.is_empty() {
-        bail!("it ended before this came: {missed:?}");
+        bail!("it ended before this happened: {missed:?}");
     }
     let command = run.arguments.iter().map(|argument| format!(" {argument}")).collect::<String>();
     let log = text_of(&log_file).unwrap_or_default().split_off(logged_before);

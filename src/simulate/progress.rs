@@ -163,7 +163,7 @@ fn words(event: &Event) -> String {
     match event {
         Event::PowerOff(node) => format!("{node} loses its power"),
         Event::PowerOn(node) => format!("{node} has power again and boots"),
-        Event::Link(node, Link::Cut) => format!("{node} cannot be reached any more"),
+        Event::Link(node, Link::Cut) => format!("{node} can no longer be reached"),
         Event::Link(node, Link::Silent) => format!("the node daemon of {node} falls silent"),
         Event::Link(node, Link::Up) => format!("{node} can be reached again"),
         Event::Offline(node, true) => format!("an administrator marks {node} offline"),
@@ -178,7 +178,7 @@ fn words(event: &Event) -> String {
         Event::Drain(true) => "the job queue is drained".to_owned(),
         Event::Drain(false) => "the job queue takes jobs again".to_owned(),
         Event::Pause(Some(_)) => "an administrator pauses the watcher".to_owned(),
-        Event::Pause(None) => "the watcher is not paused any more".to_owned(),
+        Event::Pause(None) => "the watcher is no longer paused".to_owned(),
         Event::StopLuxid { .. } => "luxid dies".to_owned(),
         Event::StartLuxid => "luxid starts".to_owned(),
         Event::MasterFailover(node) => format!("{node} becomes the master"),

@@ -140,7 +140,7 @@ async fn check_ssconf_master(context: &Context<'_>) -> Result<(), Unconnected> {
         Ok(master) => master,
         Err(Untold::Missing(_)) => return not_master("this machine is not part of a cluster".to_owned()),
         Err(untold) => {
-            warn!("Who the master is cannot be learnt from ssconf, asking luxid: {untold}");
+            warn!("Cannot tell from ssconf who the master is, asking luxid: {untold}");
             return Ok(());
         }
     };

@@ -59,8 +59,8 @@ fn would(action: &Action, snapshot: &Snapshot) -> String {
             format!("Would clean up instance '{name}': its user shut it down (status {status})")
         }
         ActionKind::ActivateDisks { .. } => format!(
-            "Would activate disks for instance '{name}': a secondary node of it has a new boot id, or an earlier activation \
-             failed (status {status})"
+            "Would activate disks for instance '{name}': a secondary node has a new boot id, or an \
+             earlier activation failed (status {status})"
         ),
     }
 }

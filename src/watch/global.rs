@@ -77,7 +77,7 @@ async fn watch(context: &Context<'_>, slots: &Slots, group: &Group) -> bool {
     match result {
         Ok(()) => true,
         Err(CutShort::NotMaster(error)) => {
-            debug!("Not master any more: {error}");
+            debug!("No longer the master: {error}");
             true
         }
         Err(CutShort::StateBusy(error)) => {

@@ -86,8 +86,8 @@ impl Witness for Ledger {
             && !std::mem::replace(&mut self.is_told, true)
         {
             warn!(
-                "Starting instances although that cannot be put on record ({error:#}): should this run be killed, their \
-                 tries are forgotten"
+                "Starting instances although their starts cannot be recorded ({error:#}): if this run is \
+                 killed, these tries are forgotten"
             );
         }
     }
@@ -165,7 +165,8 @@ impl<'p> Activations<'p> {
         });
         if let Err(error) = remembered {
             warn!(
-                "The failed activations of verify-disks are not remembered, and so not tried again: {error:#}"
+                "The failed activations of verify-disks cannot be recorded, so they are not tried again: \
+                 {error:#}"
             );
         }
     }
@@ -192,7 +193,7 @@ mod tests {
             ledger.begin(&[start("i2")], 6);
             ledger.begin(&[start("i3")], 7);
         });
-        let told = lines.lines().filter(|line| line.contains("cannot be put on record")).count();
+        let told = lines.lines().filter(|line| line.contains("cannot be recorded")).count();
         assert_eq!(told, 1, "{lines}");
         assert_eq!(ledger.pass.remembered().recovery.starting.len(), 3);
     }

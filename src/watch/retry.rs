@@ -39,12 +39,12 @@ impl From<Retry> for Whose {
 /// written, and when there is no instance of a given name; in that case nothing is changed.
 pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -> Result<Vec<String>> {
     let master = ssconf::master_node(layout).map_err(|untold| match untold {
-        Untold::Missing(_) => anyhow!("this is no node of a cluster: {untold}"),
+        Untold::Missing(_) => anyhow!("this is not a node of a cluster: {untold}"),
         untold => anyhow!("cannot tell whether this node is the master: {untold}"),
     })?;
     match own_name::is_own(layout, &master).await {
         IsOwn::Yes => {}
-        IsOwn::No => bail!("the tries are on record on the master, which is '{master}': run it there"),
+        IsOwn::No => bail!("the tries are recorded on the master, '{master}': run this there"),
         IsOwn::Unknown(nameless) => return Err(nameless.into()),
     }
     let mut open = Vec::new();
@@ -54,8 +54,9 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
         if has_state.with_context(|| format!("cannot look for the state file '{}'", path.display()))? {
             let file = StateFile::open(armed, &path, stamp);
             open.push(file.map_err(|error| {
-                Error::from(error)
-                    .context("a run is at work, or the state cannot be used; try again when it has ended")
+                Error::from(error).context(
+                    "a run is under way, or the state cannot be used; try again when the run has ended",
+                )
             })?);
         }
     }
@@ -77,16 +78,15 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
     // luxid is not asked, so what else keeps an instance down is not known here.
     let line = |name: &String| match on_record.contains(name) {
         true => format!(
-            "{name}: its record of tries and failures is dropped: it has all its tries, and no earlier failure makes \
-             it wait"
+            "{name}: its record of tries and failures is dropped: it has all its tries again, and no earlier \
+             failure makes it wait"
         ),
         false => format!("{name}: no tries or failures were on record, and nothing was changed"),
     };
     if names.is_empty() {
         return Ok(vec!["No instance has anything on record.".to_owned()]);
     }
-    let outlook =
-        "What the next run does is decided by what it finds: 'ganeti-watcher --dry-run' shows it now.";
+    let outlook = "What the next run does depends on what it finds: 'ganeti-watcher --dry-run' shows it now.";
     Ok(names.iter().map(line).chain([outlook.to_owned()]).collect())
 }
 
@@ -123,8 +123,8 @@ fn full_name(
             bail!("there is no instance {quoted}, and nothing was changed{}", suggestion(&wanted, &names))
         }
         ([], [] | [_], Err(error)) => bail!(
-            "no instance on record is called {quoted}, whether there is one is not known ({error}), and nothing was \
-             changed{}",
+            "no instance on record is called {quoted}, it is unknown whether there is one ({error}), and \
+             nothing was changed{}",
             suggestion(&wanted, &names)
         ),
         _ => {
@@ -239,8 +239,8 @@ mod tests {
                     .next()
                     .unwrap(),
                 format!(
-                    "no instance on record is called '{given}', whether there is one is not known (cannot read '/FILE': \
-                     there is no such file), and nothing was changed"
+                    "no instance on record is called '{given}', it is unknown whether there is one \
+                     (cannot read '/FILE': there is no such file), and nothing was changed"
                 )
             );
         }

@@ -98,7 +98,8 @@ fn findings(result: JobResult) -> Result<Findings, String> {
         need_activation.into_iter().map(Name::try_from).partition(Result::is_ok);
     for problem in nameless.into_iter().filter_map(Result::err).take(EXPLAINED) {
         error!(
-            "Ignoring what luxid says that cannot be understood: verify-disks names an instance, {problem}"
+            "Ignoring a part of luxid's answer that cannot be understood: verify-disks names an instance, \
+             {problem}"
         );
     }
     let missing: BTreeMap<String, Vec<(String, String)>> = lenient("missing volumes", missing);

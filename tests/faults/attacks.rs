@@ -77,7 +77,7 @@ pub(crate) const ALL: &[Attack] = &[
     },
     Attack {
         name: "signals",
-        about: "a signal at a system call; nobody reads what it writes",
+        about: "a signal at a system call; nobody reads its output",
         quick: 30,
         cases: signals::cases,
     },

@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     let (entries, unused) = allowed.unused();
     println!("{} comparisons, {entries} allowed differences", conclusion.num_passed + conclusion.num_failed);
     if !unused.is_empty() && conclusion.num_filtered_out == 0 {
-        println!("allowed, but not met any more: {unused:#?}");
+        println!("allowed, but no longer needed: {unused:#?}");
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()

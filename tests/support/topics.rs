@@ -74,7 +74,7 @@ impl Walk {
             if path.join(CLUSTER).exists() {
                 self.scenario(topic, path);
             } else if path.is_dir() {
-                self.problems.push(format!("{} is no scenario: it has no {CLUSTER}", path.display()));
+                self.problems.push(format!("{} is not a scenario: it has no {CLUSTER}", path.display()));
             } else {
                 self.problems.push(format!("{} belongs to no scenario", path.display()));
             }

@@ -44,7 +44,7 @@ fn waits_grow_with_failures_in_a_row_of_the_same_kind() {
     assert_eq!(second.failures, 2);
     assert!(second.seconds > first.seconds);
     remember_failure(&mut state, "i", &blamed(Blame::Queue, &cluster), NOW + 900.0);
-    assert_eq!(wait(&state, "i", NOW + 900.0).unwrap().failures, 1, "another cause begins anew");
+    assert_eq!(wait(&state, "i", NOW + 900.0).unwrap().failures, 1, "another cause starts over");
     assert_eq!(wait(&state, "i", NOW + 1200.0), None);
     assert_eq!(wait(&state, "other", NOW), None);
 }
@@ -133,7 +133,7 @@ fn what_this_version_does_not_know_is_waited_for_and_not_compared() {
     assert_eq!((first.by, first.failures), (BlockedBy::Other("the-weather".into()), 1));
     assert_eq!(wait(&state, "i", NOW + 300.0), None, "a wait like any other");
     remember_failure(&mut state, "i", &blamed(Blame::Node, &cluster), NOW + 300.0);
-    assert_eq!(wait(&state, "i", NOW + 300.0).unwrap().failures, 1, "another cause begins anew");
+    assert_eq!(wait(&state, "i", NOW + 300.0).unwrap().failures, 1, "another cause starts over");
 }
 
 #[test]

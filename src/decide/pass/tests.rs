@@ -392,7 +392,7 @@ fn a_node_without_memory_costs_no_try_and_what_needs_as_much_waits_with_it() {
         Group::new([instance("i1", "ERROR_down"), instance("i2", "ERROR_down")], [node("n1", Some("b1"))]);
     let run = group.run(full);
     assert_eq!(run.did.len(), 2, "{run:?}");
-    assert!(run.says("Node 'n1' has not enough memory for 2 instances"), "{run:?}");
+    assert!(run.says("Node 'n1' does not have enough memory for 2 instances"), "{run:?}");
     assert_eq!((group.state.restart_attempts("i1"), group.state.restart_attempts("i2")), (0, 0));
     let memory = group.state.recovery.blocked["i1"].memory.unwrap();
     assert_eq!((memory.needed, memory.available), (Some(1024), Some(12)));

@@ -106,7 +106,7 @@ fn bad_content_that_cannot_be_kept_is_not_overwritten_and_the_run_goes_on() {
     let (mut file, mut state) = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
     state.set_boot_id("n", "b");
     let refused = file.save(&state).unwrap_err().to_string();
-    assert!(refused.ends_with("and so is not replaced"), "{refused}");
+    assert!(refused.ends_with("so it is not replaced"), "{refused}");
     assert_eq!(content(&path), "nonsense");
 }
 

@@ -57,7 +57,7 @@ pub async fn ask_for_role(
         bail!("the master candidates have addresses of different families");
     }
     let any = if first.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await.context("cannot make a UDP socket")?;
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await.context("cannot create a UDP socket")?;
     let asked: BTreeSet<IpAddr> = candidates.iter().map(SocketAddr::ip).collect();
 
     let mut answers = BTreeMap::new();
@@ -76,7 +76,7 @@ pub async fn ask_for_role(
             Ok(Ok((length, sender))) => {
                 let sender = sender.ip().to_canonical();
                 if !asked.contains(&sender) {
-                    debug!("Ignoring a datagram from {sender}, which is no master candidate");
+                    debug!("Ignoring a datagram from {sender}, which is not a master candidate");
                     continue;
                 }
                 match packet::read_answer(key, &buffer[..length], reply_salt) {

@@ -44,7 +44,7 @@ pub enum NoAnswer {
     #[error("its signature is wrong")]
     BadSignature,
     /// It answers something else.
-    #[error("it answers another question")]
+    #[error("it answers a different question")]
     OtherSalt,
     /// confd could not answer.
     #[error("confd answered with status {status}: {answer}")]

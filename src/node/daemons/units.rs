@@ -82,7 +82,7 @@ impl NodeDaemons<'_> {
         let unit = systemd::unit(self.layout, daemon).await.context("cannot tell what its unit does")?;
         match unit.verdict() {
             Verdict::Runs if unit.can_be_restarted() => self.systemctl(armed, "restart", daemon).await,
-            Verdict::Runs => bail!("systemd would stop its unit, and could not start it again"),
+            Verdict::Runs => bail!("systemd would stop its unit and could not start it again"),
             Verdict::Start => self.systemctl(armed, "start", daemon).await,
             Verdict::Leave { state, .. } => bail!("its unit is left alone ({state})"),
         }

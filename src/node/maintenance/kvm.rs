@@ -57,7 +57,7 @@ fn process_of(layout: &Layout, name: &str) -> Result<Option<Process>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         text => text.with_context(|| format!("cannot read '{}'", path.display()))?,
     };
-    let Some(pid) = pid_in(&text) else { bail!("'{}' has no number of a process", path.display()) };
+    let Some(pid) = pid_in(&text) else { bail!("'{}' contains no process number", path.display()) };
     let seen = proc::look(layout, pid)?;
     Ok(seen.filter(|seen| instance_of(&seen.command_line) == Some(name.as_bytes())).map(|seen| seen.process))
 }

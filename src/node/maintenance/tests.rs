@@ -217,7 +217,10 @@ fn an_unknown_list_destroys_nothing() {
             });
             assert_eq!(machine.calls(), [""; 0], "{key} {broken}: {log}");
             assert_eq!(fake::list(&machine.layout).unwrap(), ["fake1", "fake2"], "{key} {broken}");
-            assert!(log.starts_with("ERROR Cannot tell what is Ganeti's here, stopping nothing: "), "{log}");
+            assert!(
+                log.starts_with("ERROR Cannot tell what belongs to Ganeti here, stopping nothing: "),
+                "{log}"
+            );
         }
     }
     // Half a list, no list, and a toolstack that cannot be known.

@@ -101,7 +101,7 @@ fn bound(bind: &str, rapi_ip: &str) -> Vec<String> {
 fn listening(interface: &str, interfaces: Interfaces<'_>) -> Result<Vec<String>, String> {
     let named = quoted(interface, LONGEST_QUOTE);
     let addresses = interfaces(interface)
-        .map_err(|error| format!("the addresses of its interface {named} cannot be had: {error}"))?;
+        .map_err(|error| format!("the addresses of its interface {named} cannot be read: {error}"))?;
     let is_of_one_link =
         |address: &IpAddr| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
     let hosts: Vec<String> =
@@ -128,7 +128,10 @@ fn command_line(layout: &Layout) -> CommandLine {
     };
     let Some(pid) = pid_in(&text) else {
         let found = quoted(&text, LONGEST_QUOTE);
-        return CommandLine::Unknown(format!("'{}' has no process number but {found}", path.display()));
+        return CommandLine::Unknown(format!(
+            "'{}' contains {found} instead of a process number",
+            path.display()
+        ));
     };
     let bytes = match proc::look(layout, pid) {
         Ok(Some(seen)) => seen.command_line,

@@ -46,7 +46,7 @@ pub(super) async fn probe(layout: &Layout, rapi_ip: &str, limit: Duration) -> He
         }
     }
     reasons.sort_unstable();
-    reasons.extend(endpoint.doubt.iter().map(|doubt| format!("where it listens is not known: {doubt}")));
+    reasons.extend(endpoint.doubt.iter().map(|doubt| format!("where it listens is unknown: {doubt}")));
     let why = reasons.join("; ");
     if unclear { Health::Unclear(why) } else { Health::Dead(why) }
 }

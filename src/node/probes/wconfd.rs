@@ -28,7 +28,7 @@ pub(super) async fn probe(socket: &Path, clock: &dyn Clock, limit: Duration) -> 
         Ok(Ok(echo)) if echo == words.as_str() => Health::Alive,
         Ok(Ok(echo)) => {
             let echo: String = echo.to_string().chars().take(100).collect();
-            Health::Dead(format!("it was told '{words}' and answered {echo}"))
+            Health::Dead(format!("it was asked to echo '{words}' and answered {echo}"))
         }
         Ok(Err(error)) if is_our_own(&error) => Health::Unclear(format!("{error:#}")),
         Ok(Err(error)) => Health::Dead(format!("{error:#}")),

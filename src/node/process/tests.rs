@@ -117,7 +117,7 @@ async fn a_daemon_may_write_to_what_it_keeps_when_its_starter_is_gone() {
     std::fs::create_dir(&go).unwrap();
     let deadline = std::time::Instant::now() + LONG;
     while !wrote.exists() {
-        assert!(std::time::Instant::now() < deadline, "it could not write any more");
+        assert!(std::time::Instant::now() < deadline, "it could no longer write");
         std::thread::yield_now();
     }
 }

@@ -106,7 +106,7 @@ impl Run {
     /// When the watcher refuses the command line.
     pub fn command(&self, group: &str) -> Result<WatcherCommand, String> {
         if self.arguments.first().is_some_and(|argument| argument == "simulate") {
-            return Err("there is no box in the box".to_owned());
+            return Err("a scenario cannot run 'simulate'".to_owned());
         }
         let arguments = self.arguments.iter().map(|argument| argument.replace("GROUP", group));
         let words = std::iter::once("ganeti-watcher".to_owned()).chain(arguments);
@@ -343,7 +343,7 @@ fn trigger(spec: &StepSpec) -> Option<Trigger> {
 fn only<T>(spec: &Spanned<StepSpec>, mut found: Vec<(&str, T)>) -> Result<T, Misfit> {
     match (found.len(), found.pop()) {
         (1, Some((_, one))) => Ok(one),
-        (0, _) | (_, None) => Err(misfit(spec, "nothing is done here".to_owned())),
+        (0, _) | (_, None) => Err(misfit(spec, "this step does nothing".to_owned())),
         (_, Some((last, _))) => {
             let keys: Vec<&str> = found.iter().map(|(key, _)| *key).chain([last]).collect();
             let text = format!("a step does one thing, this one has: {}", keys.join(", "));
@@ -388,7 +388,7 @@ fn luxid_event(spec: &StepSpec, kind: &Spanned<String>) -> Result<Event, Misfit>
         other => {
             let known = "stop, break, start, slow, silent, close-before, close-after, close-within, answer, \
                          status, error";
-            return Err(Misfit::at(kind, "luxid", format!("'{other}' is none of {known}")));
+            return Err(Misfit::at(kind, "luxid", format!("'{other}' is not one of {known}")));
         }
     };
     let times = spec.times.or(Some(1)).filter(|times| *times > 0);

@@ -132,7 +132,7 @@ impl Drop for Mounted {
 }
 
 fn text(path: &Path) -> Result<&str> {
-    path.to_str().context("a path that is no text")
+    path.to_str().context("a path that is not text")
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<()> {

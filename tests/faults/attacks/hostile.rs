@@ -149,6 +149,6 @@ pub(super) fn nothing_leaked(problems: &mut Problems, world: &World, told: &str)
         problems.add("a file outside was made through a link");
     }
     if told.contains("verysecret") {
-        problems.add("a file outside was read through a link, and told");
+        problems.add("a file outside was read through a link, and reported");
     }
 }
