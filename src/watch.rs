@@ -1,5 +1,5 @@
-//! One run: the global part, which every node makes, and the group part, which the master makes for each node
-//! group.
+//! One run: the global part, which every node performs, and the group part, which the master performs for
+//! each node group.
 
 mod connect;
 mod context;
@@ -32,7 +32,7 @@ use crate::memory::kept_out::{self, KeptOut};
 use crate::memory::locks::{self, LockError};
 use crate::options::Options;
 
-/// Makes one run (`watcher/__init__.py: Main`). Whatever goes wrong is in the log when it returns.
+/// Makes one run (`watcher/__init__.py: Main`). When it returns, whatever went wrong is in the log.
 pub async fn run(context: &Context<'_>) -> Ended {
     if context.armed.is_none() {
         info!("Dry run: looking and deciding, changing nothing");
@@ -104,7 +104,7 @@ fn tell_who_keeps_runs_out(context: &Context<'_>, lock: &Path) {
 fn failed(context: &Context<'_>, error: &CutShort) -> Ended {
     if let CutShort::NotMaster(not_master) = error {
         match context.armed {
-            // The original says it with --debug only, and exits with 11 without a word.
+            // The original says so only with --debug, and exits with 11 without a message.
             Some(_) => info!("Not master, exiting: {not_master}"),
             None => info!("{not_master}: a run would do nothing more here"),
         }

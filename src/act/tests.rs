@@ -141,7 +141,7 @@ fn by_tags(view: &View<'_>, actions: Vec<Action>, since: Timestamp, now: Timesta
 
 #[tokio::test(start_paused = true)]
 async fn a_tier_is_waited_for_as_long_as_a_run_may_idle_and_no_longer() {
-    // A higher tier may begin so many seconds after the start, whatever became of the lower one.
+    // A higher tier may begin this many seconds after the start, whatever became of the lower one.
     for (patience_left, is_started) in [(68.0, true), (75.0, false)] {
         let scene = Scene::new(&[("dns", "a1"), ("inst", "a1")]);
         scene.world().instances[0].tags = vec!["ganeti:watcher:start:tier:1".to_owned()];

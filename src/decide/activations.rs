@@ -1,11 +1,11 @@
-//! Activations of disks: one planner and one memory, whatever calls for them.
+//! Activations of disks: one planner and one record, whatever calls for them.
 //!
 //! A node with a new boot id has rebooted, and the instances that have it as secondary need their disks
 //! activated, or their DRBD links stay broken (`watcher/__init__.py: _CheckDisks`). verify-disks names
 //! instances with broken disks (`_VerifyDisks`). A failed activation makes Ganeti mark the disks as not
-//! active, and then neither it nor verify-disks looks at them any more. So, unlike the original, what failed
-//! is remembered and tried again, ever more rarely; and a boot id is stored only when every activation that
-//! it called for has succeeded.
+//! active, and from then on neither Ganeti nor verify-disks looks at them. So, unlike the original, failures
+//! are remembered and tried again at growing intervals, and a boot id is stored only when every activation
+//! that it called for has succeeded.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,36 +14,36 @@ use crate::cluster::{AdminState, Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::recovery::{Activation, Failures};
 use crate::memory::state::State;
 
-/// What is to be done about disks.
+/// What to do about disks.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ActivationPlan {
     /// Activations and skips, at most one for an instance.
     pub steps: Vec<Step>,
-    /// Names of the nodes that gave no boot id although they are not marked offline.
+    /// Names of the nodes that gave no boot ID although they are not marked offline.
     pub without_boot_id: Vec<String>,
 }
 
-/// What the instance pass has to do with the disks.
+/// What the instance pass means for the disks.
 #[derive(Debug, Clone, Default)]
 pub struct Starts {
     /// Instances whose start succeeded in this run.
     pub succeeded: BTreeSet<String>,
-    /// Instances that are yet to be started in this run: what becomes of them decides.
+    /// Instances still to be started in this run: their outcome decides.
     pub planned: BTreeSet<String>,
 }
 
 /// What calls for an activation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Call {
-    /// A node that has the instance as secondary rebooted, or an activation failed earlier; so often, and
-    /// then.
+    /// A node that has the instance as secondary rebooted, or an activation failed earlier, this often and at
+    /// this time.
     OnRecord(Failures),
     /// verify-disks has just named the instance.
     Verification,
 }
 
-/// Plans what reboots call for, and what earlier runs left undone, and brings that on record. Nothing is
-/// planned for an instance that `starts` has as planned.
+/// Plans and records what reboots call for and what earlier runs left undone. Nothing is planned for an
+/// instance that `starts` lists as planned.
 pub fn plan(state: &mut State, snapshot: &Snapshot, starts: &Starts, now: Timestamp) -> ActivationPlan {
     let mut plan = ActivationPlan::default();
     let rebooted = note_reboots(state, snapshot, &mut plan.without_boot_id);
@@ -79,7 +79,7 @@ pub fn plan_found(snapshot: &Snapshot, broken: &[String], now: Timestamp) -> Vec
     broken.iter().filter_map(step).collect()
 }
 
-/// Puts on record what the nodes' boot ids call for. Gives the nodes whose boot ids are not stored yet.
+/// Records what the nodes' boot ids call for. Returns the nodes whose boot ids are not stored yet.
 fn note_reboots(state: &mut State, snapshot: &Snapshot, without_boot_id: &mut Vec<String>) -> Vec<String> {
     forget_nodes_that_are_gone(state, snapshot);
     let by_secondary = snapshot.instances_by_secondary();
@@ -95,8 +95,8 @@ fn note_reboots(state: &mut State, snapshot: &Snapshot, without_boot_id: &mut Ve
         if !is_pending && state.boot_id(&node.name) == Some(boot_id) {
             continue;
         }
-        // Whether an instance that cannot be read has this node as secondary is unknown. It stays until it
-        // can be read.
+        // It is unknown whether an unreadable instance has this node as secondary. It stays until it can be
+        // read.
         let unreadable = snapshot.unreadable_names();
         let of_node = by_secondary.get(node.name.as_str()).into_iter().flatten();
         let of_node: HashSet<&str> =
@@ -130,7 +130,7 @@ fn forget_nodes_that_are_gone(state: &mut State, snapshot: &Snapshot) {
     });
 }
 
-/// What is to be done about an instance whose disks need activation; `None` when that depends on its start.
+/// What to do about an instance whose disks need activation; `None` when that depends on its start.
 fn step(
     snapshot: &Snapshot,
     instance: &Instance,
@@ -144,8 +144,8 @@ fn step(
         let kind = ActionKind::ActivateDisks { although_inactive };
         Some(Step::Act(Action { instance: name.clone(), kind }))
     };
-    // With a silent secondary it would fail, and make Ganeti mark the disks of what may well be running as
-    // not active.
+    // With a silent secondary it would fail, and make Ganeti mark the disks of an instance that may well be
+    // running as not active.
     let is_out_of_reach = instance.status.is_helpless()
         || !instance.status.is_known()
         || snapshot.silent_secondary(instance).is_some();
@@ -158,13 +158,13 @@ fn step(
             act(false)
         };
     };
-    // A failed activation makes Ganeti mark the disks as not active: that mark is then our own doing, and no
-    // reason to leave a running instance without its mirror. One that is down is the instance pass's
-    // business.
+    // A failed activation makes Ganeti mark the disks as not active: that mark is then our own doing, and not
+    // a reason to leave a running instance without its mirror. An instance that is down is left to the
+    // instance pass.
     let although_inactive =
         failures > 0 && instance.status == InstanceStatus::Running && instance.admin_state == AdminState::Up;
-    // Once at the next run, and only then ever more rarely: it locks two nodes, and a disk that is really
-    // broken does not mend itself.
+    // First in the next run, then at growing intervals: it locks two nodes, and a disk that is really broken
+    // does not repair itself.
     let wait = backoff::left(failures.saturating_sub(1), last, name, now);
     if starts.planned.contains(name) {
         None
@@ -195,7 +195,7 @@ impl Step {
     }
 }
 
-/// Remembers how an action ended that has to do with disks: a start assembles them too.
+/// Remembers how an action that involves disks ended: a start assembles them too.
 pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
     let activations = &mut state.recovery.activations;
     match outcome {
@@ -211,7 +211,7 @@ pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, n
     }
 }
 
-/// Stores the boot ids of the nodes for which nothing is to be done any more.
+/// Stores the boot ids of the nodes for which nothing is left to do.
 pub fn store_boot_ids(state: &mut State) {
     let waiting = state.recovery.activations.values().flat_map(|activation| &activation.reboots);
     let waiting: BTreeSet<String> = waiting.cloned().collect();
@@ -222,7 +222,7 @@ pub fn store_boot_ids(state: &mut State) {
     }
 }
 
-/// Forgets what verify-disks called for of instances that do not run any more: their next start assembles the
+/// Forgets what verify-disks called for on instances that no longer run: their next start assembles the
 /// disks.
 pub fn forget_stopped(state: &mut State, snapshot: &Snapshot) {
     let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());

@@ -17,7 +17,7 @@ pub enum Severity {
     Debug,
     /// What a run does.
     Info,
-    /// What an administrator should know.
+    /// What the administrator should know.
     Warning,
     /// What did not work.
     Error,
@@ -44,7 +44,7 @@ impl LogLine {
     }
 }
 
-/// A length of time in words, in whole minutes and never less than one.
+/// A duration in words, in whole minutes and never less than one.
 pub(super) fn minutes(seconds: f64) -> String {
     format!("{:.0} min", (seconds / 60.0).ceil().max(1.0))
 }
@@ -82,7 +82,7 @@ impl fmt::Display for Hold {
 }
 
 impl Note {
-    /// The line for the note; `None` for what goes without a word.
+    /// The line for the note; `None` for what is not logged.
     #[must_use]
     pub fn log_line(&self) -> Option<LogLine> {
         use Severity::{Debug, Error, Info, Warning};
@@ -206,7 +206,7 @@ impl Note {
 }
 
 impl Action {
-    /// The line before the action's job is submitted.
+    /// The line logged before the action's job is submitted.
     #[must_use]
     pub fn log_line(&self) -> LogLine {
         let name = &self.instance;

@@ -1,4 +1,4 @@
-//! A dry run of the group part: the same look and the same decisions, told instead of carried out.
+//! A dry run of the group part: the same look and the same decisions, printed instead of carried out.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::memory::state_file::StateFile;
 use crate::node::boot_id::boot_id;
 use crate::{logging, observe};
 
-/// Tells what the group part would do.
+/// Prints what the group part would do.
 ///
 /// # Errors
 /// When luxid cannot be used, or the state file cannot be opened.

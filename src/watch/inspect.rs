@@ -1,4 +1,4 @@
-//! Looks whether the mirrors of instances that were started without them are whole again, by asking Ganeti.
+//! Asks Ganeti whether the mirrors of instances that were started without them are whole again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::act::Runner;
 use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
 
-/// It needs the instances' locks, and an administrator who repairs the mirror holds those for long.
+/// It needs the instances' locks, and an administrator repairing the mirror holds those for a long time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The instances of these whose mirror is whole on both sides; none when that cannot be learnt now, which is
-/// a warning.
+/// Those of the instances whose mirror is whole on both sides; empty, with a warning, when that cannot be
+/// found out now.
 pub(super) async fn whole_mirrors(runner: &mut Runner<'_>, instances: &[String]) -> Vec<String> {
     let opcode = OpCode::InstanceQueryData { instances: instances.to_vec() };
     if runner.snapshot().pending_jobs.iter().any(|job| job.does(&opcode.summary())) {
@@ -58,7 +58,7 @@ fn whole(result: &Value) -> Result<Vec<String>, String> {
     }
     let instances: BTreeMap<String, Instance> = parse_shape(&result.to_string(), "result")?;
     let side_is_whole = |status: &Option<Status>| {
-        // No percent: nothing is being synchronised.
+        // No percentage: nothing is being synchronised.
         matches!(status, Some((_, _, _, None, _, Some(false), _)))
     };
     let disk_is_whole = |disk: &Disk| side_is_whole(&disk.pstatus) && side_is_whole(&disk.sstatus);

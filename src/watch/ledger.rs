@@ -16,7 +16,7 @@ use crate::decide::{Action, Note, Outcome};
 use crate::logging;
 use crate::memory::state_file::StateFile;
 
-/// How often, and after how long, the state's lock is asked for again after disks were verified.
+/// How often, and at what intervals, the state's lock is requested again after disks were verified.
 const LOCK_ATTEMPTS: u32 = 30;
 const LOCK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -37,9 +37,9 @@ pub(super) async fn carry_out(
 pub(super) struct Ledger {
     file: StateFile,
     pub(super) pass: Pass,
-    /// How many outcomes the file does not know yet.
+    /// How many outcomes are not in the file yet.
     unsaved: usize,
-    /// Whether it was told that intents cannot be saved.
+    /// Whether it was reported that intents cannot be saved.
     is_told: bool,
 }
 
@@ -52,12 +52,12 @@ impl Ledger {
         self.file.save(self.pass.remembered())
     }
 
-    /// Writes the state if opening its file could not.
+    /// Writes the state if that failed when its file was opened.
     pub(super) fn save_first(&mut self) -> Result<()> {
         self.file.save_first(self.pass.remembered())
     }
 
-    /// Gives the state file's lock back.
+    /// Releases the state file's lock.
     pub(super) fn close(self) -> Pass {
         self.pass
     }
@@ -74,9 +74,9 @@ impl Witness for Ledger {
         LogWitness.noted(note, now);
     }
 
-    /// Starts are on record before they are submitted, whatever that costs: what is not on record is
-    /// forgotten when the master dies of it. Where the record cannot be written they are made all the same;
-    /// repairs come first.
+    /// Starts are recorded before they are submitted, whatever the cost: a start that is not on record is
+    /// forgotten if it kills the master. If the record cannot be written they are made anyway; repairs come
+    /// first.
     fn begin(&mut self, actions: &[Action], epoch_ns: u64) {
         LogWitness.begin(actions, epoch_ns);
         if !self.pass.begin(actions, epoch_ns) {
@@ -97,9 +97,8 @@ impl Witness for Ledger {
         self.unsaved += 1;
     }
 
-    /// So that a run that is killed has not forgotten what it did, but for the last hundredth of it: every
-    /// save writes all there is. A full disk is no reason to leave the other instances down; the save at the
-    /// end of the pass reports it.
+    /// So that a killed run forgets only the last hundredth of what it did: every save writes everything. A
+    /// full disk is no reason to leave the other instances down; the save at the end of the pass reports it.
     fn checkpoint(&mut self) {
         if self.unsaved == 0 || self.unsaved * 100 < self.pass.remembered().instances().count() {
             return;
@@ -110,8 +109,8 @@ impl Witness for Ledger {
     }
 }
 
-/// The activations that verify-disks called for. The state's lock was given back before disks were verified,
-/// because that may take long, so they are put on record at the end.
+/// The activations that verify-disks called for. The state's lock was released before verification, which may
+/// take long, so they are recorded at the end.
 pub(super) struct Activations<'p> {
     pass: &'p mut Pass,
     ended: Vec<(Action, Outcome, Timestamp)>,
@@ -142,7 +141,7 @@ impl<'p> Activations<'p> {
         self.pass
     }
 
-    /// Puts them on record, after what other runs have put there meanwhile.
+    /// Records them, on top of what other runs have recorded in the meantime.
     pub(super) async fn remember(self, armed: &Armed, path: &Path, stamp: &str) {
         if self.ended.is_empty() {
             return;
@@ -158,7 +157,7 @@ impl<'p> Activations<'p> {
         let remembered = opened.map_err(anyhow::Error::from).and_then(|(mut file, state)| {
             let mut pass = Pass::new(state, PassOptions::default());
             for (action, outcome, now) in &self.ended {
-                // What there is to say was said when it ended.
+                // Everything was said when it ended.
                 drop(pass.ended(action, outcome, *now));
             }
             file.save_change(pass.remembered())

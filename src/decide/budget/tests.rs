@@ -111,7 +111,7 @@ fn what_is_not_down_any_more_is_forgotten_and_what_cannot_be_read_is_not() {
     assert!(state.recovery.blocked.is_empty());
 }
 
-/// A state in which `i` waits because of something of which this version does not know what it is.
+/// A state in which `i` waits because of something unknown to this version.
 fn failed_because_of_the_weather(cluster: &Snapshot) -> State {
     let mut state = failed(Blame::Node, cluster);
     state.recovery.blocked.get_mut("i").unwrap().by = BlockedBy::Other("the-weather".into());
@@ -123,7 +123,7 @@ fn what_this_version_does_not_know_is_waited_for_and_not_compared() {
     let mut cluster = cluster();
     let mut state = failed_because_of_the_weather(&cluster);
     let before = state.clone();
-    // For the node this would be a change.
+    // For a node this would be a change.
     cluster.nodes[0].boot_id = Some("b1-new".into());
     assert_eq!(forgive(&mut state, &cluster), Vec::<String>::new());
     cluster.instances[0].status = InstanceStatus::NodeDown;
