@@ -1,12 +1,12 @@
-//! Names that come from outside.
+//! Names from outside.
 
 use serde::Deserialize;
 
 use super::excerpt::{LONGEST_NAME, LONGEST_QUOTE, quoted};
 
 /// A name of an instance, a node, a group or a disk template, or a UUID: at least one character and at most
-/// [`LONGEST_NAME`] bytes, none of them a control character, so that it can stand in a log line and in a file
-/// with an entry a line. A host name is no longer than that (`netutils.py: Hostname`).
+/// [`LONGEST_NAME`] bytes, none of them a control character, so that it fits in a log line and in a file with
+/// one entry per line. A host name is no longer than that (`netutils.py: Hostname`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Name(String);
