@@ -2,7 +2,7 @@
 //!
 //! Only instances that Ganeti knows are stopped (`guests`). Source: `watcher/nodemaint.py`. The original
 //! fails here for every real hypervisor: it ends at the first instance of KVM, Xen or LXC, and without DRBD's
-//! module; and with it ends the whole run. Here one failure stops nothing else.
+//! module; and that ends the whole run. Here one failure stops nothing else.
 
 mod chroot;
 pub mod drbd;
@@ -36,13 +36,13 @@ use crate::files::read_text;
 use crate::layout::{Layout, Service};
 use hypervisor::Hypervisor;
 
-/// So many instances are stopped at once.
+/// How many instances are stopped at once.
 const STOPS_AT_ONCE: usize = 8;
 const LONGEST_KEY: u64 = 4096;
-/// So many characters of a value that makes no sense are logged.
+/// How many characters of a nonsensical value are logged.
 const LONGEST_SHOWN: usize = 64;
 
-/// Does what is necessary on a node that is offline, and nothing on others. What goes wrong is logged.
+/// Does what is necessary on an offline node, and nothing on others. What goes wrong is logged.
 pub async fn run(armed: Option<&Armed>, layout: &Layout, clock: &dyn Clock) {
     if !is_wanted(layout) {
         return;
@@ -80,7 +80,7 @@ fn is_wanted(layout: &Layout) -> bool {
     }
 }
 
-/// What the master candidates say that this node is.
+/// What the master candidates say this node is.
 async fn own_role(layout: &Layout, clock: &dyn Clock) -> Result<Role> {
     let port = layout.port(Service::Confd)?;
     let candidates = candidates(layout)?;
@@ -126,8 +126,8 @@ fn candidates(layout: &Layout) -> Result<Vec<IpAddr>> {
 }
 
 /// First the instances, then the minors that they held. What goes wrong with one is logged and stops no
-/// other. Where it cannot be told what is Ganeti's, nothing is stopped at all. A hypervisor without an answer
-/// keeps no minor up: DRBD itself refuses to shut down one that is in use.
+/// other. If it is unclear what belongs to Ganeti, nothing is stopped at all. A hypervisor that does not
+/// answer keeps no minor up: DRBD itself refuses to shut down one that is in use.
 async fn stop_everything(armed: Option<&Armed>, layout: &Layout) {
     let guests = match guests::find(layout).await {
         Ok(guests) => guests,

@@ -1,5 +1,4 @@
-//! The pid files of Ganeti's daemons: whether the daemon runs, and which are left over from one that was
-//! killed.
+//! The pid files of Ganeti's daemons: whether the daemon runs, and which ones a killed daemon left behind.
 
 use std::fs;
 use std::io;
@@ -18,13 +17,13 @@ use crate::layout::Layout;
 pub(super) enum Leads {
     /// To the daemon, which runs.
     ToIt(Process),
-    /// There is none, so the daemon was never started or has ended in good order.
+    /// There is none, so the daemon was never started or has ended cleanly.
     NoFile,
     /// To no process.
     ToNone(Pid),
-    /// To a process of somebody else.
+    /// To somebody else's process.
     ToAnother(Pid),
-    /// That cannot be told, and why.
+    /// Unclear, and why.
     Unknown(String),
 }
 

@@ -8,7 +8,8 @@ use crate::armed::Armed;
 use crate::node::systemd::{self, Verdict};
 
 impl NodeDaemons<'_> {
-    /// Starts a daemon's unit unless it runs or somebody may want it so; whether it now surely runs.
+    /// Starts a daemon's unit unless it runs or may be stopped on purpose; returns whether it now certainly
+    /// runs.
     pub(super) async fn ensure_unit(&mut self, daemon: &str) -> Result<bool> {
         let unit = match systemd::unit(self.layout, daemon).await {
             Ok(unit) => unit,
@@ -62,14 +63,14 @@ impl NodeDaemons<'_> {
         self.remember(daemon, Some(state));
     }
 
-    /// With a look afterwards: systemctl succeeds as well when a daemon ends right after its start.
+    /// Checks afterwards: systemctl also succeeds when a daemon ends right after its start.
     async fn start_unit(&self, armed: &Armed, daemon: &str) -> Result<()> {
         self.systemctl(armed, "start", daemon).await?;
         match systemd::unit(self.layout, daemon).await {
             Ok(unit) if unit.verdict() != Verdict::Runs => {
                 bail!("systemctl succeeded, but its unit does not run ({})", unit.result())
             }
-            // What systemctl said counts where there is no answer.
+            // If there is no answer, what systemctl said counts.
             _ => Ok(()),
         }
     }

@@ -1,5 +1,5 @@
 //! Probes against stand-ins on the loopback network, and the rule of two failures with a daemon-util that
-//! mends.
+//! repairs.
 
 use std::fs;
 use std::path::Path;
@@ -37,7 +37,7 @@ impl Machine {
     }
 }
 
-/// A certificate as Ganeti makes them: signed by itself, of version 1, for a name that is nobody's.
+/// A certificate as Ganeti makes them: self-signed, version 1, for a name that is nobody's.
 fn certificate() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
     fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         let content = parts.concat();

@@ -1,4 +1,4 @@
-//! WConfD: it lives when it says again what was said to it.
+//! WConfD: it is alive if it echoes what was sent to it.
 //!
 //! Source: `watcher/__init__.py: IsWconfdResponding`, `wconfd.py`. The framing is that of LUXI, the methods
 //! are its own. The original tries a dead socket for eighteen minutes.
@@ -42,7 +42,7 @@ struct Answer {
     result: Value,
 }
 
-/// One call over a connection of its own; the result as it is.
+/// One call over its own connection; returns the result unchanged.
 async fn call(socket: &Path, method: &str, args: &Value) -> Result<Value> {
     let mut stream = UnixStream::connect(socket)
         .await
