@@ -1,4 +1,4 @@
-//! What came of a story, in words.
+//! The outcome of a story, in words.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -38,7 +38,7 @@ pub(super) fn is_booting(engine: &Engine) -> bool {
     engine.model.nodes.values().any(|node| matches!(node.power, Power::Booting(_)))
 }
 
-/// How long a job takes when it waits for no other: from its process to its end, without the wait for locks.
+/// How long a job takes on its own: from process start to end, without waiting for locks.
 fn alone(job: &Job) -> Option<Duration> {
     let waited = job.ops.iter().filter_map(|op| Some(op.exec?.saturating_sub(op.start?))).sum();
     Some((job.ended? - job.started?).saturating_sub(waited))

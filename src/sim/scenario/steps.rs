@@ -31,10 +31,10 @@ pub enum ScenarioStep {
     Write {
         /// The path below the root.
         path: String,
-        /// What it shall contain.
+        /// Its intended content.
         content: Option<String>,
     },
-    /// Somebody holds the lock of a file below the node's root from now on, or lets it go.
+    /// Somebody holds the lock of a file below the node's root from now on, or releases it.
     Lock {
         /// The path below the root.
         path: String,
@@ -44,7 +44,7 @@ pub enum ScenarioStep {
 }
 
 impl ScenarioStep {
-    /// Makes everything that takes time take `factor` of it.
+    /// Multiplies all durations by `factor`.
     pub(super) fn scale(&mut self, factor: f64) {
         let shorten = |event: &mut Event| match event {
             Event::Occupy(_, duration) | Event::Fault(Fault { kind: FaultKind::Slow(duration), .. }) => {
@@ -78,7 +78,7 @@ pub struct Run {
     pub node: Option<String>,
     /// How it must end.
     pub exit: u8,
-    /// It is killed when it takes longer.
+    /// It is killed if it takes longer.
     pub kill_after: Option<Duration>,
     /// What happens while it runs.
     pub during: Vec<(Trigger, Event)>,

@@ -1,4 +1,4 @@
-//! What an outage costs: dead master candidates, busy nodes, troubles that end, and jobs of the past.
+//! What an outage costs: dead master candidates, busy nodes, troubles that end, and past jobs.
 
 use super::*;
 
