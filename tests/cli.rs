@@ -19,7 +19,7 @@ fn node() -> Machine {
 }
 
 impl Run {
-    /// Whether nothing is worth an administrator's time: only the calls of daemon-util are in the log.
+    /// Whether nothing needs an administrator's attention: only the calls of daemon-util are in the log.
     fn is_quiet(&self) -> bool {
         self.is_silent() && self.log.lines().all(|line| line.contains("INFO RunCmd "))
     }

@@ -1,4 +1,5 @@
-//! Where scenarios may be: what `tests/support/topics.rs` refuses, and that CONTRIBUTING.md has every topic.
+//! Where scenarios may be: what `tests/support/topics.rs` refuses, and that CONTRIBUTING.md lists every
+//! topic.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

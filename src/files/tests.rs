@@ -123,7 +123,7 @@ fn whose_links_are_followed() {
     for (link, directory, mode) in [
         (other, root, 0o755),
         (root, other, 0o755),
-        // As /var/log/ganeti, /var/run/ganeti and /run/lock.
+        // Like /var/log/ganeti, /var/run/ganeti and /run/lock.
         (root, root, 0o770),
         (root, root, 0o775),
         (root, root, 0o1777),
