@@ -192,8 +192,8 @@ impl Visit for Message {
     }
 }
 
-/// Text that stays on its line: what Ganeti or a daemon printed may contain line feeds, and nobody must be
-/// able to fake a log line through the name of something.
+/// Text that stays on its line: what Ganeti or a daemon printed may contain line feeds, and it must be
+/// impossible to fake a log line through the name of something.
 struct OneLine<'a>(&'a str);
 
 impl fmt::Display for OneLine<'_> {

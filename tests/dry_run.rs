@@ -1,5 +1,5 @@
-//! A dry run on a master with work to do everywhere: a real run shows that there is work, and a dry run that
-//! nothing has any effect outside the program. luxid is a stand-in that records what it is asked.
+//! A dry run on a master with work to do everywhere: a real run shows that there is work, and a dry run shows
+//! that nothing leaves the program. luxid is a stand-in that records what it is asked.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 

@@ -58,7 +58,7 @@ impl InFlight {
         Ok(ended.filter_map(|finished| Some((self.jobs.remove(&finished.job)?, finished))).collect())
     }
 
-    /// Takes all of them out: nobody will find out how they end.
+    /// Takes all of them out: how they end will remain unknown.
     pub(super) fn take_all(&mut self) -> BTreeMap<JobId, Action> {
         std::mem::take(&mut self.jobs)
     }

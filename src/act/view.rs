@@ -89,7 +89,7 @@ impl<'c> View<'c> {
         let alone = locks.nodes.into_iter().filter(|(_, mode)| mode.may_be_exclusive());
         snapshot.locked_nodes = alone.map(|(node, _)| node).collect();
         snapshot.locked_instances = locks.instances;
-        // Last, so that what began meanwhile is seen here at the latest.
+        // Last, so that anything that began in the meantime is seen here at the latest.
         snapshot.pending_jobs = observe::pending_jobs(client).await?;
         let unreadable = &mut snapshot.unreadable_instances;
         snapshot.instances.retain_mut(|instance| {

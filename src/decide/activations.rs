@@ -19,7 +19,7 @@ use crate::memory::state::State;
 pub struct ActivationPlan {
     /// Activations and skips, at most one for an instance.
     pub steps: Vec<Step>,
-    /// Names of the nodes that gave no boot ID although they are not marked offline.
+    /// Names of the nodes that gave no boot id although they are not marked offline.
     pub without_boot_id: Vec<String>,
 }
 

@@ -2,7 +2,7 @@
 //! settles the intent by what became of the job.
 //!
 //! A start may take the master down, and the run with it. luxid then calls the job's end a detected death,
-//! which says nothing against the instance; or the job was lost with the master, and nobody can say how it
+//! which says nothing against the instance; or the job was lost with the master, and it is unknown how it
 //! ended, or whether it was submitted at all. The first time this costs the instance nothing, since any start
 //! can be in flight when a master dies. From the second time in a row it costs a try: otherwise such a start
 //! would be repeated forever. It is then made alone ([`super::agenda`]), which clears those that were merely
@@ -29,7 +29,7 @@ use crate::memory::state::State;
 /// What settles an intent.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
-    /// The group, what luxid knows of the jobs, and the master's boot id now.
+    /// The group, what luxid knows about the jobs, and the master's boot id now.
     pub seen: &'a Seen<'a>,
     /// Jobs that ended longer ago than this may be archived; `None` when any job may be.
     pub archived_after: Option<Duration>,
@@ -44,7 +44,7 @@ enum Settled {
     NotYet,
     /// Its job has ended.
     Ended(JobId, Result<(), JobFailure>),
-    /// The master died meanwhile.
+    /// The master has died.
     WithTheMaster,
     /// It was never submitted.
     Never,

@@ -1,4 +1,4 @@
-//! Mirrors that nobody looks after.
+//! Mirrors that nothing looks after.
 
 use super::{Note, NoteKind, Step};
 use crate::cluster::{Instance, InstanceStatus, Snapshot};

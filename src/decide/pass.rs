@@ -45,7 +45,7 @@ pub struct PassOptions {
 pub struct Plan {
     /// What to say before everything else.
     pub lines: Vec<LogLine>,
-    /// What there is to say about instances.
+    /// What to say about instances.
     pub notes: Vec<Note>,
     /// Starts and clean-ups, then activations.
     pub actions: Vec<Action>,

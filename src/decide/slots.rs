@@ -15,9 +15,9 @@ pub struct Need {
     pub wants_more: bool,
 }
 
-/// How many jobs of ours may be in flight at once now, at least 1: `most` by our own limit, `ceiling` is how
-/// many jobs the cluster runs at once, if that is known, and `pending` what is in its queue. `is_ours` says
-/// whether a job is one of this run's.
+/// How many jobs of ours may be in flight at once now, at least 1: `most` is our own limit, `ceiling` how
+/// many jobs the cluster runs at once, if known, and `pending` what is in its queue. `is_ours` says whether a
+/// job is one of this run's.
 #[must_use]
 pub fn limit(
     most: usize,

@@ -39,7 +39,7 @@ pub struct Note {
     pub kind: NoteKind,
 }
 
-/// What there is to say about an instance for which nothing is done.
+/// What to say about an instance for which nothing is done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NoteKind {
     /// Something should be done for it, but a job that has not ended is working on it.

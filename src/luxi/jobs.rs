@@ -41,7 +41,7 @@ pub type Submitted = Vec<Result<JobId, String>>;
 /// nanoseconds since the epoch; together with a reason's text it identifies this submission, so it must be
 /// unique.
 ///
-/// Without a proper answer nobody knows which jobs exist. They are then looked up by their reasons, and only
+/// Without a proper answer it is unknown which jobs exist. They are then looked up by their reasons, and only
 /// the missing ones are submitted again.
 ///
 /// # Errors

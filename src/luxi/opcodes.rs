@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::GanetiVersion;
 
-/// First part of every reason that a watcher gives for its jobs; filters of administrators match on it.
+/// First part of every reason that a watcher gives for its jobs; administrators' filters match on it.
 pub const REASON_SOURCE: &str = "gnt:watcher";
 
 const PRIORITY_LOW: i64 = 10;

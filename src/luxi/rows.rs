@@ -86,7 +86,7 @@ pub struct UnreadableRow {
 }
 
 /// The answer to a `Query`, `{"fields": […], "data": [ROW, …]}` on the wire, each row still as text: they are
-/// parsed one after the other.
+/// parsed one after another.
 #[derive(Deserialize)]
 pub(crate) struct RawRows<'a> {
     #[serde(borrow)]

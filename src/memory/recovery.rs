@@ -173,7 +173,7 @@ pub struct Recovery {
 }
 
 /// After a longer gap the "since" times mean nothing: nobody has seen what happened in between, another
-/// master may have been at work, or the clock was set.
+/// master may have been active, or the clock was set.
 const LONGEST_GAP: f64 = 900.0;
 
 impl Recovery {

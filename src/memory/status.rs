@@ -59,7 +59,7 @@ fn write(path: &Path, mut entries: Vec<(&str, &str)>) -> Result<Written> {
     Ok(Written::Changed)
 }
 
-/// Gives a file with that content the present time; returns when it was written before.
+/// Sets a file with that content to the present time; returns when it was written before.
 fn touch_if_same(path: &Path, content: &str) -> Option<SystemTime> {
     let file = files::open_to_change(path).ok()?;
     let metadata = file.metadata().ok()?;

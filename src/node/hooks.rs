@@ -18,7 +18,7 @@ use tracing::{debug, info, warn};
 use super::process::Program;
 use crate::armed::Armed;
 
-/// Runs all hooks of a directory, one after the other; without permission only reports which. What goes wrong
+/// Runs all hooks of a directory, one after another; without permission only reports which. What goes wrong
 /// is logged. A hook that runs longer than `time_limit` is killed with its process group.
 pub async fn run(armed: Option<&Armed>, directory: &Path, time_limit: Duration) {
     let names = match visible(directory) {

@@ -27,7 +27,7 @@ pub enum IsOwn {
     Unknown(Nameless),
 }
 
-/// Why nobody can tell whether this node is the master.
+/// Why it is unknown whether this node is the master.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "cannot tell whether this node is the master: the master is '{master}', and this host is called '{host_name}', \

@@ -61,7 +61,7 @@ pub async fn group(client: &mut Client<'_>, uuid: &str) -> Result<Snapshot, Luxi
     Ok(snapshot)
 }
 
-/// An instance or a node that is listed more than once counts as unreadable: nobody knows which row is true.
+/// An instance or a node that is listed more than once counts as unreadable: it is unknown which row is true.
 fn leave_contradictions(snapshot: &mut Snapshot) {
     let instances = repeated(snapshot.instances.iter().map(|instance| instance.name.as_str()));
     let nodes = repeated(snapshot.nodes.iter().map(|node| node.name.as_str()));

@@ -1,4 +1,4 @@
-//! A scenario as it is played: its steps one after the other, and a record of every run.
+//! Plays a scenario: its steps one after another, with a record of every run.
 
 use std::io::Write as _;
 use std::path::Path;

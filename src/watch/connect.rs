@@ -26,7 +26,7 @@ const START_GRACE: Duration = Duration::from_secs(3);
 /// Connects to luxid, and starts it once when it seems to be down.
 ///
 /// # Errors
-/// [`NotMaster`] when this node is not the master, [`Nameless`] when nobody can tell; otherwise why there is
+/// [`NotMaster`] when this node is not the master, [`Nameless`] when that is unknown; otherwise why there is
 /// no connection.
 pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client<'a>, CutShort> {
     match connect(context, START_GRACE, MayStart::Ask).await {
@@ -60,7 +60,7 @@ pub(super) async fn connect_within<'a>(
 /// Asks luxid who the master is, and whether the queue is drained.
 ///
 /// # Errors
-/// [`NotMaster`] when it is another node, [`Nameless`] when nobody can tell.
+/// [`NotMaster`] when it is another node, [`Nameless`] when that is unknown.
 pub(super) async fn check_master(
     context: &Context<'_>,
     client: &mut Client<'_>,
@@ -84,7 +84,7 @@ enum MayStart {
 
 enum Unconnected {
     NotMaster(NotMaster),
-    /// Nobody can tell whether luxid should be there.
+    /// It is unknown whether luxid should be there.
     Nameless(Nameless),
     /// luxid should be there, and is not.
     Down(io::Error),

@@ -17,7 +17,7 @@ pub(super) struct NotMaster(pub(super) String);
 #[error(transparent)]
 pub(super) enum CutShort {
     NotMaster(#[from] NotMaster),
-    /// Nobody can tell whether this node is the master.
+    /// It is unknown whether this node is the master.
     Nameless(#[from] Nameless),
     StateBusy(#[from] StateBusy),
     Failed(#[from] Error),

@@ -109,8 +109,7 @@ async fn report_status(
     status::merge(armed, &context.layout.instance_status(), &files, written).await
 }
 
-/// Everything that changes the state: starts and clean-ups, and the activations of disks beside and after
-/// them.
+/// Everything that changes the state: starts and clean-ups, and disk activations alongside and after them.
 async fn repair(
     runner: &mut Runner<'_>,
     ledger: &mut Ledger,

@@ -20,7 +20,7 @@ use crate::memory::state_file::StateFile;
 const LOCK_ATTEMPTS: u32 = 30;
 const LOCK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Says what there is to say, and does what there is to do.
+/// Logs what there is to say, and does what there is to do.
 pub(super) async fn carry_out(
     runner: &mut Runner<'_>,
     plan: Plan,

@@ -35,7 +35,7 @@ impl From<Retry> for Whose {
 /// [`StateFile::open`](crate::memory::state_file::StateFile::open).
 ///
 /// # Errors
-/// When this is not the master or nobody can tell, when a run is working on a group, when a file cannot be
+/// When this is not the master or that is unknown, when a run is working on a group, when a file cannot be
 /// written, and when there is no instance of a given name; in that case nothing is changed.
 pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -> Result<Vec<String>> {
     let master = ssconf::master_node(layout).map_err(|untold| match untold {
@@ -95,7 +95,7 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
 /// Source: `utils/text.py: MatchNameComponent`, as `config: ExpandInstanceName` calls it.
 ///
 /// # Errors
-/// When no instance or more than one matches. Without Ganeti's list nobody knows whether there is such an
+/// When no instance or more than one matches. Without Ganeti's list it is unknown whether there is such an
 /// instance.
 fn full_name(
     given: &str,

@@ -79,7 +79,7 @@ fn an_intent_is_settled_by_what_became_of_its_job() {
         (Fate::Ended(JobId(7), Ok(())), Some("b2"), false, (1, 0, false)),
         (missing(), Some("b2"), false, (1, 0, false)),
         (canceled(), Some("b1"), false, (0, 0, true)),
-        // The master died: the first time that is nobody's fault.
+        // The master died: the first time nobody is to blame.
         (detected_death(), Some("b2"), false, (0, 1, false)),
         (detected_death(), None, false, (0, 1, false)),
         (Fate::NoJob, Some("b2"), false, (0, 1, false)),

@@ -37,7 +37,7 @@ impl Machine {
     }
 }
 
-/// A certificate as Ganeti makes them: self-signed, version 1, for a name that is nobody's.
+/// A certificate as Ganeti makes them: self-signed, version 1, for a name that belongs to no host.
 fn certificate() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
     fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         let content = parts.concat();

@@ -1,6 +1,6 @@
-//! TLS to whoever listens. Identity is not checked, as in the original: Ganeti's certificates are self-signed
-//! X.509 version 1, the address is this node's own, and nothing secret is sent. The question is only whether
-//! somebody answers.
+//! TLS to anything that listens. Identity is not checked, as in the original: Ganeti's certificates are
+//! self-signed X.509 version 1, the address is this node's own, and nothing secret is sent. The question is
+//! only whether somebody answers.
 
 use std::sync::Arc;
 

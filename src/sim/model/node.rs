@@ -55,7 +55,7 @@ pub enum Power {
 pub enum Link {
     /// As it should be.
     Up,
-    /// Its network is cut: it runs, but nobody can tell.
+    /// Its network is cut: it runs, but cannot be reached.
     Cut,
     /// Its node daemon accepts connections and never answers; its DRBD links are fine.
     Silent,
