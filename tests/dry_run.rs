@@ -183,7 +183,7 @@ fn a_dry_run_tells_it_all_and_does_nothing() {
         "Would run watcher hook hook",
         "Would archive jobs that ended more than 21600 s ago",
         "Would restart instance 'inst1.example.com' (attempt #1): its status is ERROR_down",
-        &format!("Would verify the disks of group '{GROUP}', and activate those that are found broken"),
+        &format!("Would verify the disks of group '{GROUP}', and activate those found broken"),
     ] {
         assert!(told.lines().any(|told| told == line), "{line}\n{told}");
     }

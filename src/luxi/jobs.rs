@@ -62,7 +62,7 @@ pub async fn submit(
         Err(error) => error,
     };
     let reasons: Vec<String> = opcodes.iter().map(OpCode::reason).collect();
-    warn!("{error}; looking whether the job '{}' was submitted", reasons.join("', '"));
+    warn!("{error}; checking whether the job '{}' was submitted", reasons.join("', '"));
     // A luxid thread may still be writing the jobs that it was asked for.
     sleep(Duration::from_secs(1)).await;
     let mut found = Vec::new();

@@ -43,8 +43,10 @@ impl Monitor for Mond<'_> {
                 Ok(port) => timeout(LIMIT, ask(address, port)).await.unwrap_or_else(|_| bail_late()),
                 Err(error) => Err(error.into()),
             };
-            load.inspect_err(|error| debug!("ganeti-mond on node '{node}' does not tell its load: {error:#}"))
-                .ok()
+            load.inspect_err(|error| {
+                debug!("ganeti-mond on node '{node}' does not report its load: {error:#}");
+            })
+            .ok()
         })
     }
 }

@@ -132,7 +132,7 @@ async fn ensure_answers(daemons: &NodeDaemons<'_>, layout: &Layout, subject: Sub
     match probe_until_alive(layout, subject, pace).await {
         Health::Alive => info!("{name} answers again after its restart"),
         Health::Dead(why) | Health::Unclear(why) => {
-            error!(target: CRITICAL, "{name} is not responding, also after a restart: {why}");
+            error!(target: CRITICAL, "{name} is not responding, even after a restart: {why}");
         }
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path)
     }
     let strict = verify::is_strict(context.options.no_strict, setup.version);
     if verify::wanted(&pass, snapshot, strict).is_some() {
-        info!("Would verify the disks of group '{group}', and activate those that are found broken");
+        info!("Would verify the disks of group '{group}', and activate those found broken");
     }
     Ok(())
 }

@@ -71,7 +71,7 @@ async fn watch(context: &Context<'_>, slots: &Slots, group: &Group) -> bool {
     let watched = AssertUnwindSafe(group::run(context, slots, uuid)).catch_unwind();
     let Ok(result) = watched.await else {
         // The panic hook has logged the place.
-        error!("Watcher for node group '{name}' ({uuid}) failed by an internal error");
+        error!("Watcher for node group '{name}' ({uuid}) failed with an internal error");
         return false;
     };
     match result {

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) async fn whole_mirrors(runner: &mut Runner<'_>, instances: &[String]) -> Vec<String> {
     let opcode = OpCode::InstanceQueryData { instances: instances.to_vec() };
     if runner.snapshot().pending_jobs.iter().any(|job| job.does(&opcode.summary())) {
-        debug!("An earlier look at the mirrors has not ended");
+        debug!("An earlier check of the mirrors has not ended");
         return Vec::new();
     }
     let looked = match timeout(PATIENCE, look(runner, &opcode)).await {
@@ -28,7 +28,7 @@ pub(super) async fn whole_mirrors(runner: &mut Runner<'_>, instances: &[String])
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     };
     looked.unwrap_or_else(|problem| {
-        warn!("Cannot look at the mirrors of {}: {problem}", instances.join(", "));
+        warn!("Cannot check the mirrors of {}: {problem}", instances.join(", "));
         Vec::new()
     })
 }

@@ -21,7 +21,7 @@ impl NodeDaemons<'_> {
         match (unit.verdict(), self.armed) {
             (Verdict::Runs, _) => {
                 if self.told.contains_key(daemon) {
-                    info!("Daemon '{daemon}' runs again");
+                    info!("Daemon '{daemon}' is running again");
                     self.remember(daemon, None);
                 }
                 Ok(true)

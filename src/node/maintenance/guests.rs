@@ -64,7 +64,7 @@ pub(super) async fn find(layout: &Layout) -> Result<Guests> {
     let mut asked = Vec::new();
     for name in &hypervisors {
         let Some(hypervisor) = Hypervisor::from_name(name) else {
-            error!("Error while listing instances for hypervisor {name}: it is not known");
+            error!("Error while listing instances for hypervisor {name}: unknown hypervisor");
             continue;
         };
         if asked.contains(&hypervisor) {

@@ -334,7 +334,7 @@ fn two_failures_in_a_row_mean_a_restart_and_its_result_is_told() {
     let (calls, log) = ensured(true, |_, _| false);
     assert_eq!(calls, [&ENSURED[..], &RESTARTED].concat(), "only one restart");
     assert!(
-        log.contains("CRITICAL WConfD is not responding, also after a restart: it was asked to echo"),
+        log.contains("CRITICAL WConfD is not responding, even after a restart: it was asked to echo"),
         "{log}"
     );
 }
