@@ -1,4 +1,4 @@
-//! Carries out plans: one job for each action, side by side within limits, and a second look before each.
+//! Carries out plans: one job for each action, in parallel within limits, with a second look before each.
 //! Makes no choice that a plan could have made.
 
 mod carry_out;

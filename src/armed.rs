@@ -1,14 +1,14 @@
-//! The token that every effect on the cluster demands.
+//! The token that every effect on the cluster requires.
 
 /// Permission to change something. A dry run never holds one, so it cannot submit a job, start or stop
-/// anything, or write a file of Ganeti's: every function with such an effect takes `&Armed`, or belongs to a
-/// value that one was needed for (such as [`StateFile`](crate::memory::state_file::StateFile)). Only `main`
-/// and the cluster in a box make one.
+/// anything, or write a Ganeti file: every function with such an effect takes `&Armed`, or belongs to a value
+/// that required one (such as [`StateFile`](crate::memory::state_file::StateFile)). Only `main` and the
+/// cluster in a box make one.
 #[derive(Debug)]
 pub struct Armed(());
 
 impl Armed {
-    /// The token of a run of the watcher; `None` for a dry run.
+    /// The token of a watcher run; `None` for a dry run.
     #[must_use]
     pub fn for_run(dry_run: bool) -> Option<Self> {
         (!dry_run).then_some(Self(()))

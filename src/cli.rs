@@ -1,4 +1,4 @@
-//! The command line: what may be asked for instead of a run, on top of the options of a run.
+//! The command line: what can be asked for instead of a run, on top of a run's options.
 
 use std::ffi::OsString;
 
@@ -13,7 +13,7 @@ use crate::watch::retry::Whose;
 pub enum Request {
     /// A run.
     Watch(Options),
-    /// A story of a simulated cluster.
+    /// The story of a simulated cluster.
     Simulate(simulate::Options),
     /// All tries for instances that have none left.
     Retry(Whose),
@@ -23,11 +23,11 @@ pub enum Request {
 enum Command {
     /// Show how a simulated cluster comes back after an outage; needs no Ganeti and changes nothing
     Simulate(simulate::Options),
-    /// Give instances all their tries back, and let none of them wait any more
+    /// Give instances all their tries back and end their waits
     Retry(Retry),
 }
 
-/// The command line as clap knows it, for the shells' completions and to compare the man page with.
+/// The command line as clap knows it, for shell completions and for comparison with the man page.
 #[must_use]
 pub fn command() -> clap::Command {
     options::command::<Command>()

@@ -1,4 +1,4 @@
-//! What time it is. The only way for a run to learn it, so that tests and simulations bring their own.
+//! What time it is. A run has no other source, so that tests and simulations can supply their own.
 
 mod local;
 mod posix;
@@ -12,7 +12,7 @@ use local::LocalTime;
 
 use crate::cluster::Timestamp;
 
-/// This process's time zone; as with Python, a change of the machine's does not change it.
+/// This process's time zone; as with Python, a change to the machine's does not affect it.
 static LOCAL_TIME: LazyLock<LocalTime> =
     LazyLock::new(|| LocalTime::new(std::env::var_os("TZ").as_deref(), std::env::var_os("TZDIR").as_deref()));
 
@@ -26,7 +26,7 @@ pub trait Clock: fmt::Debug {
         self.since_epoch().as_secs_f64()
     }
 
-    /// Nanoseconds since the epoch, as a job's reason carries them.
+    /// Nanoseconds since the epoch, as in a job's reason.
     fn now_ns(&self) -> u64 {
         u64::try_from(self.since_epoch().as_nanos()).unwrap_or(u64::MAX)
     }
@@ -38,7 +38,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn since_epoch(&self) -> Duration {
-        // A clock before 1970 reads as 1970: wrong, but no reason to leave instances down.
+        // A clock before 1970 reads as 1970: wrong, but not a reason to leave instances down.
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 }

@@ -40,8 +40,7 @@ pub struct Snapshot {
     pub nodes: Vec<Node>,
     /// Names of the instances whose lock somebody holds, and how.
     pub locked_instances: BTreeMap<String, LockMode>,
-    /// UUIDs of the nodes whose lock somebody held alone when actions were last looked at again; none before
-    /// that.
+    /// UUIDs of the nodes whose lock somebody held exclusively at the last second look; empty before that.
     pub locked_nodes: BTreeSet<String>,
     /// Every job of the cluster that has not ended.
     pub pending_jobs: Vec<PendingJob>,
@@ -57,11 +56,11 @@ pub struct Snapshot {
 /// How a lock is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockMode {
-    /// Others may hold it so too.
+    /// Others may hold it the same way.
     Shared,
     /// Nobody else holds it.
     Exclusive,
-    /// luxid did not say, or in a word that is not known.
+    /// luxid did not say, or used an unknown word.
     Unknown,
 }
 
@@ -90,8 +89,7 @@ pub struct Instance {
     pub secondaries: Vec<String>,
     /// `drbd`, `plain`, `ext`, `diskless`, `mixed` and so on (`constants.DT_*`).
     pub disk_template: String,
-    /// The memory without which Ganeti does not start it (`be/minmem`), in MiB; `None` when luxid did not
-    /// say.
+    /// The memory that Ganeti requires to start it (`be/minmem`), in MiB; `None` when luxid did not say.
     pub memory: Option<u64>,
     pub tags: Vec<String>,
 }
@@ -104,7 +102,7 @@ pub enum AdminState {
     Up,
     /// To be stopped.
     Down,
-    /// Not to be looked at.
+    /// To be ignored.
     Offline,
 }
 
@@ -124,7 +122,7 @@ pub struct SplitInstance {
 pub struct Node {
     /// Full name.
     pub name: String,
-    /// The kernel's boot id, a UUID that every boot makes anew; `None` when the node did not answer or is
+    /// The kernel's boot id, a UUID that is new at every boot; `None` when the node did not answer or is
     /// marked offline.
     pub boot_id: Option<String>,
     /// Whether an administrator marked it offline; `None` when luxid did not say.
@@ -143,7 +141,7 @@ impl Node {
         self.offline == Some(true)
     }
 
-    /// Whether it is known that it should answer, and does not.
+    /// Whether it is known that it should answer and does not.
     #[must_use]
     pub fn is_silent(&self) -> bool {
         self.offline == Some(false) && self.boot_id.is_none()
@@ -169,13 +167,13 @@ impl Snapshot {
         self.instances.iter().find(|instance| instance.name == name)
     }
 
-    /// All of [`Snapshot::instances`] by name, for whoever looks for many.
+    /// All of [`Snapshot::instances`] by name, for callers that look up many.
     #[must_use]
     pub fn instances_by_name(&self) -> HashMap<&str, &Instance> {
         self.instances.iter().map(|instance| (instance.name.as_str(), instance)).collect()
     }
 
-    /// All of [`Snapshot::unreadable_instances`], for whoever looks for many.
+    /// All of [`Snapshot::unreadable_instances`], for callers that look up many.
     #[must_use]
     pub fn unreadable_names(&self) -> HashSet<&str> {
         self.unreadable_instances.iter().map(String::as_str).collect()
@@ -187,8 +185,8 @@ impl Snapshot {
         self.nodes.iter().find(|node| node.name == name)
     }
 
-    /// Name of the first of the instance's secondary nodes that should answer and does not, or of which luxid
-    /// did not say so much. Without force the instance cannot be started then.
+    /// Name of the first of the instance's secondary nodes that should answer and does not, or about which
+    /// luxid did not say enough. The instance then cannot be started without force.
     #[must_use]
     pub fn silent_secondary<'i>(&self, instance: &'i Instance) -> Option<&'i str> {
         let may_be_silent = |name: &&String| match self.node(name) {
@@ -209,13 +207,13 @@ impl Snapshot {
         instance.secondaries.iter().all(is_known)
     }
 
-    /// A job that is about this instance and has not ended; the first when there are several.
+    /// A job that is about this instance and has not ended; the first if there are several.
     #[must_use]
     pub fn job_at(&self, instance: &str) -> Option<&PendingJob> {
         self.pending_jobs.iter().find(|job| job.touches(instance))
     }
 
-    /// The instances by name of the node that is their secondary; one with several is there for each.
+    /// The instances by name of their secondary node; one with several is listed for each.
     #[must_use]
     pub fn instances_by_secondary(&self) -> BTreeMap<&str, Vec<&Instance>> {
         let mut by_secondary: BTreeMap<&str, Vec<&Instance>> = BTreeMap::new();

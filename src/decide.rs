@@ -1,5 +1,5 @@
-//! The decisions: pure functions from what was seen and remembered to what is to be done, with the reasons as
-//! data.
+//! The decisions: pure functions from what was seen and remembered to what should be done, with the reasons
+//! as data.
 //!
 //! Nothing here knows a clock, a file, the network or the runtime. A pass returns [`Step`]s in the order in
 //! which they are to be taken; [`crate::act`] takes them and feeds every [`Outcome`] back.

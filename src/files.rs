@@ -1,12 +1,12 @@
-//! The only place that opens files. Whatever stands under a name, opening it never waits, and only regular
-//! files are read or written: a FIFO would hold up every run for ever, and a device may do anything.
+//! The only place that opens files. Whatever a name refers to, opening it never blocks, and only regular
+//! files are read or written: a FIFO would block every run forever, and a device could do anything.
 //!
-//! A symbolic link is followed only where root alone can have put it: root owns the link, and root alone may
-//! write its directory. `/var/log/ganeti` and `/var/run/ganeti` can be written by the users of Ganeti's
-//! daemons (`tools/ensure_dirs.py`), and root must not be led from there to other files. Directories may be
-//! links to anywhere.
+//! A symbolic link is followed only if nobody but root can have put it there: root owns the link, and only
+//! root can write its directory. `/var/log/ganeti` and `/var/run/ganeti` can be written by the users of
+//! Ganeti's daemons (`tools/ensure_dirs.py`), and root must not be led from there to other files. Directories
+//! may be links to anywhere.
 //!
-//! Files are replaced so that a kill at any moment leaves the old or the new content.
+//! Files are replaced so that a kill at any moment leaves either the old or the new content.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
@@ -25,21 +25,21 @@ use tracing::debug;
 
 /// As many as the kernel follows (`path_resolution(7)`).
 const MOST_LINKS: usize = 40;
-/// Whoever else may write a directory could have put anything there.
+/// Anybody else who can write a directory could have put anything there.
 const OTHERS_MAY_WRITE: u32 = 0o022;
-/// Ends the names of temporary files, as those of the original (`utils/io.py: WriteFile`).
+/// The suffix of temporary files, as in the original (`utils/io.py: WriteFile`).
 const TEMPORARY_SUFFIX: &str = ".new";
 /// How many random characters are between name and suffix: tempfile's six, Python's eight.
 const RANDOM_CHARACTERS: std::ops::RangeInclusive<usize> = 6..=8;
 
-/// What stands under a name and is not opened. It comes as the inner error of an [`io::Error`].
+/// What a name refers to, if it is not opened. It is the inner error of an [`io::Error`].
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Refused {
-    /// No regular file.
+    /// Not a regular file.
     #[error("it is {0} and not a regular file")]
     NotRegular(&'static str),
-    /// A link that leads somewhere else, and that others than root may have put there.
-    #[error("it is a symbolic link to '{}' that others than root may have made", .0.display())]
+    /// A link that leads elsewhere, and that somebody other than root may have put there.
+    #[error("it is a symbolic link to '{}' that someone other than root may have made", .0.display())]
     Link(PathBuf),
 }
 
@@ -49,13 +49,13 @@ impl From<Refused> for io::Error {
     }
 }
 
-/// Whether something else than a regular file is in the way.
+/// Whether something other than a regular file is in the way.
 #[must_use]
 pub fn is_refused(error: &io::Error) -> bool {
     error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Refused>)
 }
 
-/// Opens a file to read it.
+/// Opens a file for reading.
 ///
 /// # Errors
 /// The kernel's; [`Refused`] inside.
@@ -63,7 +63,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     open_with(path, OpenOptions::new().read(true), Missing::IsAnError)
 }
 
-/// Opens a file that exists, to read and to change it.
+/// Opens an existing file for reading and writing.
 ///
 /// # Errors
 /// As [`open`].
@@ -71,7 +71,7 @@ pub fn open_to_change(path: &Path) -> io::Result<File> {
     open_with(path, OpenOptions::new().read(true).write(true), Missing::IsAnError)
 }
 
-/// As [`open_to_change`]; a file that does not exist is made, with this mode less the umask.
+/// As [`open_to_change`]; a file that does not exist is created, with this mode less the umask.
 ///
 /// # Errors
 /// As [`open`].
@@ -79,7 +79,7 @@ pub fn open_or_make(path: &Path, mode: u32) -> io::Result<File> {
     open_with(path, OpenOptions::new().read(true).write(true).mode(mode), Missing::IsMade)
 }
 
-/// Opens a file to add to its end; one that does not exist is made, with mode 0666 less the umask, as by
+/// Opens a file for appending; one that does not exist is created, with mode 0666 less the umask, as by
 /// Python's `open`.
 ///
 /// # Errors
@@ -98,11 +98,11 @@ fn open_with(path: &Path, options: &mut OpenOptions, missing: Missing) -> io::Re
     options.custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
-        // Looked at before it is opened, because opening alone makes some devices do something.
+        // Checked before it is opened, because merely opening some devices makes them do something.
         match fs::symlink_metadata(&path) {
             Ok(found) if found.is_symlink() => path = followed(&path, &found)?,
             // Without O_CREAT: in a directory like /run/lock the kernel would refuse a file that another user
-            // made (`fs.protected_regular`).
+            // created (`fs.protected_regular`).
             Ok(found) => {
                 refuse_irregular(&found)?;
                 return open_regular(&path, options.create_new(false));
@@ -120,7 +120,7 @@ fn open_with(path: &Path, options: &mut OpenOptions, missing: Missing) -> io::Re
     Err(io::Error::from(nix::errno::Errno::ELOOP))
 }
 
-/// What is opened may not be what was looked at, so it is looked at again.
+/// What is opened may not be what was checked, so it is checked again.
 fn open_regular(path: &Path, options: &OpenOptions) -> io::Result<File> {
     let file = options.open(path)?;
     refuse_irregular(&file.metadata()?)?;
@@ -139,7 +139,7 @@ fn followed(path: &Path, link: &Metadata) -> io::Result<PathBuf> {
     }
 }
 
-/// Whether nobody but root, or this process's own user, can have made a link: by the owners of link and
+/// Whether only root, or this process's own user, can have made a link: judged by the owners of link and
 /// directory, and by the directory's mode.
 fn may_be_followed(link_owner: u32, directory_owner: u32, directory_mode: u32, own: u32) -> bool {
     let is_trusted = |user: u32| user == 0 || user == own;
@@ -170,12 +170,12 @@ pub fn read_bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// Reads a whole file as text.
 ///
 /// # Errors
-/// As [`read_bytes`]; `InvalidData` too when it is not UTF-8.
+/// As [`read_bytes`]; `InvalidData` also when it is not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     read_text_from(&open(path)?, limit)
 }
 
-/// As [`read_text`], from a file that is open already.
+/// As [`read_text`], from a file that is already open.
 ///
 /// # Errors
 /// As [`read_text`].
@@ -193,7 +193,7 @@ fn read_bytes_from(file: &File, limit: u64) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Writes `content` to a temporary file beside `path`, syncs it, and renames it to `path`. The mode is 0600,
+/// Writes `content` to a temporary file next to `path`, syncs it, and renames it to `path`. The mode is 0600,
 /// as with the original (`utils/io.py: WriteFile`). `before_rename` is called with the new file, to lock it
 /// for example. Returns the new file, still open.
 ///
@@ -210,7 +210,7 @@ pub fn replace(
     })
 }
 
-/// As [`replace`], with all that is in an open file, read from its start.
+/// As [`replace`], with the whole content of an open file.
 ///
 /// # Errors
 /// As [`replace`].
@@ -234,7 +234,7 @@ fn write_and_rename(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> 
     fill(file.as_file())?;
     file.as_file().sync_all()?;
     let file = file.persist(path)?;
-    // The rename itself is safe on disk only after this; a file system that cannot sync directories is no
+    // The rename itself is safe on disk only after this; a file system that cannot sync directories is not a
     // reason to report the new content as lost.
     if let Ok(directory) = File::open(directory) {
         drop(directory.sync_all());
@@ -242,13 +242,12 @@ fn write_and_rename(path: &Path, fill: impl FnOnce(&File) -> io::Result<()>) -> 
     Ok(file)
 }
 
-/// A temporary file that was not written for so long has been left: writing one takes milliseconds.
+/// A temporary file that has not been written for this long is a leftover: writing one takes milliseconds.
 pub const LEFT_AFTER: Duration = Duration::from_secs(60);
 
-/// Removes the temporary files that killed processes left beside `path` on their way to replacing it, when
-/// they have not been written for so long. With no time at all the caller must hold the lock that everybody
-/// holds who replaces `path`; where there is none, [`LEFT_AFTER`] will do. A file that stays is no harm, and
-/// tried again by the next run.
+/// Removes the temporary files that killed processes left next to `path` while replacing it, if they have not
+/// been written for this long. With zero, the caller must hold the lock that everybody holds who replaces
+/// `path`; where there is none, use [`LEFT_AFTER`]. A file that stays does no harm; the next run tries again.
 pub fn remove_left_over(path: &Path, older_than: Duration) {
     if let Err(error) = try_to_remove_left_over(path, older_than) {
         debug!("Cannot remove what killed runs left beside '{}': {error}", path.display());

@@ -16,15 +16,15 @@ pub const ROOTDIR_VARIABLE: &str = "GANETI_ROOTDIR";
 /// Environment variable that names the virtual node; goes together with [`ROOTDIR_VARIABLE`].
 pub const HOSTNAME_VARIABLE: &str = "GANETI_HOSTNAME";
 
-/// Environment variable of this watcher alone, minded in a virtual cluster only: a directory that stands for
-/// the machine, see [`Layout::with_machine`]. So a virtual node can be tried out on a machine whose own
-/// daemons are none of its business.
+/// Environment variable of this watcher alone, honoured in a virtual cluster only: a directory that stands
+/// for the machine, see [`Layout::with_machine`]. So a virtual node can be tried out on a machine whose own
+/// daemons do not concern it.
 pub const MACHINE_VARIABLE: &str = "GANETI_WATCHER_MACHINE";
 
 /// A hundred times what Debian ships.
 const LONGEST_SERVICES: u64 = 2 << 20;
 
-/// `GANETI_ROOTDIR` and `GANETI_HOSTNAME` do not fit together.
+/// `GANETI_ROOTDIR` and `GANETI_HOSTNAME` are inconsistent.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum LayoutError {
     /// Only one of the two variables is set.
@@ -69,7 +69,7 @@ struct Machine {
     systemd_marker: PathBuf,
     services: PathBuf,
     proc: PathBuf,
-    /// What `etc` and `var` of cron are in.
+    /// What cron's `etc` and `var` are in.
     cron: PathBuf,
     /// Instead of the directories of `PATH`.
     programs: Option<PathBuf>,
@@ -78,14 +78,14 @@ struct Machine {
 }
 
 impl Layout {
-    /// The layout of this process's environment.
+    /// The layout according to this process's environment.
     ///
     /// # Errors
     /// When the two variables of a virtual cluster contradict each other (`vcluster.py: _PreparePaths`), and
-    /// when there is no such directory: the original fails then too, at the log.
+    /// when there is no such directory: the original then fails too, at the log.
     pub fn from_environment() -> Result<Self, LayoutError> {
         let layout = Self::new(std::env::var_os(ROOTDIR_VARIABLE), std::env::var_os(HOSTNAME_VARIABLE))?;
-        // With a slash at its end the name of a file is an error too.
+        // With a slash at its end, the name of a file is an error too.
         if let Err(error) = layout.root.join("").metadata() {
             return Err(LayoutError::NoDirectory { root: layout.root, reason: error.to_string() });
         }
@@ -163,13 +163,13 @@ impl Layout {
         Self { machine, ..self }
     }
 
-    /// The same layout on a machine with this host name, which nothing resolves. For tests and rehearsals.
+    /// The same layout on a machine with this host name, which does not resolve. For tests and rehearsals.
     #[must_use]
     pub fn with_unresolved_host(self, host_name: String) -> Self {
         Self { machine: Machine { host_name: Some(host_name), ..self.machine }, ..self }
     }
 
-    /// The host name of [`Layout::with_unresolved_host`]; `None` where the kernel and name servers are to be
+    /// The host name of [`Layout::with_unresolved_host`]; `None` if the kernel and name servers are to be
     /// asked.
     #[must_use]
     pub fn unresolved_host(&self) -> Option<&str> {
@@ -194,14 +194,15 @@ impl Layout {
         self.below("var/log/ganeti")
     }
 
-    /// `/var/lock/ganeti-watcher.lock`, which every run holds shared, and Ganeti's maintenance exclusively.
+    /// `/var/lock/ganeti-watcher.lock`, which every run holds shared, and Ganeti's maintenance holds
+    /// exclusively.
     #[must_use]
     pub fn watcher_lock(&self) -> PathBuf {
         self.below("var/lock/ganeti-watcher.lock")
     }
 
-    /// `/var/lib/ganeti/watcher.kept-out`, how many runs in a row have found the watcher lock held. It is
-    /// this watcher's alone.
+    /// `/var/lib/ganeti/watcher.kept-out`, how many runs in a row have found the watcher lock held. Only this
+    /// watcher uses it.
     #[must_use]
     pub fn kept_out(&self) -> PathBuf {
         self.below("var/lib/ganeti/watcher.kept-out")
@@ -249,7 +250,7 @@ impl Layout {
         &self.machine.daemon_util
     }
 
-    /// `/run/systemd/system`, which exists when systemd is what started everything (`sd_booted(3)`).
+    /// `/run/systemd/system`, which exists when systemd is the init system (`sd_booted(3)`).
     #[must_use]
     pub fn systemd_marker(&self) -> &Path {
         &self.machine.systemd_marker
@@ -261,7 +262,7 @@ impl Layout {
         &self.machine.proc
     }
 
-    /// `/proc/sys/kernel/random/boot_id`, in which the kernel says which boot it is.
+    /// `/proc/sys/kernel/random/boot_id`, in which the kernel identifies the boot.
     #[must_use]
     pub fn boot_id(&self) -> PathBuf {
         self.machine.proc.join("sys/kernel/random/boot_id")
@@ -273,7 +274,7 @@ impl Layout {
         self.machine.proc.join("drbd")
     }
 
-    /// The system's crontab, and root's own where Debian and where Red Hat has it.
+    /// The system's crontab, and root's own, in Debian's and in Red Hat's place.
     #[must_use]
     pub fn crontabs(&self) -> [PathBuf; 3] {
         ["etc/crontab", "var/spool/cron/crontabs/root", "var/spool/cron/root"]
@@ -286,8 +287,8 @@ impl Layout {
         self.machine.cron.join("etc/cron.d")
     }
 
-    /// The path of a program that is not Ganeti's, such as `drbdsetup`: in the directories of `PATH`, and in
-    /// those for administrators, which a cron job's `PATH` may lack. The name alone when it is in none, so
+    /// The path of a program that is not Ganeti's, such as `drbdsetup`: from the directories of `PATH`, then
+    /// those for administrators, which a cron job's `PATH` may lack. Just the name when it is in none, so
     /// that running it says so.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
@@ -300,10 +301,10 @@ impl Layout {
         candidates.find(|candidate| candidate.is_file()).unwrap_or_else(|| PathBuf::from(name))
     }
 
-    /// The port of a service: the one in `/etc/services`, else Ganeti's (`netutils.py: GetDaemonPort`).
+    /// The port of a service: the one in `/etc/services`, otherwise Ganeti's (`netutils.py: GetDaemonPort`).
     ///
     /// # Errors
-    /// When the file is there and cannot be read, so that the site's own port is not known.
+    /// When the file exists but cannot be read, so that the site's own port is unknown.
     pub fn port(&self, service: Service) -> io::Result<u16> {
         let (name, protocol, default) = service.entry();
         let services = &self.machine.services;
@@ -318,15 +319,15 @@ impl Layout {
         }
     }
 
-    /// `/var/lib/ganeti/watcher.daemons`, what was last told about daemons that do not run: a JSON object of
-    /// texts by daemon. It is this watcher's alone; neither the original nor `ganeti-cleaner` looks for such
-    /// a name.
+    /// `/var/lib/ganeti/watcher.daemons`, what was last reported about daemons that do not run: a JSON object
+    /// of strings by daemon. It is this watcher's alone; neither the original nor `ganeti-cleaner` looks for
+    /// such a name.
     #[must_use]
     pub fn daemon_states(&self) -> PathBuf {
         self.below("var/lib/ganeti/watcher.daemons")
     }
 
-    /// `/var/run/ganeti/DAEMON.pid`, in which a running daemon has its process's number.
+    /// `/var/run/ganeti/DAEMON.pid`, with the process number of a running daemon.
     #[must_use]
     pub fn pid_file(&self, daemon: &str) -> PathBuf {
         self.below(&format!("var/run/ganeti/{daemon}.pid"))
@@ -338,19 +339,19 @@ impl Layout {
         self.below("var/run/ganeti/socket/ganeti-wconfd")
     }
 
-    /// `/etc/ganeti/hooks/watcher`, the directory of the hooks that are run on every node by every run.
+    /// `/etc/ganeti/hooks/watcher`, the directory of the hooks that every run runs on every node.
     #[must_use]
     pub fn watcher_hooks(&self) -> PathBuf {
         self.below("etc/ganeti/hooks/watcher")
     }
 
-    /// `/var/lib/ganeti/hmac.key`, which signs what is asked of confd and what it answers.
+    /// `/var/lib/ganeti/hmac.key`, which signs questions to confd and its answers.
     #[must_use]
     pub fn confd_hmac_key(&self) -> PathBuf {
         self.below("var/lib/ganeti/hmac.key")
     }
 
-    /// A directory or file below `/var/run/ganeti` in which a hypervisor keeps what it knows of running
+    /// A directory or file below `/var/run/ganeti` in which a hypervisor keeps what it knows about running
     /// instances, such as `kvm-hypervisor/pid`.
     #[must_use]
     pub fn run_dir(&self, relative: &str) -> PathBuf {
@@ -368,7 +369,7 @@ impl Layout {
     }
 }
 
-/// A service with a port that a site may choose.
+/// A service whose port a site may choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     /// confd, over UDP; 1814 unless `ganeti-confd` says otherwise.
@@ -400,7 +401,7 @@ fn port_in(text: &str, name: &str, protocol: &str) -> Option<u16> {
     })
 }
 
-/// Removes `.` and `..` by text alone, as Python's `os.path.normpath` does.
+/// Removes `.` and `..` purely textually, as Python's `os.path.normpath` does.
 fn normalize(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {

@@ -6,18 +6,18 @@
 //!
 //! - [`cli`]: the command line, with its subcommands. [`options`]: the options of a run.
 //! - [`watch`]: one run; the only place that knows the order of things.
-//! - [`act`]: carries out plans by jobs.
-//! - [`observe`]: asks luxid and makes a [`cluster::Snapshot`] of the answers.
+//! - [`act`]: carries out plans through jobs.
+//! - [`observe`]: asks luxid and turns the answers into a [`cluster::Snapshot`].
 //! - [`luxi`]: the protocol. [`node`]: this node and its daemons. [`memory`]: the files, and the locks on
 //!   them.
 //! - [`logging`] and [`clock`]: log lines and time.
-//! - [`decide`]: what is to be done. Pure: no clock, no file, no network, no runtime.
-//! - [`cluster`] and [`memory::state`]: the values that decisions are made from. Pure as well.
+//! - [`decide`]: what to do. Pure: no clock, no file, no network, no runtime.
+//! - [`cluster`] and [`memory::state`]: the values that decisions are based on. Pure as well.
 //! - [`files`]: opens every file. [`layout`] and [`armed`]: paths, and the permission to change something.
 //! - [`sim`]: a cluster in a box, which stands in for luxid and the rest of the world. [`simulate`] tells its
 //!   story on a terminal.
 
-// What `main` and the seams use says what it is; inside, only what its name does not say has a doc.
+// Everything that `main` and the seams use is documented; inside, only what a name does not already say.
 pub mod act;
 #[warn(missing_docs)]
 pub mod armed;

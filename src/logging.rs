@@ -1,6 +1,5 @@
-//! watcher.log: one line an event, in the original's layout, written at once:
-//! `YYYY-MM-DD HH:MM:SS,mmm: ganeti-watcher pid=PID LEVEL MESSAGE`, with `MODULE:LINE` before the level under
-//! `--debug`.
+//! watcher.log: one line per event, in the original's layout, written immediately: `YYYY-MM-DD HH:MM:SS,mmm:
+//! ganeti-watcher pid=PID LEVEL MESSAGE`, with `MODULE:LINE` before the level under `--debug`.
 //!
 //! Source: `utils/log.py: SetupLogging, _GetLogFormatter`.
 
@@ -37,15 +36,14 @@ const PROGRAM: &str = "ganeti-watcher";
 /// Sends every event to the log file, and with `debug` to stderr too. `pid` is the process that the lines
 /// name. Lines that cannot be written are noted as trouble.
 ///
-/// Gives the reason when the file cannot be opened. The events then go to stderr alone, where that can be
-/// told.
+/// Returns the reason when the file cannot be opened. The events then go to stderr alone.
 pub fn start<C>(directory: &Path, debug: bool, clock: C, pid: u32, trouble: &Trouble) -> Option<io::Error>
 where
     C: Clock + Send + Sync + 'static,
 {
     let path = directory.join(LOG_FILE);
     let (writer, problem) = match sink::open(&path) {
-        // One formatted line for both, so that the terminal shows what the file holds.
+        // One formatted line for both, so that the terminal shows what is in the file.
         Ok(file) => (BoxMakeWriter::new(Sink::new(file, name(&path), debug, trouble.clone())), None),
         Err(error) => {
             let stderr = "the standard error".to_owned();
@@ -57,12 +55,12 @@ where
         .with_writer(writer)
         .with_filter(level(debug));
     let subscriber = tracing_subscriber::registry().with(layer);
-    // Set once, by main; a second call in a test's process changes nothing.
+    // Set once, by main; a second call in a test process changes nothing.
     drop(tracing::subscriber::set_global_default(subscriber));
     problem
 }
 
-/// For a dry run: every event goes to stdout as a line of its own words, and no file is touched.
+/// For a dry run: every event goes to stdout as a line with just its message, and no file is touched.
 pub fn start_on_stdout(debug: bool, trouble: &Trouble) {
     let level = level(debug);
     let stdout = Sink::new(io::stdout, "the standard output".to_owned(), false, trouble.clone());
@@ -174,7 +172,7 @@ fn python_level(metadata: &Metadata<'_>) -> &'static str {
     }
 }
 
-/// A line of the log is no place for more, whoever wrote it; in bytes.
+/// The longest text that belongs in a log line, whoever wrote it; in bytes.
 const LONGEST_MESSAGE: usize = 16 << 10;
 
 fn message_of(event: &Event<'_>) -> String {
@@ -194,8 +192,8 @@ impl Visit for Message {
     }
 }
 
-/// Text that stays on its line: what Ganeti or a daemon printed may have line feeds, and nobody shall be able
-/// to fake a log line by the name of something.
+/// Text that stays on its line: what Ganeti or a daemon printed may contain line feeds, and it must be
+/// impossible to fake a log line through the name of something.
 struct OneLine<'a>(&'a str);
 
 impl fmt::Display for OneLine<'_> {

@@ -1,7 +1,7 @@
 //! The LUXI client: what luxid is asked, how it answers, and what to do when it does not.
 //!
 //! [`wire`] cuts messages out of bytes, [`messages`] and [`rows`] give them types, [`client`] talks,
-//! [`opcodes`] writes jobs, [`jobs`] submits them, [`following`] learns how they end.
+//! [`opcodes`] writes jobs, [`jobs`] submits them, [`following`] finds out how they end.
 
 #[warn(missing_docs)]
 pub mod client;

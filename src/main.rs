@@ -1,4 +1,4 @@
-//! Parses, starts the runtime, makes one run, and turns how it ended into an exit code.
+//! Parses the command line, starts the runtime, makes one run, and turns its outcome into an exit code.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -25,12 +25,12 @@ use nix::unistd::geteuid;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The exit code for a wrong command line, as optparse has it.
+/// The exit code for a wrong command line, as in optparse.
 const USAGE: u8 = 2;
 
-/// How many files a process may usually open.
+/// How many files a process can usually open.
 const USUAL_FILES: rlim_t = 1024;
-/// So many files are open while a daemon is started.
+/// How many files are open while a daemon is started.
 const FEWEST_FILES: usize = 16;
 
 fn main() -> ExitCode {
@@ -85,7 +85,7 @@ fn retry(whose: &Whose, trouble: &Trouble) -> Result<Ended> {
     Ok(Ended::Done)
 }
 
-/// An error here came too early for the log, or is of interest to who called, and belongs on stderr.
+/// An error here came too early for the log, or concerns the caller, and belongs on stderr.
 fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
     let layout = Layout::from_environment()?;
     let runtime = runtime()?;
@@ -119,11 +119,15 @@ fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
 }
 
 fn runtime() -> Result<Runtime> {
-    // tokio makes a pair for signals, and panics where there can be none.
-    drop(UnixStream::pair().context("cannot make a pair of sockets, so no program could be waited for")?);
+    // tokio creates a pair for signals, and panics if it cannot.
+    drop(
+        UnixStream::pair()
+            .context("cannot create a pair of sockets, without which no program can be waited for")?,
+    );
     let runtime = Builder::new_current_thread().enable_all().build().context("cannot start the runtime")?;
-    // A write to a file that has reached its largest size (RLIMIT_FSIZE) then fails and can be told, and does
-    // not kill. Handled, not ignored or blocked: that would stay so in the daemons that are started.
+    // A write to a file that has reached its size limit (RLIMIT_FSIZE) then fails and can be reported,
+    // instead of killing the process. Handled, not ignored or blocked: the daemons that are started would
+    // inherit that.
     let guard = runtime.enter();
     let too_large = SignalKind::from_raw(Signal::SIGXFSZ as i32);
     drop(signal(too_large).context("cannot handle SIGXFSZ")?);
@@ -131,8 +135,8 @@ fn runtime() -> Result<Runtime> {
     Ok(runtime)
 }
 
-/// As many open files as are usual, if that is permitted. With next to none no daemon could be started, and
-/// tokio panics.
+/// The usual number of open files, if permitted. With almost none, no daemon could be started, and tokio
+/// panics.
 fn make_room_for_files() -> Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot read RLIMIT_NOFILE")?;
     // No more than usual: the daemons that are started inherit it.
@@ -140,13 +144,14 @@ fn make_room_for_files() -> Result<()> {
     if soft < wanted {
         setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).context("cannot raise RLIMIT_NOFILE")?;
     }
-    // Counted by opening them: whoever called this may have left files open.
+    // Counted by opening them: the caller may have left files open.
     let stderr = io::stderr();
     let room: Result<Vec<_>, _> = (0..FEWEST_FILES).map(|_| stderr.as_fd().try_clone_to_owned()).collect();
     room.map(drop).with_context(|| {
         format!(
-            "at least {FEWEST_FILES} more files have to be opened at once, and this process may not have so many \
-             (RLIMIT_NOFILE is {}): raise the limit of what calls it, with 'ulimit -n' or LimitNOFILE= of systemd",
+            "at least {FEWEST_FILES} more files have to be opened at once, which the limit of this \
+             process does not allow (RLIMIT_NOFILE is {}): raise the limit of what calls it, with 'ulimit \
+             -n' or LimitNOFILE= of systemd",
             soft.max(wanted)
         )
     })
@@ -155,8 +160,8 @@ fn make_room_for_files() -> Result<()> {
 /// A log that cannot be opened keeps nothing from being repaired.
 ///
 /// # Errors
-/// For who is not root and may not write it: nothing else would succeed, and files would be made that root's
-/// runs need.
+/// For a user other than root who cannot write it: nothing else would succeed, and files that root's runs
+/// need would get the wrong owner.
 fn open_log(layout: &Layout, debug: bool, trouble: &Trouble) -> Result<()> {
     let log_dir = layout.log_dir();
     let file = log_dir.join(logging::LOG_FILE);
@@ -170,30 +175,30 @@ fn open_log(layout: &Layout, debug: bool, trouble: &Trouble) -> Result<()> {
     Ok(())
 }
 
-/// Two callers would be one too many: cron's line came with Ganeti, so the timer is the one that gives way.
-/// Where nobody can tell it does not: two callers do no harm, and none would leave the cluster to itself.
+/// Two callers would be one too many: cron's line came with Ganeti, so the timer gives way. If it is unclear
+/// whether cron calls, it does not: two callers do no harm, and none would leave the cluster unattended.
 ///
 /// # Errors
-/// When cron calls the watcher. It is logged, and goes to systemd's journal as well.
+/// When cron calls the watcher. It is logged, and also goes to systemd's journal.
 fn leave_it_to_cron(layout: &Layout) -> Result<()> {
     let file = match cron::caller(layout) {
         Caller::Cron(file) => file,
         Caller::Nobody => return Ok(()),
         Caller::Unknown(why) => {
-            tracing::warn!("Whether cron calls the watcher as well as the timer is unknown, going on: {why}");
+            tracing::warn!("Cannot tell whether cron calls the watcher as well, going on: {why}");
             return Ok(());
         }
     };
     let conflict = format!(
-        "'{}' has cron call the watcher, so the timer does nothing: comment out every line that does, or disable \
-         ganeti-watcher.timer",
+        "'{}' makes cron call the watcher, so the timer does nothing: comment out every line that does \
+         so, or disable ganeti-watcher.timer",
         file.display()
     );
     tracing::error!("{conflict}");
     bail!(conflict)
 }
 
-/// What helps against an error.
+/// Advice for an error.
 fn advice(error: &Error) -> &'static str {
     let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     let is_denied = causes.any(|cause| cause.kind() == io::ErrorKind::PermissionDenied);
@@ -202,7 +207,7 @@ fn advice(error: &Error) -> &'static str {
 
 fn print(text: &str, trouble: &Trouble) {
     match writeln!(io::stdout(), "{text}") {
-        // A reader that closed its end has heard enough.
+        // A reader that closed its end has seen enough.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             trouble.note();
             say(&format!("ganeti-watcher: error: cannot write to the standard output: {error}"));
@@ -211,7 +216,7 @@ fn print(text: &str, trouble: &Trouble) {
     }
 }
 
-/// On stderr; when that is closed or full there is nobody to tell.
+/// Writes to stderr; if that is closed or full, nobody can be told.
 fn say(text: &str) {
     drop(writeln!(io::stderr(), "{text}"));
 }

@@ -1,13 +1,13 @@
-//! This node: what Ganeti wrote on it, who it is, and what every run does for it.
+//! This node: what Ganeti stored on it, who it is, and what every run does for it.
 //!
-//! - [`daemons`]: Ganeti's daemons run. [`systemd`]: unless systemd looks after them, and somebody wants them
-//!   stopped.
+//! - [`daemons`]: keeps Ganeti's daemons running. [`systemd`]: unless systemd looks after them, and somebody
+//!   wants them stopped.
 //! - [`hooks`]: the site's own programs.
-//! - [`maintenance`]: a node that the master candidates call offline ([`confd`]) runs nothing any more.
-//! - [`probes`]: on the master, RAPI and WConfD answer. [`mond`]: how busy other nodes are.
-//! - [`cron`]: whether cron calls this program, which a run by systemd's timer asks.
-//! - [`process`]: how programs are run. [`own_name`], [`ssconf`], [`boot_id`]: who and where this
-//!   node is, and since when.
+//! - [`maintenance`]: a node that the master candidates call offline ([`confd`]) may run nothing.
+//! - [`probes`]: whether RAPI and WConfD answer, on the master. [`mond`]: how busy other nodes are.
+//! - [`cron`]: whether cron calls this program, which a run started by the systemd timer checks.
+//! - [`process`]: how programs are run. [`own_name`], [`ssconf`], [`boot_id`]: who and where this node is,
+//!   and which boot.
 //!
 //! Nothing here ends a run: what goes wrong is logged, and the run goes on.
 
@@ -43,7 +43,7 @@ use daemons::{Daemons, NodeDaemons};
 use probes::ProbeTiming;
 use systemd::Supervision;
 
-/// The duties on the machine that this program runs on.
+/// The duties on this program's machine.
 #[derive(Debug)]
 pub struct Duties<'d> {
     /// Where things are.
@@ -54,7 +54,7 @@ pub struct Duties<'d> {
     pub rapi_ip: &'d str,
     /// A watcher hook that runs longer is killed.
     pub hook_limit: Duration,
-    /// Who looks after the daemons: asked once in a run, so that one run has one answer.
+    /// Who looks after the daemons: asked once per run, so that a run has one answer.
     pub supervision: OnceCell<Supervision>,
 }
 

@@ -1,4 +1,4 @@
-//! The world becomes a value: luxid's answers as [`Snapshot`](crate::cluster::Snapshot) and other plain
+//! Turns the world into a value: luxid's answers as [`Snapshot`](crate::cluster::Snapshot) and other plain
 //! facts.
 //!
 //! Source: `watcher/__init__.py: _GetGroupData, _CheckMaster, _StartGroupChildren`.

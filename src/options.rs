@@ -1,7 +1,6 @@
-//! The options of a run, as the command line has them: the original's, with the habits of Python's optparse.
+//! The options of a run, as on the command line: the original's, with the habits of Python's optparse.
 //!
-//! Source: `watcher/__init__.py: ParseOptions`, `cli_opts.py`. What is said here of an option is what
-//! `--help` says.
+//! Source: `watcher/__init__.py: ParseOptions`, `cli_opts.py`. An option's comment here is its `--help` text.
 
 mod refusal;
 mod values;
@@ -83,28 +82,29 @@ pub struct Options {
     )]
     pub kill_hooks_after: Duration,
 
-    /// At most so many instances are started at once on a node (default 4)
+    /// Start at most this many instances at once on a node (default 4)
     #[arg(long, value_name = "N", default_value_t = 4, hide_default_value = true, value_parser = parse_count, allow_hyphen_values = true)]
     pub starts_per_node: usize,
 
-    /// At most so many jobs at once in the whole cluster, always fewer than its max_running_jobs (default 16)
+    /// Run at most this many jobs at once in the whole cluster, always fewer than its max_running_jobs
+    /// (default 16)
     #[arg(long, value_name = "N", default_value_t = 16, hide_default_value = true, value_parser = parse_count, allow_hyphen_values = true)]
     pub parallel_jobs: usize,
 
-    /// Start nothing on a node with so many busy processors or more, as ganeti-mond tells
+    /// Start nothing on a node with at least this many busy processors, as reported by ganeti-mond
     #[arg(long, value_name = "LOAD", value_parser = parse_load, allow_hyphen_values = true)]
     pub load_limit: Option<f64>,
 
-    /// Start an instance on its primary node alone when its secondary has been silent for so long (default
-    /// never; suffixes s, m, h, d, w)
+    /// Start an instance on its primary node alone when its secondary has been silent for this long
+    /// (default never; suffixes s, m, h, d, w)
     #[arg(long, value_name = "TIME", value_parser = parse_limit, allow_hyphen_values = true)]
     pub start_degraded: Option<Duration>,
 
-    /// For ganeti-watcher.timer: do nothing but say so and fail when cron calls the watcher as well
+    /// For ganeti-watcher.timer: if cron calls the watcher as well, do nothing, say so and fail
     #[arg(long)]
     pub timer: bool,
 
-    /// Look and decide, print what would be done and why, and do nothing
+    /// Print what would be done and why, and do nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -123,7 +123,7 @@ pub struct Options {
     disable_version_flag = true
 )]
 pub struct CommandLine<C: Subcommand> {
-    /// Those of the run, when there is no subcommand.
+    /// Those of the run, if there is no subcommand.
     #[command(flatten)]
     pub options: Options,
 
@@ -145,7 +145,7 @@ pub struct Retry {
     #[arg(value_name = "INSTANCE")]
     pub instances: Vec<String>,
 
-    /// Every instance that has something on record
+    /// All instances that have something on record
     #[arg(long)]
     pub all: bool,
 }

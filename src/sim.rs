@@ -1,15 +1,14 @@
-//! The cluster in a box: a simulated cluster that speaks LUXI, for tests, for rehearsals and for a first
-//! look.
+//! The cluster in a box: a simulated cluster that speaks LUXI, for tests, rehearsals and a first look.
 //!
-//! [`model`] is what is the case: nodes, instances and their disks ([`drbd`]). [`engine`] moves it on from
-//! event to event: jobs ([`jobs`]) with locks ([`locks`]) that carry out opcodes ([`opcodes`], [`work`]), and
-//! what happens from outside ([`events`]). [`luxid`] answers requests about it ([`query`], [`filter`],
-//! [`status`]). All of these are pure, but for the master's pause file: time comes in as a number, chance
-//! from a seed ([`random`]).
+//! [`model`] is the cluster's actual condition: nodes, instances and their disks ([`drbd`]). [`engine`] moves
+//! it from event to event: jobs ([`jobs`]) with locks ([`locks`]) that carry out opcodes ([`opcodes`],
+//! [`work`]), and what happens from outside ([`events`]). [`luxid`] answers requests about it ([`query`],
+//! [`filter`], [`status`]). All of these are pure, except for the master's pause file: time is passed in as a
+//! number, randomness comes from a seed ([`random`]).
 //!
 //! [`server`] puts it behind a stream, and [`socket`] behind a real socket, on tokio's time: real,
 //! accelerated ([`pacer`]) or virtual. [`scenario`] reads a cluster and a course of events from a file;
-//! [`story`] plays it on a [`stage`], which has the nodes' files. [`view`] is for those who watch.
+//! [`story`] plays it on a [`stage`], which has the nodes' files. [`view`] is for observers.
 
 pub mod clock;
 pub mod drbd;

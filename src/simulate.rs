@@ -1,5 +1,5 @@
-//! `ganeti-watcher simulate`: the story of an outage, told on a terminal. The cluster is in a box, the
-//! watcher is the real one, and so is its log.
+//! `ganeti-watcher simulate`: the story of an outage, told on a terminal. The cluster is simulated; the
+//! watcher and its log are real.
 
 mod options;
 mod progress;
@@ -27,10 +27,10 @@ use crate::sim::story::{self, InProcess, Record, WaitSteps};
 
 /// Cron calls the watcher every five minutes.
 const CRON_INTERVAL: Duration = Duration::from_secs(300);
-/// A story ends by itself, long before this.
+/// A story ends on its own, long before this.
 const MOST_RUNS: usize = 100;
 
-/// Tells the story on stdout. Where its files are is told on stderr, so that the same seed prints the same
+/// Tells the story on stdout. The location of its files goes to stderr, so that the same seed prints the same
 /// bytes.
 ///
 /// # Errors
@@ -56,7 +56,7 @@ pub fn tell(options: &Options) -> Result<()> {
         let Speed::Times(times) = speed else { return story.await };
         match select(story, pin!(pace(times))).await {
             Either::Left((record, _)) => record,
-            Either::Right(_) => bail!("time itself has ended"),
+            Either::Right(_) => bail!("the simulated clock has reached its end"),
         }
     })?;
     progress.say(&summary::summary(&record))?;
@@ -68,13 +68,13 @@ pub fn tell(options: &Options) -> Result<()> {
 fn directory(options: &Options) -> Result<PathBuf> {
     let Some(path) = &options.directory else {
         let directory = tempfile::Builder::new().prefix("ganeti-watcher-simulate-").tempdir();
-        return Ok(directory.context("cannot make a temporary directory")?.keep());
+        return Ok(directory.context("cannot create a temporary directory")?.keep());
     };
-    fs::create_dir(path).with_context(|| format!("cannot make the directory '{}'", path.display()))?;
+    fs::create_dir(path).with_context(|| format!("cannot create the directory '{}'", path.display()))?;
     Ok(path.clone())
 }
 
-/// Takes the scenario's steps, then runs the watcher every five minutes until nothing more can be done.
+/// Performs the scenario's steps, then runs the watcher every five minutes until nothing more can be done.
 async fn play(scenario: &Scenario, directory: &Path, progress: &mut Progress<impl Write>) -> Result<Record> {
     let mut record = Record { runs: Vec::new(), stage: Stage::set_up(scenario, directory)? };
     for step in &scenario.steps {
@@ -96,8 +96,8 @@ async fn play(scenario: &Scenario, directory: &Path, progress: &mut Progress<imp
         if is_over(&record) {
             break;
         }
-        // Cron does not wait: a run that took longer than five minutes is followed at the next full five
-        // minutes.
+        // Cron does not wait: a run that took longer than five minutes is followed by one at the next
+        // five-minute mark.
         let took = record.stage.cluster.clock().elapsed() - began;
         let intervals = took.as_secs() / CRON_INTERVAL.as_secs() + 1;
         let next = CRON_INTERVAL * u32::try_from(intervals).unwrap_or(u32::MAX);
@@ -106,7 +106,7 @@ async fn play(scenario: &Scenario, directory: &Path, progress: &mut Progress<imp
     Ok(record)
 }
 
-/// One step, with its progress shown while it goes on.
+/// One step, showing its progress.
 async fn take(record: &mut Record, step: &ScenarioStep, progress: &mut Progress<impl Write>) -> Result<()> {
     let cluster = record.stage.cluster.clone();
     if let ScenarioStep::Run(_) = step {
@@ -123,8 +123,8 @@ async fn take(record: &mut Record, step: &ScenarioStep, progress: &mut Progress<
     result
 }
 
-/// Whether another run would do nothing but verify disks: the last one did nothing else, and every node that
-/// has power is up.
+/// Whether another run would only verify disks: the last one did nothing else, and every node that has power
+/// is up.
 fn is_over(record: &Record) -> bool {
     let Some(last) = record.runs.last() else { return false };
     let only_verified = last

@@ -1,5 +1,5 @@
-//! One run: the global part, which every node makes, and the group part, which the master makes for each node
-//! group.
+//! One run: the global part, which every node performs, and the group part, which the master performs for
+//! each node group.
 
 mod connect;
 mod context;
@@ -32,10 +32,10 @@ use crate::memory::kept_out::{self, KeptOut};
 use crate::memory::locks::{self, LockError};
 use crate::options::Options;
 
-/// Makes one run (`watcher/__init__.py: Main`). Whatever goes wrong is in the log when it returns.
+/// Makes one run (`watcher/__init__.py: Main`). When it returns, whatever went wrong is in the log.
 pub async fn run(context: &Context<'_>) -> Ended {
     if context.armed.is_none() {
-        info!("Dry run: looking and deciding, and changing nothing");
+        info!("Dry run: looking and deciding, changing nothing");
     }
     match context.is_paused() {
         Ok(false) => {}
@@ -87,24 +87,24 @@ fn tell_who_keeps_runs_out(context: &Context<'_>, lock: &Path) {
         Ok(KeptOut { runs, since }) if runs >= kept_out::TOLD_FROM => {
             let holder = kept_out::holder(context.layout.proc(), lock);
             let holder = holder
-                .map_or("a process that cannot be seen from here".to_owned(), |holder| holder.to_string());
+                .map_or("a process that is not visible from here".to_owned(), |holder| holder.to_string());
             let since = clock::log_stamp(Duration::try_from_secs_f64(since).unwrap_or_default());
             let since = since.split(',').next().unwrap_or_default();
             error!(
-                "No run has done anything since {since} ({runs} in a row), because {holder} holds the lock '{}'; if that is not \
-                 Ganeti's maintenance, end it",
+                "No run has done anything since {since} ({runs} in a row), because {holder} holds the \
+                 lock '{}'; if that process is not doing Ganeti maintenance, end it",
                 lock.display()
             );
         }
         Ok(_) => {}
-        Err(error) => warn!("How many runs the lock has kept out is not known: {error:#}"),
+        Err(error) => warn!("Cannot tell how many runs the lock has kept out: {error:#}"),
     }
 }
 
 fn failed(context: &Context<'_>, error: &CutShort) -> Ended {
     if let CutShort::NotMaster(not_master) = error {
         match context.armed {
-            // The original says it with --debug only, and exits with 11 without a word.
+            // The original says so only with --debug, and exits with 11 without a message.
             Some(_) => info!("Not master, exiting: {not_master}"),
             None => info!("{not_master}: a run would do nothing more here"),
         }

@@ -1,8 +1,7 @@
-//! The house keeps its rules: which room may call which, what is pure, and through which door the outside
-//! comes in.
+//! The house rules: which room may call which, what is pure, and through which door the outside comes in.
 //!
-//! The rooms are the table of `ARCHITECTURE.md`, from top to bottom. Only code is looked at: not comments,
-//! not tests.
+//! The rooms are the table of `ARCHITECTURE.md`, from top to bottom. Only code is checked: not comments, not
+//! tests.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,8 +17,8 @@ use std::path::{Path, PathBuf};
 #[path = "architecture/circles.rs"]
 mod circles;
 
-/// What pure code may use of the standard library and of other crates. `io` is there for the traits of a
-/// serialiser.
+/// What pure code may use from the standard library and from other crates. `io` is there for a serialiser's
+/// traits.
 const PURE: [&str; 9] = [
     "serde",
     "serde_json",
@@ -32,14 +31,14 @@ const PURE: [&str; 9] = [
     "std::time::Duration",
 ];
 
-/// Words for what comes from outside or changes it, each with the only files that may have it.
+/// Words for what comes from outside or changes it, each with the only files that may contain it.
 const DOORS: [(&str, &[&str]); 15] = [
     ("Armed::for_", &["main.rs", "sim/story.rs"]),
     ("\"SubmitJob\"", &["luxi/jobs.rs", "sim/luxid.rs"]),
     ("\"SubmitManyJobs\"", &["luxi/jobs.rs", "sim/luxid.rs"]),
     ("\"AutoArchiveJobs\"", &["luxi/jobs.rs", "sim/luxid.rs"]),
     ("std::env::", &["clock.rs", "layout.rs", "main.rs"]),
-    // A file that is only touched has the machine's time, whatever time a simulation makes it.
+    // A file that is merely touched gets the machine's time, whatever the time in a simulation.
     ("SystemTime::now(", &["clock.rs", "files.rs", "memory/state_file.rs", "memory/status.rs"]),
     ("File::open(", &["files.rs"]),
     ("OpenOptions", &["files.rs"]),
@@ -47,9 +46,9 @@ const DOORS: [(&str, &[&str]); 15] = [
     ("fs::read(", &[]),
     ("fs::read_to_string(", &[]),
     ("fs::copy(", &[]),
-    // An error that matters has a type of its own; an error of the system may carry ours.
+    // An error that matters has its own type; a system error may contain ours.
     ("is::<", &["files.rs"]),
-    // What a panic says has no type, and an error of the system may be the cause of a library's.
+    // A panic's message has no type, and a system error may be the cause of a library's.
     (
         "downcast",
         &["logging/panics.rs", "main.rs", "node/probes/health.rs", "node/probes/rapi.rs", "node/systemd.rs"],
@@ -96,7 +95,7 @@ fn rooms() -> Vec<Room> {
     .collect()
 }
 
-/// The place in the table of the room that a path leads to.
+/// The position in the table of the room that a path leads to.
 fn room_of(rooms: &[Room], path: &str) -> Option<usize> {
     let names =
         rooms.iter().enumerate().flat_map(|(index, room)| room.names.iter().map(move |name| (index, name)));
@@ -132,8 +131,7 @@ fn sources() -> BTreeMap<String, String> {
     found
 }
 
-/// The text without the modules for tests: those in other files, wherever they are declared, and the one at
-/// the end.
+/// The text without test modules: those in other files, wherever they are declared, and the one at the end.
 fn without_tests(text: &str) -> String {
     let mut code = String::new();
     let mut lines = text.lines();
@@ -160,8 +158,8 @@ fn module_of(file: &str) -> String {
     file.trim_end_matches(".rs").replace('/', "::")
 }
 
-/// Everything that the code names by a path that begins with one of `roots`, `use` trees taken apart. Paths
-/// within this crate then begin with the name of a room.
+/// Everything that the code names by a path that begins with one of `roots`, with `use` trees taken apart.
+/// Paths within this crate then begin with the name of a room.
 fn paths(module: &str, code: &str, roots: &[&str]) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut found = BTreeSet::new();
@@ -181,7 +179,7 @@ fn paths(module: &str, code: &str, roots: &[&str]) -> BTreeSet<String> {
     found.into_iter().map(|path| absolute(module, &path)).collect()
 }
 
-/// Adds the leaves of a `use` tree, of which `tree` is what follows the first brace.
+/// Adds the leaves of a `use` tree; `tree` is what follows the first brace.
 fn take_apart(prefix: &str, tree: &str, found: &mut BTreeSet<String>) {
     let mut prefixes = vec![prefix.to_owned()];
     let mut name = String::new();
@@ -256,7 +254,7 @@ fn rooms_call_only_what_the_table_allows() {
     assert!(problems.is_empty(), "see the table in ARCHITECTURE.md:\n{}", problems.join("\n"));
 }
 
-/// A module is `name.rs`, with its own below `name/`. Its tests are `mod tests`, at its end or in
+/// A module is `name.rs`, with its submodules below `name/`. Its tests are `mod tests`, at its end or in
 /// `name/tests.rs`; what tests share is `mod testing`.
 #[test]
 fn modules_and_tests_live_where_everybody_looks_for_them() {
@@ -314,7 +312,7 @@ fn pure_rooms_know_nothing_of_the_outside() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// Whether the word is there, and not as the end of a longer one.
+/// Whether the word occurs, and not as the end of a longer one.
 fn has_word(code: &str, word: &str) -> bool {
     code.match_indices(word)
         .any(|(start, _)| !code[..start].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
@@ -330,7 +328,7 @@ fn the_outside_comes_in_by_its_doors() {
     }
 }
 
-/// Errors are told with their chain of causes, so the text of none may have that of its cause.
+/// Errors are reported with their chain of causes, so no error's text may include that of its cause.
 #[test]
 fn an_error_does_not_say_its_cause_twice() {
     let mut problems = Vec::new();

@@ -19,7 +19,7 @@ fn node() -> Machine {
 }
 
 impl Run {
-    /// Whether nothing is worth an administrator's time: only the calls of daemon-util are in the log.
+    /// Whether nothing needs an administrator's attention: only the calls of daemon-util are in the log.
     fn is_quiet(&self) -> bool {
         self.is_silent() && self.log.lines().all(|line| line.contains("INFO RunCmd "))
     }
@@ -164,7 +164,7 @@ fn the_command_line_has_the_exit_codes_of_the_original() {
             "Usage: ganeti-watcher retry <INSTANCE...|--all>\n\n\
              ganeti-watcher: error: the following required arguments were not provided: <INSTANCE|--all>",
         ),
-        (&["retry", "x"], 1, "", "ganeti-watcher: error: this is no node of a cluster: cannot read '"),
+        (&["retry", "x"], 1, "", "ganeti-watcher: error: this is not a node of a cluster: cannot read '"),
         (&["simulate", "--nodes=0"], 2, "", "Usage: ganeti-watcher [OPTIONS]\n"),
         (&["simulate", "--start=-5s"], 2, "", "Usage: ganeti-watcher [OPTIONS]\n"),
         (&["--load-limit", "nan"], 2, "", "Usage: ganeti-watcher [OPTIONS]\n"),
@@ -201,7 +201,7 @@ fn a_run_by_the_timer_leaves_the_work_to_cron_and_says_so() {
     let run = node.run(&["--timer"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
     for text in [&run.stderr, &run.log] {
-        assert!(text.contains("etc/cron.d/ganeti' has cron call the watcher"), "{text}");
+        assert!(text.contains("etc/cron.d/ganeti' makes cron call the watcher"), "{text}");
     }
     assert_eq!(node.calls(), [""; 0]);
     assert_eq!(node.run(&[]).code, Some(0), "cron's own call goes on");

@@ -1,5 +1,5 @@
-//! A dry run on a master with work to do everywhere: a real run shows that there is work, and a dry run that
-//! none of it leaves the program. luxid is a stand-in that writes down what it is asked.
+//! A dry run on a master with work to do everywhere: a real run shows that there is work, and a dry run shows
+//! that nothing leaves the program. luxid is a stand-in that records what it is asked.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -36,7 +36,7 @@ impl Master {
         machine.one_node_group();
         // An expired pause file, which a real run removes.
         machine.write("var/lib/ganeti/watcher.pause", "1000\n");
-        // No daemon runs, and two will not start: those need not be probed.
+        // No daemon runs, and two will not start: those need no probe.
         machine.daemon_util("case \"$*\" in check\\ *|check-*rapi|check-*wconfd) exit 1;; esac");
         machine.hook("hook", ":");
         Self { machine, luxi_calls }
@@ -48,7 +48,7 @@ impl Master {
         run.stdout
     }
 
-    /// The names of the methods that luxid was asked, without those that only look.
+    /// The names of the luxid methods called, without those that only look.
     fn changing_luxi_calls(&self) -> Vec<String> {
         let looks = ["Query", "QueryConfigValues", "QueryClusterInfo", "QueryGroups", "QueryJobs"];
         let calls = self.luxi_calls.lock().unwrap();
@@ -183,7 +183,7 @@ fn a_dry_run_tells_it_all_and_does_nothing() {
         "Would run watcher hook hook",
         "Would archive jobs that ended more than 21600 s ago",
         "Would restart instance 'inst1.example.com' (attempt #1): its status is ERROR_down",
-        &format!("Would verify the disks of group '{GROUP}', and activate those that are found broken"),
+        &format!("Would verify the disks of group '{GROUP}', and activate those found broken"),
     ] {
         assert!(told.lines().any(|told| told == line), "{line}\n{told}");
     }

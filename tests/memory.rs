@@ -24,7 +24,7 @@ fn row(kind: &str, index: usize) -> String {
     match kind {
         "empty" => "[]".to_owned(),
         "zero" => "0".to_owned(),
-        // Under the limit of rows, each of them wrong and long.
+        // Below the limit of rows, each of them wrong and long.
         "long and wrong" => format!(r#"[[0,"{index:0>320}"],7]"#),
         "correct" => format!(r#"[[0,"instance/{index:0>320}"],[0,"shared"]]"#),
         "short" => format!(r#"[[0,"instance/i{index}"],[0,"shared"]]"#),
@@ -40,7 +40,7 @@ fn lie(listener: &UnixListener, kind: &str) {
     while byte[0] != END_OF_MESSAGE {
         stream.read_exact(&mut byte).unwrap();
     }
-    // In pieces, so that the answer is in memory but once, at the client.
+    // In pieces, so that the answer is in memory only once, at the client.
     let mut piece = r#"{"success":true,"result":{"fields":[],"data":["#.to_owned();
     let mut sent = 0;
     for index in 0.. {
@@ -93,7 +93,7 @@ fn client() {
     println!("PEAK {}", peak() - before);
 }
 
-/// Gives the peak as a multiple of the answer's size, and what was logged.
+/// Returns the peak as a multiple of the answer's size, and what was logged.
 fn cost(kind: &str) -> (f64, String) {
     let program = std::env::current_exe().unwrap();
     let mut command = Command::new(program);

@@ -1,6 +1,5 @@
-//! What is packed with the program fits it: the shells' completions, the examples that its help names, and
-//! the version wherever it stands. `UPDATE_COMPLETIONS=1 cargo test --test package` writes the completions
-//! anew.
+//! What is packaged matches the program: the shell completions, the examples that its help names, and the
+//! version everywhere. `UPDATE_COMPLETIONS=1 cargo test --test package` rewrites the completions.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -68,7 +67,7 @@ fn bash_completes_the_options_of_a_subcommand() {
     assert_eq!(String::from_utf8_lossy(&done.stdout), "--all\n", "{done:?}");
 }
 
-/// What the package has besides what is built: where it is here by where it is installed.
+/// What the package has besides what is built: its place here, by its installed place.
 fn packed_files() -> BTreeMap<String, String> {
     let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
     let assets = manifest["package"]["metadata"]["deb"]["assets"].as_array().unwrap();
@@ -106,7 +105,7 @@ fn every_example_of_the_help_of_simulate_works() {
     for example in examples {
         let (words, _into_a_file) = example.split_once(" > ").unwrap_or((example, ""));
         let words = words.split_whitespace().map(|word| match word {
-            // As installed. What the package does not have stays a path that is not here.
+            // As installed. A path that is not in the package stays missing.
             word if word.starts_with('/') => packed.get(word).map_or(word, String::as_str),
             // The test has no time to watch.
             "600" => "max",

@@ -1,6 +1,6 @@
-//! What must hold for every cluster, on random ones in a box: nothing is done twice or to what must be left
-//! alone, every run ends, a second run has nothing left to do, and a run that was killed leaves what the next
-//! one can read.
+//! What must hold for every cluster, tested on random ones in a box: nothing is done twice or to what must be
+//! left alone, every run ends, a second run has nothing left to do, and a killed run leaves a state that the
+//! next one can read.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail by panicking too")]
 
@@ -17,7 +17,7 @@ use ganeti_watcher::sim::story::{InProcess, Record, WaitSteps, Watcher, play};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// What a watcher that was killed exits with, as a shell shows it.
+/// The exit code of a killed watcher, as a shell shows it.
 const KILLED: u8 = 137;
 /// The most jobs that a watcher may have in flight.
 const AT_ONCE: usize = 20;
@@ -114,7 +114,7 @@ fn cluster() -> impl Strategy<Value = ClusterSketch> {
 }
 
 impl ClusterSketch {
-    /// The scenario. A node of its own is the master, which nothing happens to.
+    /// The scenario. The master is a separate node, to which nothing happens.
     fn scenario(&self) -> Scenario {
         let mut text = format!(
             "seed = {}\n[cluster]\nmaster = \"master\"\nversion = \"{}\"\nuser-shutdown = {}\n\
@@ -192,10 +192,10 @@ fn instance_of(job: &Job) -> Option<&str> {
     job.ops.first().and_then(|op| op.opcode.work.instance())
 }
 
-/// Nothing is done twice at a time, and never too much.
+/// Nothing is done twice at the same time, and never too much.
 fn check_side_by_side(jobs: &[&Job]) {
     for (index, job) in jobs.iter().enumerate() {
-        // Jobs that a killed run left behind end later than the record of that run knows.
+        // Jobs left behind by a killed run end later than that run's record knows.
         let ended = job.ended.unwrap_or(Duration::MAX);
         let meanwhile: Vec<_> = jobs[index + 1..]
             .iter()
@@ -213,8 +213,7 @@ fn check_side_by_side(jobs: &[&Job]) {
     }
 }
 
-/// Never more than the limits, and no two activations on one node, of which the second would only wait for
-/// locks.
+/// Never more than the limits, and no two activations on one node: the second would only wait for locks.
 fn check_limits(record: &Record, limits: Limits) {
     record.stage.cluster.look(|engine| {
         let jobs = ours(record);
@@ -284,7 +283,7 @@ fn check_left_alone(record: &Record, engine: &Engine) {
 fn check(record: &Record) {
     record.stage.cluster.look(|engine| {
         check_left_alone(record, engine);
-        // As they ended, and not as the run that submitted them saw them last.
+        // As they ended, and not as last seen by the run that submitted them.
         let now: Vec<&Job> = ours(record).iter().filter_map(|job| engine.jobs().get(&job.id)).collect();
         check_side_by_side(&now);
     });
@@ -317,7 +316,7 @@ fn without_a_kernel(primary: usize) -> InstanceSketch {
 }
 
 fn config(cases: u32) -> ProptestConfig {
-    // The same cases every time; a failure is printed as a cluster that can be made a scenario.
+    // The same cases every time; a failure is printed as a cluster that can be turned into a scenario.
     ProptestConfig {
         cases,
         rng_algorithm: proptest::test_runner::RngAlgorithm::ChaCha,
@@ -455,7 +454,7 @@ proptest! {
                 (starts.len() as u64, starts.iter().filter(died).count() as u64)
             });
             let tries = state["instance"][&name]["restart_count"].as_u64().unwrap_or(0);
-            // Deaths of the master in a row cost a try each, but for the first.
+            // Consecutive deaths of the master cost a try each, except for the first.
             let counted = if starts == deaths { deaths.saturating_sub(1) } else { starts - deaths };
             prop_assert!(tries >= counted, "{}: {} starts, {} deaths, {} tries", name, starts, deaths, tries);
             prop_assert!(tries <= starts + u64::from(tries == 6), "{}: {} starts, {} tries", name, starts, tries);

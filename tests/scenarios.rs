@@ -1,7 +1,7 @@
 //! Plays every scenario of `tests/scenarios` in a cluster in a box, on virtual time, and compares what our
-//! watcher did with what the scenario's directory says that it must. See `tests/scenarios/README.md`.
+//! watcher did with what the scenario's directory expects. See `tests/scenarios/README.md`.
 
-#![allow(clippy::print_stderr, reason = "a scenario out of place must be told")]
+#![allow(clippy::print_stderr, reason = "a scenario out of place must be reported")]
 
 mod support;
 
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let scenarios = match scenarios() {
         Ok(scenarios) => scenarios,
-        // No trial, which a filter could leave out.
+        // Not a trial, which a filter could leave out.
         Err(problems) => {
             eprintln!("{problems}");
             return ExitCode::FAILURE;

@@ -1,5 +1,5 @@
-//! No run ends without somebody being able to read why: the program from outside, on a node that is not the
-//! master, with a log, a standard error or descriptors that cannot be had.
+//! No run ends without leaving a readable reason: the program from outside, on a node that is not the master,
+//! with no usable log, standard error or descriptors.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -18,7 +18,7 @@ use program::{HOST, Machine, Run};
 /// Makes this test program panic, as the program would.
 const PANIC_VARIABLE: &str = "GANETI_WATCHER_TEST_PANIC";
 
-/// A node whose daemon-util notes which signals it is started with.
+/// A node whose daemon-util records which signals it is started with.
 fn node() -> Machine {
     let node = Machine::new();
     node.daemon_util("grep -E 'Sig(Blk|Ign)' /proc/self/status >> \"${0%/*}/calls\"");
@@ -26,7 +26,7 @@ fn node() -> Machine {
 }
 
 impl Machine {
-    /// A shell that makes `preparation` and then becomes the watcher.
+    /// A shell that runs `preparation` and then becomes the watcher.
     fn watcher_after(&self, preparation: &str, arguments: &[&str]) -> Command {
         let mut command = program::command("sh");
         command.arg("-c").arg(format!("{preparation}\nexec \"$0\" \"$@\""));
@@ -50,7 +50,7 @@ impl Machine {
 fn a_log_that_cannot_grow_is_told_on_stderr_once_and_the_run_goes_on() {
     let node = node();
     File::create(node.log()).unwrap().set_len(1 << 20).unwrap();
-    // In a shell's units that is at most so large.
+    // The maximum in a shell's units.
     let run = node.run_after("ulimit -f 1024", &[]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{}", run.stderr);
     let reason = format!(
@@ -165,7 +165,7 @@ fn a_wrong_ganeti_rootdir_is_an_error_and_nothing_is_made() {
         );
         assert!(run.code == Some(1) && run.stderr.contains("GANETI_ROOTDIR '"), "{}", run.stderr);
     }
-    // Of a directory that is there and has nothing in it, nothing is made but what the original makes.
+    // In an existing, empty directory, nothing is created except what the original creates.
     fs::create_dir_all(wrong.join(HOST)).unwrap();
     let run = node.run_after(&format!("export GANETI_ROOTDIR={}/{HOST}", wrong.display()), &[]);
     assert!(run.code == Some(1) && run.stderr.contains("Cannot open the log file"), "{}", run.stderr);
@@ -182,7 +182,7 @@ fn with_hardly_any_descriptors_the_run_says_so_and_with_few_it_does_its_duties()
             Some(127) if limit < 8 => {}
             Some(0) => assert!(node.did_its_duties() && run.stderr.is_empty(), "{limit}: {}", run.stderr),
             code => {
-                let told = format!("so many (RLIMIT_NOFILE is {limit})");
+                let told = format!("does not allow (RLIMIT_NOFILE is {limit})");
                 assert!(code == Some(1) && run.stderr.contains(&told), "{limit}, {code:?}: {}", run.stderr);
                 assert!(run.stderr.lines().count() == 1 && limit < 24, "{limit}: {}", run.stderr);
             }

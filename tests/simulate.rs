@@ -1,5 +1,5 @@
-//! `simulate` from outside: the same seed tells the same story, and a wrong scenario is refused with its
-//! place.
+//! `simulate` from outside: the same seed tells the same story, and a wrong scenario is refused with the
+//! place of the error.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -69,7 +69,7 @@ fn full_nodes_have_a_line_each_and_not_one_for_each_instance() {
     let runs = story.matches(" of the watcher begins").count();
     for line in [" ERROR Error while restarting", " WARNING "] {
         let count = log.lines().filter(|text| text.contains(line) && text.contains("memory")).count();
-        // One for each node and run, and a few in the first run for what was asked for side by side.
+        // One for each node and run, and a few in the first run for concurrent requests.
         assert!(count <= 4 * (runs + 1), "{count} lines in {runs} runs: {log}");
     }
 }

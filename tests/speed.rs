@@ -17,11 +17,11 @@ use ganeti_watcher::sim::opcodes::Work;
 use ganeti_watcher::sim::scenario::Scenario;
 use ganeti_watcher::sim::story::{Record, play_in_virtual_time};
 
-/// The watcher's own limits, when no option changes them.
+/// The watcher's own limits, if no option changes them.
 const STARTS_PER_NODE: usize = 4;
 const PARALLEL_JOBS: usize = 16;
 
-/// What a recovery came to.
+/// The result of a recovery.
 struct Recovery {
     /// From the beginning of the run to the end of the last start.
     took: Duration,
@@ -56,7 +56,7 @@ fn recover(nodes: usize, instances: usize, startup: &str) -> Recovery {
     }
 }
 
-/// The start jobs, each with the primary node of its instance.
+/// The start jobs, each with its instance's primary node.
 fn starts(record: &Record) -> Vec<(String, &Job)> {
     let jobs = record.runs.iter().flat_map(|run| &run.jobs);
     let start = |job| match &job_work(job)? {
@@ -74,7 +74,7 @@ fn job_work(job: &Job) -> Option<&Work> {
     job.ops.first().map(|op| &op.opcode.work)
 }
 
-/// The most of these jobs that were in the queue at the same moment.
+/// The most of these jobs in the queue at the same moment.
 fn most_at_once(jobs: &[&Job]) -> usize {
     let is_there = |job: &Job, at: Duration| job.received <= at && job.ended.is_none_or(|ended| ended > at);
     let at = |moment: Duration| jobs.iter().filter(|job| is_there(job, moment)).count();
@@ -86,7 +86,7 @@ fn check_limits(recovery: &Recovery) {
     assert!(recovery.most_in_the_cluster <= PARALLEL_JOBS, "{} jobs", recovery.most_in_the_cluster);
 }
 
-/// The outage that this program is known for: one after another, that took half an hour.
+/// The outage that this program is known for: with one start after another, it took half an hour.
 #[test]
 fn sixty_two_instances_on_four_nodes_are_back_within_three_minutes() {
     let recovery = recover(4, 62, "29s");
@@ -100,8 +100,8 @@ fn sixty_two_instances_on_four_nodes_are_back_within_three_minutes() {
     assert!(recovery.took <= Duration::from_secs(180), "{:?}", recovery.took);
 }
 
-/// No less time is possible: luxid starts the jobs' processes one after the other, and a slot is taken from
-/// there to the end of the start.
+/// The minimum possible: luxid starts the jobs' processes one after another, and each occupies a slot until
+/// its start has ended.
 fn bound(instances: u32, fork: f64, start: f64) -> f64 {
     let slots = PARALLEL_JOBS as f64;
     let instances = f64::from(instances);
@@ -123,8 +123,8 @@ fn a_thousand_instances_are_back_as_fast_as_the_limits_allow() {
     assert!(took <= bound * 1.1, "{took:.0} s are more than 10 % above {bound:.0} s");
 }
 
-/// Every submission of starts is preceded by a save of the whole state, so this bounds how much a big
-/// cluster's recovery is held up: with a submission in each 0.8 s, the time that luxid takes for the
+/// Every submission of starts is preceded by a save of the whole state, so this limits how much a big
+/// cluster's recovery is delayed: with a submission every 0.8 s, the time that luxid takes to start the
 /// processes of two jobs.
 #[test]
 fn a_save_of_ten_thousand_records_holds_up_a_submission_by_little() {
@@ -153,10 +153,10 @@ fn a_save_of_ten_thousand_records_holds_up_a_submission_by_little() {
     }
     let millis = |all: Duration| (all / saves).as_secs_f64() * 1000.0;
     println!(
-        "10,000 records: a save takes {:.1} ms, of which the text takes {:.1} ms",
+        "10,000 records: a save takes {:.1} ms, including {:.1} ms for the text",
         millis(whole),
         millis(texts)
     );
-    // Far from what is measured, but a machine may be busy, and the build without optimization.
+    // Far above what is measured, but a machine may be busy, and the build unoptimised.
     assert!(whole / saves < Duration::from_millis(800), "{whole:?}");
 }

@@ -1,4 +1,5 @@
-//! Where scenarios may be: what `tests/support/topics.rs` refuses, and that CONTRIBUTING.md has every topic.
+//! Where scenarios may be: what `tests/support/topics.rs` refuses, and that CONTRIBUTING.md lists every
+//! topic.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -75,12 +76,12 @@ fn a_directory_that_is_neither_a_topic_nor_a_scenario_is_refused() {
     assert_eq!(problems(&[GOOD, "odd/expected.log"]), "odd is neither a topic nor a scenario");
     assert_eq!(
         problems(&[GOOD, "disks/odd/expected.log"]),
-        "disks/odd is no scenario: it has no cluster.toml"
+        "disks/odd is not a scenario: it has no cluster.toml"
     );
-    assert_eq!(problems(&[GOOD, "disks/odd/"]), "disks/odd is no scenario: it has no cluster.toml");
+    assert_eq!(problems(&[GOOD, "disks/odd/"]), "disks/odd is not a scenario: it has no cluster.toml");
     assert_eq!(
         problems(&[GOOD, "disks/drbd/deeper/cluster.toml"]),
-        "disks/drbd is no scenario: it has no cluster.toml"
+        "disks/drbd is not a scenario: it has no cluster.toml"
     );
 }
 

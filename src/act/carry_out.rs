@@ -1,4 +1,4 @@
-//! The loop: takes from an agenda what may be begun, looks again, submits, and follows the jobs to their end.
+//! The loop: takes from an agenda what can begin, looks again, submits, and follows the jobs to their end.
 
 use std::time::Duration;
 
@@ -16,26 +16,26 @@ use crate::decide::{Action, Note, NoteKind, Outcome, budget, second_look};
 use crate::luxi::client::LocalFuture;
 use crate::luxi::jobs::{End, JobOutcome, SubmitError};
 
-/// How long luxid may give errors when instances are looked at again before the plan is given up.
+/// How long luxid may return errors for a second look before the plan is abandoned.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
-/// How long a run waits with nothing to do for the turn of what is left, before a later run has to.
+/// How long an idle run waits for the turn of what is left, before leaving it to a later run.
 const IDLE_PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks whether another group has left slots.
+/// Time between two checks whether another group has left slots.
 const SLOT_INTERVAL: Duration = Duration::from_secs(1);
-/// Before luxid is asked again what it answered with an error.
+/// Time before luxid is asked again after an error.
 const ANSWER_INTERVAL: Duration = Duration::from_secs(1);
-/// Whose fault a failure is, is judged by what was seen no longer ago than this.
+/// The blame for a failure is judged by a snapshot no older than this.
 const FOR_BLAME: Duration = Duration::from_secs(10);
 
-/// What a plan's carrying out has come to.
+/// The state of carrying out a plan.
 struct Progress<'a> {
     agenda: Agenda,
     submissions: Submissions<'a>,
     in_flight: InFlight,
-    /// A question for the nodes' loads, or the pause before the next.
+    /// A query for the nodes' loads, or the pause before the next.
     loads: LocalFuture<'a, Answers>,
     stopped: Result<(), Stopped>,
-    /// Since when there is nothing to do but to wait for somebody's turn.
+    /// Since when there has been nothing to do but wait for something's turn.
     idle_since: Option<Instant>,
 }
 
@@ -43,8 +43,8 @@ impl<'a> Runner<'a> {
     /// Carries out an agenda, and returns when everything that was submitted has ended.
     ///
     /// # Errors
-    /// See [`Stopped`]. Nothing more is submitted then. What is in flight is followed to its end all the
-    /// same, unless luxid itself is away.
+    /// See [`Stopped`]. Nothing more is submitted then. What is in flight is still followed to its end,
+    /// unless luxid itself is away.
     pub async fn carry_out(&mut self, agenda: Agenda, witness: &mut dyn Witness) -> Result<(), Stopped> {
         let mut progress = Progress {
             submissions: Submissions::new(self.seams.armed, self.version),
@@ -71,7 +71,7 @@ impl<'a> Runner<'a> {
                 match self.when_idle(&mut progress, witness) {
                     Some(wait) => {
                         sleep(wait).await;
-                        // What others do may be what holds ours back.
+                        // What others do may be holding ours back.
                         if let Err(error) = self.view.renew_jobs().await {
                             progress.stopped = Err(error.into());
                         }
@@ -101,7 +101,8 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Looks again at what may be begun next, and submits what is still wanted. Whether there was anything.
+    /// Looks again at what can begin next, and submits what is still wanted. Returns whether there was
+    /// anything.
     async fn begin(
         &mut self,
         progress: &mut Progress<'a>,
@@ -115,11 +116,11 @@ impl<'a> Runner<'a> {
         if actions.is_empty() {
             return Ok(false);
         }
-        // Before anything is awaited: other groups see the slots that are left.
+        // Before any await: other groups see the slots that are left.
         self.share.take(actions.len());
         let count = actions.len();
         let wanted = match self.look_again(progress, actions, witness).await {
-            // What a paused watcher does not do, it does not say either.
+            // A paused watcher does not announce what it will not do.
             Ok(wanted) => self.check_pause().map(|()| wanted),
             Err(error) => Err(error),
         };
@@ -135,7 +136,7 @@ impl<'a> Runner<'a> {
         Ok(true)
     }
 
-    /// Looks again at these actions' instances; gives those that are still wanted.
+    /// Looks again at these actions' instances; returns the actions that are still wanted.
     async fn look_again(
         &mut self,
         progress: &mut Progress<'a>,
@@ -143,7 +144,7 @@ impl<'a> Runner<'a> {
         witness: &mut dyn Witness,
     ) -> Result<Vec<Action>, Stopped> {
         let names: Vec<&str> = actions.iter().map(|action| action.instance.as_str()).collect();
-        // An error of luxid's, such as one while it loads its configuration, may pass.
+        // An error from luxid, such as one while it loads its configuration, may pass.
         let deadline = Instant::now() + ANSWER_PATIENCE;
         while let Err(error) = progress.submissions.during(self.view.look_again_at(&names)).await {
             if !error.is_answer() || Instant::now() >= deadline {
@@ -167,7 +168,7 @@ impl<'a> Runner<'a> {
         Ok(wanted)
     }
 
-    /// luxid has answered a submission, or will not. When it refused the whole of one, nothing more is
+    /// luxid has answered a submission, or never will. If it refused a whole submission, nothing more is
     /// submitted: it would refuse the next one too.
     fn answered(&mut self, progress: &mut Progress<'a>, answered: Answered, witness: &mut dyn Witness) {
         let Answered { actions, result } = answered;
@@ -208,7 +209,7 @@ impl<'a> Runner<'a> {
         progress.in_flight.quicken();
     }
 
-    /// Tells the witness of the jobs that have ended. When luxid does not tell, nothing more is submitted.
+    /// Tells the witness about jobs that have ended. If luxid does not say, nothing more is submitted.
     async fn collect(&mut self, progress: &mut Progress<'a>, witness: &mut dyn Witness) {
         let looked = progress.in_flight.take_ended(&mut self.view.client);
         let ended = match progress.submissions.during(looked).await {
@@ -226,7 +227,7 @@ impl<'a> Runner<'a> {
         if ended.iter().any(|(_, job)| matches!(job.end, End::Known(Err(_), _)))
             && let Err(error) = progress.submissions.during(self.view.renew_if_older(FOR_BLAME)).await
         {
-            debug!("{error}: whose fault a failure is will be judged by what was seen earlier");
+            debug!("{error}: what is to blame for a failure is judged by what was seen earlier");
         }
         let now = self.now();
         for (action, JobOutcome { job, end }) in ended {
@@ -256,8 +257,8 @@ impl<'a> Runner<'a> {
         witness.checkpoint();
     }
 
-    /// With nothing in flight: how long to wait for the turn of what is left; `None` when there is nothing
-    /// left, or nothing that is worth waiting for.
+    /// With nothing in flight: how long to wait for the turn of what is left; `None` when nothing is left, or
+    /// nothing worth waiting for.
     fn when_idle(&mut self, progress: &mut Progress<'a>, witness: &mut dyn Witness) -> Option<Duration> {
         if progress.stopped.is_err() || progress.agenda.is_empty() {
             return None;
@@ -270,7 +271,7 @@ impl<'a> Runner<'a> {
         let left = IDLE_PATIENCE.saturating_sub(idle_since.elapsed());
         let wait = match progress.agenda.next_moment(now, &width) {
             Some(moment) => Duration::try_from_secs_f64(moment - now).unwrap_or(SLOT_INTERVAL),
-            // The load of a node, or jobs of others on it.
+            // The node's load, or other people's jobs on it.
             None => SLOT_INTERVAL,
         };
         if wait <= left && !left.is_zero() {

@@ -1,4 +1,4 @@
-//! Jobs that were submitted, until they end.
+//! Submitted jobs, until they end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::decide::Action;
 use crate::luxi::jobs::{End, Follower, JobOutcome, JobResult, PollPace};
 use crate::luxi::{Client, LuxiError};
 
-/// How long luxid may give errors instead of the status of jobs before they are given up.
+/// How long luxid may return errors instead of job statuses before the jobs are given up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The jobs in flight, each with its action.
@@ -35,12 +35,12 @@ impl InFlight {
         self.jobs.insert(job, action);
     }
 
-    /// Something has happened, so more may soon.
+    /// Something has happened, so more may follow soon.
     pub(super) fn quicken(&mut self) {
         self.pace.quicken();
     }
 
-    /// Until luxid should be asked about them again.
+    /// Waits until luxid should be asked about them again.
     pub(super) async fn pause(&self) {
         self.pace.pause(self.jobs.len()).await;
     }
@@ -58,16 +58,17 @@ impl InFlight {
         Ok(ended.filter_map(|finished| Some((self.jobs.remove(&finished.job)?, finished))).collect())
     }
 
-    /// Takes out all of them: nobody will learn how they end.
+    /// Takes all of them out: how they end will remain unknown.
     pub(super) fn take_all(&mut self) -> BTreeMap<JobId, Action> {
         std::mem::take(&mut self.jobs)
     }
 }
 
-/// Those of `jobs` that have ended. An error of luxid's, as while it loads its configuration, may pass.
+/// Those of `jobs` that have ended. An error from luxid, such as one while it loads its configuration, may
+/// pass.
 ///
 /// # Errors
-/// luxid's, when it gives nothing else for [`PATIENCE`].
+/// luxid's error, when it returns nothing else for [`PATIENCE`].
 async fn ended(
     client: &mut Client<'_>,
     follower: &mut Follower,
@@ -87,7 +88,8 @@ async fn ended(
 /// Waits for one job, however long it takes.
 ///
 /// # Errors
-/// When luxid cannot be asked any more, or says for a minute what cannot be understood; the job may go on.
+/// When luxid can no longer be asked, or gives answers for a minute that cannot be understood; the job may go
+/// on.
 pub(super) async fn wait(client: &mut Client<'_>, job: JobId) -> Result<JobResult, LuxiError> {
     let pace = PollPace::unhurried();
     let mut follower = Follower::default();

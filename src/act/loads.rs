@@ -1,4 +1,4 @@
-//! How busy the nodes are on which starts wait: asked for every ten seconds.
+//! How busy the nodes are on which starts wait, queried every ten seconds.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use crate::decide::governor::{Governor, Load};
 use crate::luxi::client::LocalFuture;
 use crate::node::mond::Monitor;
 
-/// Between two looks at the nodes' load. What mond tells is a mean over some minutes.
+/// Time between two looks at the nodes' load. mond reports a mean over some minutes.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// The nodes' loads, by name; `None` is one that could not be learnt. None at all when it is time to ask.
+/// The nodes' loads, by name; `None` is one that could not be found out. Empty when it is time to ask.
 pub(super) type Answers = Vec<(String, Option<Load>)>;
 
-/// Asks for the nodes' loads, and has them minded.
+/// Asks for the nodes' loads, and applies them.
 #[derive(Debug)]
 pub(super) struct Loads<'a> {
     monitor: &'a dyn Monitor,
-    /// Names of nodes for which that is unknown, and of which was told.
+    /// Names of nodes whose load is unknown, and was reported so.
     unknown: BTreeSet<String>,
 }
 
@@ -54,12 +54,13 @@ impl<'a> Loads<'a> {
         })
     }
 
-    /// Has the governor mind the answers. That a limit cannot be kept on a node is told once.
+    /// Passes the answers to the governor. That a limit cannot be applied on a node is reported once.
     pub(super) fn heed(&mut self, answers: Answers, governor: &mut Governor) {
         for (node, load) in answers {
             if load.is_none() && governor.has_load_limit() && self.unknown.insert(node.clone()) {
                 warn!(
-                    "The load of node '{node}' is unknown (ganeti-mond does not tell it): --load-limit cannot be kept there"
+                    "The load of node '{node}' is unknown (ganeti-mond does not report it): --load-limit \
+                     cannot be applied there"
                 );
             }
             governor.load_seen(&node, load);
@@ -70,7 +71,7 @@ impl<'a> Loads<'a> {
     }
 }
 
-/// No answers, after a while.
+/// Empty, after a while.
 pub(super) fn pause<'a>() -> LocalFuture<'a, Answers> {
     Box::pin(async {
         sleep(INTERVAL).await;

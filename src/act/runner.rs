@@ -1,4 +1,4 @@
-//! What turns actions into jobs, and what watch asks of it beside carrying out plans.
+//! What turns actions into jobs, and what else `watch` asks of it.
 
 use std::fmt;
 
@@ -19,14 +19,14 @@ use crate::luxi::opcodes::OpCode;
 use crate::node::mond::Monitor;
 use crate::observe::ClusterSetup;
 
-/// What the outside is to a runner, and what permits it to change something there.
+/// A runner's outside world, and its permission to change it.
 #[derive(Clone, Copy)]
 pub struct Seams<'a> {
     /// Permission to submit jobs.
     pub armed: &'a Armed,
-    /// For the times of reasons and records.
+    /// For the times in reasons and records.
     pub clock: &'a dyn Clock,
-    /// Tells how busy nodes are.
+    /// Reports how busy nodes are.
     pub monitor: &'a dyn Monitor,
     /// Whether an administrator wants the watcher to stop now.
     pub is_paused: &'a dyn Fn() -> Result<bool>,
@@ -43,11 +43,11 @@ impl fmt::Debug for Seams<'_> {
 /// Turns actions into jobs.
 #[derive(Debug)]
 pub struct Runner<'a> {
-    /// The group as it was seen last, and the connection to luxid.
+    /// The group as last seen, and the connection to luxid.
     pub(super) view: View<'a>,
     pub(super) seams: Seams<'a>,
     pub(super) version: Option<GanetiVersion>,
-    /// How many jobs the cluster runs at once, when that is known.
+    /// How many jobs the cluster runs at once, if known.
     ceiling: Option<usize>,
     /// The group's share of the slots for jobs.
     pub(super) share: Share<'a>,
@@ -56,8 +56,8 @@ pub struct Runner<'a> {
 }
 
 impl<'a> Runner<'a> {
-    /// A runner for the group that `view` shows, in a cluster of this setup, with its share of the slots for
-    /// jobs and what `governor` lets each node bear.
+    /// A runner for the group that `view` shows, in a cluster of this setup, with its share of the job slots
+    /// and the number of starts that `governor` allows each node.
     #[must_use]
     pub fn new(
         view: View<'a>,
@@ -71,18 +71,18 @@ impl<'a> Runner<'a> {
         Self { view, seams, version: *version, ceiling, share, governor, loads: Loads::new(seams.monitor) }
     }
 
-    /// The group as it was seen last.
+    /// The group as last seen.
     #[must_use]
     pub fn snapshot(&self) -> &Snapshot {
         &self.view.snapshot
     }
 
-    /// The group as it was seen last, to be looked at again.
+    /// The group as last seen, to be looked at again.
     pub fn view_mut(&mut self) -> &mut View<'a> {
         &mut self.view
     }
 
-    /// The cluster's version, when it is known.
+    /// The cluster's version, if known.
     #[must_use]
     pub fn version(&self) -> Option<GanetiVersion> {
         self.version
@@ -94,8 +94,8 @@ impl<'a> Runner<'a> {
         self.seams.clock.now()
     }
 
-    /// Submits one opcode as a job of its own, unless the watcher was paused. The inner error means that this
-    /// opcode has no job that is known of; others may be submitted all the same.
+    /// Submits one opcode as a job of its own, unless the watcher was paused. The inner error means that no
+    /// job is known for this opcode; others can still be submitted.
     ///
     /// # Errors
     /// See [`Stopped`].
@@ -122,8 +122,8 @@ impl<'a> Runner<'a> {
     /// Waits for one job, however long it takes.
     ///
     /// # Errors
-    /// When luxid cannot be asked any more, or says for a minute what cannot be understood; the job may go
-    /// on.
+    /// When luxid can no longer be asked, or gives answers for a minute that cannot be understood; the job
+    /// may go on.
     pub async fn wait(&mut self, job: JobId) -> Result<JobResult, LuxiError> {
         following::wait(&mut self.view.client, job).await
     }
@@ -142,7 +142,7 @@ impl<'a> Runner<'a> {
         self.share.room(self.ceiling, &self.view.snapshot.pending_jobs)
     }
 
-    /// How many starts of ours each node bears, beside those of others.
+    /// How many starts of ours each node can take, in addition to those of others.
     pub(super) fn width(&self) -> impl Fn(&str) -> usize {
         self.governor.width_beside_others(&self.view.snapshot, |job| self.share.is_ours(job))
     }

@@ -1,4 +1,4 @@
-//! The cluster's slots for jobs, which all group parts of a run share; [`slots`] says how many each may take.
+//! The cluster's job slots, which all group parts of a run share; [`slots`] says how many each may take.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,11 +11,11 @@ use crate::decide::slots::{self, Need};
 pub struct Slots {
     limit: usize,
     groups: RefCell<BTreeMap<usize, Need>>,
-    /// Every job of ours. Those that have ended too: what is known of the queue may be older than that.
+    /// Every job of ours. Including those that have ended: what is known of the queue may be older.
     jobs: RefCell<BTreeSet<JobId>>,
 }
 
-/// What a group part has of them. It gives everything back when it is dropped.
+/// A group part's share of them. Everything is given back when it is dropped.
 #[derive(Debug)]
 pub struct Share<'s> {
     slots: &'s Slots,
@@ -41,7 +41,7 @@ impl Slots {
 
 impl Share<'_> {
     /// How many more jobs this group may submit now. `ceiling` is how many jobs the cluster runs at once, if
-    /// that is known, and `pending` what is in its queue.
+    /// known, and `pending` what is in its queue.
     #[must_use]
     pub fn room(&self, ceiling: Option<usize>, pending: &[PendingJob]) -> usize {
         let limit = slots::limit(self.slots.limit, ceiling, pending, |job| self.is_ours(job));
@@ -52,12 +52,12 @@ impl Share<'_> {
         slots::room(limit, own, &others)
     }
 
-    /// Says whether this group has more to submit than it may.
+    /// Declares whether this group has more to submit than it is allowed to.
     pub fn set_wants_more(&self, wants_more: bool) {
         self.change(|need| need.wants_more = wants_more);
     }
 
-    /// So many jobs are about to be submitted.
+    /// This many jobs are about to be submitted.
     pub fn take(&self, count: usize) {
         self.change(|need| need.in_flight += count);
     }
@@ -68,12 +68,12 @@ impl Share<'_> {
         self.slots.jobs.borrow().contains(&job)
     }
 
-    /// One job has a number now.
+    /// One job now has a number.
     pub fn submitted(&self, job: JobId) {
         self.slots.jobs.borrow_mut().insert(job);
     }
 
-    /// One job has ended, or was never there.
+    /// One job has ended, or never existed.
     pub fn release(&self) {
         self.change(|need| need.in_flight = need.in_flight.saturating_sub(1));
     }

@@ -1,14 +1,14 @@
-//! Submissions on their way: several at once, each over a connection of its own.
+//! Submissions on their way: several at once, each over its own connection.
 //!
 //! luxid numbers jobs and writes them to every master candidate before it answers, and enqueues them only
 //! then (`Query/Server.hs: SubmitManyJobs`, `JQueue.hs: allocateJobIds, replicateManyJobs`). A candidate that
 //! is dead and not marked offline costs three seconds each time. Measured on such a cluster, until 32
-//! instances ran: 211 s with one submission after the other, 146 s with all jobs in one, 88 s with four
-//! connections and two jobs in each submission. On a healthy cluster there is no difference.
+//! instances ran: 211 s with one submission after another, 146 s with all jobs in one, 88 s with four
+//! connections and two jobs per submission. On a healthy cluster there is no difference.
 //!
 //! Every start is a job of its own, although a job with several opcodes costs fewer processes (62 starts on a
 //! machine with two cores: 65 s with four in a job, 89 to 97 s with one): it ends with the first opcode that
-//! fails, it tells nothing before its end, and it holds a node's turn that a later start may need more.
+//! fails, says nothing before its end, and holds a node's turn that a later start may need more.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -27,7 +27,7 @@ use crate::luxi::opcodes::OpCode;
 
 /// luxid lets few connections wait to be accepted (a backlog of 5).
 const AT_ONCE: usize = 4;
-/// So many jobs go into one submission: the first of them waits until the last is written.
+/// This many jobs go into one submission: the first waits until the last is written.
 pub(super) const LARGEST: usize = 2;
 
 /// A submission that has been answered, or failed.
@@ -36,7 +36,7 @@ pub(super) struct Answered {
     pub(super) result: Result<Submitted, SubmitError>,
 }
 
-/// Submissions on their way, and those that were answered while nobody asked.
+/// Submissions on their way, and those answered while nobody was asking.
 pub(super) struct Submissions<'a> {
     armed: &'a Armed,
     version: Option<GanetiVersion>,
@@ -57,10 +57,10 @@ impl<'a> Submissions<'a> {
         self.on_their_way.len() >= AT_ONCE
     }
 
-    /// Sends these off, as jobs of their own: a job with several opcodes would end with the first that fails.
+    /// Sends these off, each as its own job: a job with several opcodes would end with the first that fails.
     pub(super) fn add(&mut self, actions: Vec<Action>, client: &Client<'a>, now_ns: u64) {
         let (armed, version) = (self.armed, self.version);
-        // Not kept for the next one: luxid closes a connection on which nothing happens.
+        // Not kept for the next one: luxid closes idle connections.
         let mut client = client.another();
         self.on_their_way.push(Box::pin(async move {
             let opcodes: Vec<_> = actions.iter().map(opcode).collect();
@@ -69,7 +69,7 @@ impl<'a> Submissions<'a> {
         }));
     }
 
-    /// The next one that is answered; never, when there is none.
+    /// The next one to be answered; never completes if there is none.
     pub(super) async fn next(&mut self) -> Answered {
         if let Some(answered) = self.answered.pop_front() {
             return answered;
@@ -80,7 +80,7 @@ impl<'a> Submissions<'a> {
         }
     }
 
-    /// Does something else meanwhile. Nothing here goes on while nobody waits for it.
+    /// Does something else in the meantime. Nothing here proceeds while nobody waits for it.
     pub(super) async fn during<T>(&mut self, other: impl Future<Output = T>) -> T {
         let mut other = pin!(other);
         loop {

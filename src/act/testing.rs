@@ -1,6 +1,6 @@
-//! What the tests of the loop give to a runner: a small luxid, a clock, loads, a pause and a witness.
+//! What the loop's tests give a runner: a small luxid, a clock, loads, a pause and a witness.
 //!
-//! Time is tokio's, which the tests pause, so that everything happens at the same moments in every run. The
+//! Time is tokio's, which the tests pause, so that everything happens at the same moment in every run. The
 //! first letter of a node's name is the UUID of its group.
 
 mod luxid;
@@ -41,7 +41,7 @@ impl Clock for TestClock {
     }
 }
 
-/// The loads of nodes; each counts from so many seconds after the start on.
+/// The loads of nodes; each applies from this many seconds after the start.
 #[derive(Debug)]
 struct TestLoads {
     start: Instant,
@@ -63,12 +63,12 @@ pub(super) struct Scene {
     armed: Armed,
     clock: TestClock,
     loads: TestLoads,
-    /// Seconds after the start from which on the watcher is paused.
+    /// Seconds after the start at which the watcher is paused.
     pub(super) paused_after: Option<u64>,
 }
 
 impl Scene {
-    /// Instances that are down, each with its node. A job takes ten seconds.
+    /// Instances that are down, with their nodes. A job takes ten seconds.
     pub(super) fn new(instances: &[(&str, &str)]) -> Self {
         let start = Instant::now();
         let down = |(name, primary): &(&str, &str)| Instance {
@@ -99,8 +99,8 @@ impl Scene {
         self.luxid.0.borrow_mut()
     }
 
-    /// So many processors of the node are busy from so many seconds after the start on. Without that its load
-    /// is unknown.
+    /// This many of the node's processors are busy from this many seconds after the start. Without this its
+    /// load is unknown.
     pub(super) fn set_load(&mut self, node: &'static str, from: u64, busy: f64) {
         self.loads.nodes.entry(node).or_default().push((from, busy));
     }
@@ -119,7 +119,7 @@ impl Scene {
         Ok(self.paused_after.is_some_and(|seconds| passed >= seconds))
     }
 
-    /// Looks at the group, plans to start everything in it that is down, does what comes `meanwhile`, and
+    /// Looks at the group, plans to start everything in it that is down, does what `meanwhile` says, and
     /// carries the plan out.
     pub(super) async fn carry_out(
         &self,
@@ -151,8 +151,7 @@ impl Scene {
         world.jobs.iter().filter(|job| job.is_ours()).filter_map(name).collect()
     }
 
-    /// How many jobs were in flight at most at the same moment, of those that start an instance out of
-    /// `names`.
+    /// The most jobs in flight at the same moment, of those that start an instance in `names`.
     pub(super) fn most_at_once(&self, names: &[&str]) -> usize {
         let world = self.world();
         let is_about =
@@ -164,7 +163,7 @@ impl Scene {
     }
 }
 
-/// Within what a plan is carried out.
+/// The setting in which a plan is carried out.
 pub(super) struct Limits<'s> {
     /// The group that is looked at.
     pub(super) group: &'static str,
@@ -172,7 +171,7 @@ pub(super) struct Limits<'s> {
     pub(super) governor: Governor,
 }
 
-/// What came of carrying out a plan.
+/// The result of carrying out a plan.
 #[derive(Debug)]
 pub(super) struct Carried {
     pub(super) result: Result<(), Stopped>,
@@ -184,7 +183,7 @@ pub(super) fn start(instance: &str) -> Action {
     Action { instance: instance.to_owned(), kind: ActionKind::Restart { attempt: 1 } }
 }
 
-/// All of it at once, with nothing that has to come before something else.
+/// Everything at once, with nothing that has to come first.
 pub(super) fn in_any_order(view: &View<'_>, actions: Vec<Action>) -> Agenda {
     Agenda::new(actions, &view.snapshot, Schedule::default())
 }

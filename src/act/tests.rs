@@ -57,10 +57,10 @@ async fn what_has_changed_since_it_was_planned_is_left_alone_and_holds_no_other_
     let Carried { result, told } = carried.await;
     result.unwrap();
     let expected = [
-        "i1: left alone, it was shut down meanwhile",
-        "i2: left alone, its tags were changed, they count from the next run on",
-        "i3: left alone, job 1 (INSTANCE_REBOOT(i3)) is at it",
-        "i4: left alone, it is not there any more",
+        "i1: left alone, it has been shut down meanwhile",
+        "i2: left alone, its tags were changed, which takes effect in the next run",
+        "i3: left alone, job 1 (INSTANCE_REBOOT(i3)) is working on it",
+        "i4: left alone, it no longer exists",
         "begin i5",
         "i5: succeeded",
     ];
@@ -141,7 +141,7 @@ fn by_tags(view: &View<'_>, actions: Vec<Action>, since: Timestamp, now: Timesta
 
 #[tokio::test(start_paused = true)]
 async fn a_tier_is_waited_for_as_long_as_a_run_may_idle_and_no_longer() {
-    // A higher tier may begin so many seconds after the start, whatever became of the lower one.
+    // A higher tier may begin this many seconds after the start, whatever became of the lower one.
     for (patience_left, is_started) in [(68.0, true), (75.0, false)] {
         let scene = Scene::new(&[("dns", "a1"), ("inst", "a1")]);
         scene.world().instances[0].tags = vec!["ganeti:watcher:start:tier:1".to_owned()];
@@ -204,7 +204,7 @@ fn a_load_that_is_unknown_holds_nothing_back_and_is_told_once() {
         scene.carry_out(limits, in_any_order, |_| {}).await.result.unwrap();
         assert_eq!(scene.started(), ["i1", "i2", "i3", "i4"]);
     });
-    let line = "WARNING The load of node 'a1' is unknown (ganeti-mond does not tell it): --load-limit cannot be kept there";
+    let line = "WARNING The load of node 'a1' is unknown (ganeti-mond does not report it): --load-limit cannot be applied there";
     assert_eq!(told.lines().filter(|told| told.contains("load")).collect::<Vec<_>>(), [line]);
 }
 

@@ -1,4 +1,4 @@
-//! The group as it was seen last, kept fresh.
+//! The group as last seen, kept fresh.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::cluster::Snapshot;
 use crate::luxi::{Client, LuxiError};
 use crate::observe::{self, InstanceConfig};
 
-/// A snapshot gets no older than this before something is done because of it.
+/// A snapshot must be no older than this when something is done because of it.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// A snapshot with its age, and the connection that renews it.
@@ -17,10 +17,10 @@ const FRESH: Duration = Duration::from_secs(60);
 pub struct View<'c> {
     /// The connection to luxid.
     pub client: Client<'c>,
-    /// The group as it was seen last.
+    /// The group as last seen.
     pub snapshot: Snapshot,
     seen: Instant,
-    /// The tags by which was planned, of the instances that have some.
+    /// The tags used for planning, for the instances that have some.
     first_tags: BTreeMap<String, Vec<String>>,
 }
 
@@ -37,7 +37,7 @@ impl<'c> View<'c> {
         Ok(Self { client, snapshot, seen, first_tags })
     }
 
-    /// The tags that the instance had when it was planned for.
+    /// The tags that the instance had when the plan was made.
     #[must_use]
     pub fn first_tags(&self, instance: &str) -> &[String] {
         self.first_tags.get(instance).map_or(&[], Vec::as_slice)
@@ -74,8 +74,8 @@ impl<'c> View<'c> {
     }
 
     /// Looks again at these instances, right before something is done to them: always at what the
-    /// configuration wants of them, who holds their locks and which jobs are at them, which asks no node, and
-    /// at everything when the snapshot is older than a minute.
+    /// configuration wants of them, who holds their locks and which jobs are working on them, which asks no
+    /// node, and at everything if the snapshot is older than a minute.
     ///
     /// # Errors
     /// As [`observe::group`].
@@ -89,7 +89,7 @@ impl<'c> View<'c> {
         let alone = locks.nodes.into_iter().filter(|(_, mode)| mode.may_be_exclusive());
         snapshot.locked_nodes = alone.map(|(node, _)| node).collect();
         snapshot.locked_instances = locks.instances;
-        // Last, so that what began meanwhile is seen here at the latest.
+        // Last, so that anything that began in the meantime is seen here at the latest.
         snapshot.pending_jobs = observe::pending_jobs(client).await?;
         let unreadable = &mut snapshot.unreadable_instances;
         snapshot.instances.retain_mut(|instance| {

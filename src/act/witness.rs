@@ -1,4 +1,5 @@
-//! What is told while a plan is carried out: each outcome to a witness, and at the end why it was stopped.
+//! What is reported while a plan is carried out: each outcome to a witness, and at the end why it was
+//! stopped.
 
 use thiserror::Error;
 
@@ -9,10 +10,10 @@ use crate::luxi::LuxiError;
 /// Why a plan was not carried out to its end. Jobs that were submitted go on.
 #[derive(Debug, Error)]
 pub enum Stopped {
-    /// An administrator paused the watcher meanwhile.
+    /// An administrator has paused the watcher.
     #[error("the watcher was paused")]
     Paused,
-    /// The job queue was drained meanwhile.
+    /// The job queue has been drained.
     #[error("the job queue was drained")]
     Drained,
     /// luxid cannot be talked to.
@@ -25,12 +26,12 @@ pub enum Stopped {
 
 /// Hears what happens while a plan is carried out, and remembers it.
 pub trait Witness {
-    /// A note's turn has come.
+    /// It is a note's turn.
     fn noted(&mut self, note: &Note, now: Timestamp);
     /// The jobs of these actions are about to be submitted, with `epoch_ns` as the time of their reasons.
     fn begin(&mut self, actions: &[Action], epoch_ns: u64);
     /// An action has ended. `now` is the time of that.
     fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp);
-    /// What was heard until now should outlive a kill.
+    /// What was heard so far should survive a kill.
     fn checkpoint(&mut self) {}
 }

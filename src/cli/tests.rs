@@ -141,7 +141,8 @@ fn what_is_nearly_right_gets_a_suggestion() {
         (&["--nonsense"], "no such option: '--nonsense'"),
         (
             &["--no"],
-            "ambiguous option: '--no'; it may be --node-group, --no-wait-children, --no-verify-disks, --no-strict",
+            "ambiguous option: '--no'; it could be --node-group, --no-wait-children, --no-verify-disks, \
+             --no-strict",
         ),
         (&["simulate", "--nods=3"], "no such option: '--nods'; did you mean '--nodes'?"),
         (&["simulate", "x"], "unexpected argument: 'x'"),
@@ -159,11 +160,11 @@ fn what_is_nearly_right_gets_a_suggestion() {
 
 #[test]
 fn every_bad_value_is_told_with_its_option_and_what_is_expected() {
-    let time = "an integer, with s, m, h, d or w after it if wanted";
+    let time = "an integer, optionally followed by s, m, h, d or w";
     let limit = format!("a time from 1s to 1000w: {time}");
     let count = "a whole number from 1 to 100000";
     let load = "a number of processors above 0, such as 3.5";
-    let start = "a length of time up to 1d, such as 29s, or two of them as in 20s..40s";
+    let start = "a duration of at most 1d, such as 29s, or a range such as 20s..40s";
     let nul_and_lines = "a\n\nUsage: b\u{1b}[2J";
     for (command, option, values, expected) in [
         (None, "job-age", &["", "soon", "1.5h", "99999999999999999999", nul_and_lines][..], time),

@@ -1,6 +1,6 @@
-//! Local time as Python's `time.localtime` has it, so that the log of either program is in the same time.
-//! Python asks the C library, so this takes `TZ` as glibc does: the name of a file with a time zone if there
-//! is such a file, else a rule as POSIX has it, else UTC, without a word about it.
+//! Local time as in Python's `time.localtime`, so that both programs log in the same time. Python asks the C
+//! library, so this reads `TZ` as glibc does: the name of a time zone file if there is one, otherwise a POSIX
+//! rule, otherwise silently UTC.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -18,20 +18,20 @@ use crate::files;
 const DEFAULT_FILE: &str = "/etc/localtime";
 /// Where names of time zones are looked up, unless `TZDIR` is set.
 const DEFAULT_DIRECTORY: &str = "/usr/share/zoneinfo";
-/// The largest file of the database has a few KiB.
+/// The largest file in the database has a few KiB.
 const LONGEST_FILE: u64 = 256 << 10;
 
-/// A time zone, and what its file says of leap seconds.
+/// A time zone, and what its file says about leap seconds.
 #[derive(Debug, Clone)]
 pub(super) struct LocalTime {
     zone: TimeZone,
-    /// From which moment on so many seconds have to be left out; only the files in `right` have such. In
-    /// their order.
+    /// From each moment on, how many seconds have to be left out, in order; only the files in `right` have
+    /// such.
     leap_seconds: Vec<(i64, i32)>,
 }
 
 impl LocalTime {
-    /// For the given values of `TZ` and `TZDIR`. What `TZ` cannot mean is UTC.
+    /// For the given values of `TZ` and `TZDIR`. An invalid `TZ` means UTC.
     pub(super) fn new(zone: Option<&OsStr>, directory: Option<&OsStr>) -> Self {
         let Some(zone) = zone else {
             return Self::of_file(Path::new(DEFAULT_FILE)).unwrap_or_else(Self::utc);
@@ -62,7 +62,7 @@ impl LocalTime {
         Some(Self { zone, leap_seconds: leap_seconds(&content).unwrap_or_default() })
     }
 
-    /// Date and time on the clock, to the fraction of a second that was given.
+    /// Date and time on the clock, to the given fraction of a second.
     pub(super) fn at(&self, since_epoch: Duration) -> DateTime {
         let time = SignedDuration::try_from(since_epoch)
             .ok()
@@ -76,7 +76,7 @@ impl LocalTime {
     }
 }
 
-/// The leap seconds in a file of the format of `tzfile(5)`, which jiff skips.
+/// The leap seconds in a file in `tzfile(5)` format, which jiff skips.
 fn leap_seconds(content: &[u8]) -> Option<Vec<(i64, i32)>> {
     let first = Header::of(content)?;
     if first.version < b'2' {
@@ -96,7 +96,7 @@ fn number(bytes: &[u8], at: usize) -> Option<i32> {
     Some(i32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-/// How many of everything a part of such a file has.
+/// How many of each item a part of such a file has.
 struct Header {
     version: u8,
     indicators: usize,
@@ -110,7 +110,7 @@ impl Header {
     const LENGTH: usize = 44;
 
     fn of(part: &[u8]) -> Option<Self> {
-        // No more than the file has bytes: sums of these do not overflow.
+        // No more than the file has bytes, so sums of these do not overflow.
         let count = |at| usize::try_from(number(part, at)?).ok().filter(|count| *count <= part.len());
         Some(Self {
             version: *part.get(4)?,
@@ -122,7 +122,7 @@ impl Header {
         })
     }
 
-    /// Bytes after the header and before the leap seconds, with times of so many bytes.
+    /// Bytes between the header and the leap seconds, with times of this many bytes.
     fn before_leap_seconds(&self, time: usize) -> usize {
         self.times * (time + 1) + self.types * 6 + self.characters
     }

@@ -1,9 +1,9 @@
-//! A time zone as POSIX writes it in `TZ`, such as `CET-1CEST,M3.5.0,M10.5.0/3`, and what glibc makes of one
-//! that is not quite so.
+//! A time zone in POSIX form in `TZ`, such as `CET-1CEST,M3.5.0,M10.5.0/3`, and what glibc makes of imperfect
+//! ones.
 //!
-//! What matters is the time, so names are read and forgotten. glibc's (`time/tzset.c`) defaults are: summer
-//! time is an hour ahead and follows the law of the United States, hours are those of UTC when there is no
-//! offset, and a rule that cannot be read, or that follows such a one, is the beginning of the year.
+//! Only the time matters, so names are read and discarded. The defaults of glibc (`time/tzset.c`) are: summer
+//! time is an hour ahead and follows the law of the United States, the time is UTC when there is no offset,
+//! and a rule that cannot be read, or that follows one, means the beginning of the year.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ const DEFAULT_RULES: [&str; 2] = ["M3.2.0/2", "M11.1.0/2"];
 /// The beginning of the year.
 const NO_RULE: &str = "0/0";
 
-/// The time zone that glibc makes of the text; UTC for what is none.
+/// The time zone that glibc makes of the text; UTC for anything else.
 pub(super) fn zone(text: &[u8]) -> TimeZone {
     let mut text = Text(text);
     let Some(winter) = text.name().and_then(|()| text.winter()) else { return TimeZone::UTC };
@@ -22,7 +22,7 @@ pub(super) fn zone(text: &[u8]) -> TimeZone {
     let posix = if text.0.is_empty() {
         fixed.clone()
     } else {
-        // Without a name glibc has no offset for summer time and reads the rules all the same.
+        // Without a name glibc has no offset for summer time but still reads the rules.
         let summer = text.name().map_or(0, |()| text.summer(winter));
         match text.rules() {
             Some([begin, end]) => format!("{fixed}DST{},{begin},{end}", offset(summer)),
@@ -35,7 +35,7 @@ pub(super) fn zone(text: &[u8]) -> TimeZone {
     TimeZone::posix(&posix).or_else(|_| TimeZone::posix(&fixed)).unwrap_or(TimeZone::UTC)
 }
 
-/// Seconds east of Greenwich as POSIX writes them: positive to the west.
+/// Seconds east of Greenwich in POSIX notation: positive to the west.
 fn offset(seconds: i32) -> String {
     format!("{}{}", if seconds > 0 { '-' } else { '+' }, clock(seconds.abs()))
 }
@@ -58,7 +58,7 @@ impl Text<'_> {
         self.0.first().is_some_and(u8::is_ascii_digit)
     }
 
-    /// Three letters or more, or between angle brackets three of digits and signs too.
+    /// Three letters or more, or in angle brackets also digits and signs.
     fn name(&mut self) -> Option<()> {
         let letters = self.0.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
         if letters >= 3 {
@@ -108,7 +108,7 @@ impl Text<'_> {
         Some(parts)
     }
 
-    /// An unsigned number of 16 bits; what is larger loses its upper bits.
+    /// An unsigned 16-bit number; larger ones lose their upper bits.
     fn number(&mut self) -> Option<i32> {
         if !self.starts_with_digit() {
             return None;

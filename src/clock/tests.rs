@@ -1,4 +1,4 @@
-//! Local time beside Python's.
+//! Local time compared with Python's.
 
 use std::ffi::OsStr;
 use std::io::{ErrorKind, Write};
@@ -10,8 +10,7 @@ use std::time::Duration;
 use super::local::LocalTime;
 use super::{file_stamp_of, log_stamp_of};
 
-/// Forms of `TZ`: files, rules, what is nearly one of them, and what is none. `@` is a directory of the
-/// test's.
+/// Forms of `TZ`: files, rules, near misses, and nonsense. `@` is a directory of the test's.
 const ZONES: [&str; 86] = [
     "",
     ":",
@@ -101,13 +100,13 @@ const ZONES: [&str; 86] = [
     "NZST-12NZDT,M9.5.0,M4.1.0/x",
 ];
 
-/// Without rules, glibc follows the United States' law; or a file `posixrules`, if the database has one,
-/// where it is hours off on the day of a change. So these are compared in a database without that file, and
-/// so without any other.
+/// Without rules, glibc follows the United States' law; or a file `posixrules`, if the database has one, with
+/// which it is hours off on the day of a change. So these are compared in a database without that file, and
+/// hence without any other.
 const WITHOUT_RULES: [&str; 6] =
     ["CET-1CEST", "CET-1CEST,", "EST5EDT4", "<+0330>-3:30<+0430>", "Europe/Berlin", "XYZ3ABC2:30"];
 
-/// Days of 2026 on which clocks are changed somewhere, as days of the year.
+/// Days of 2026 on which clocks change somewhere, as days of the year.
 const CHANGES: [u64; 12] = [45, 46, 66, 67, 80, 81, 87, 88, 94, 248, 269, 297];
 const NEW_YEAR_2026: u64 = 1_767_225_600;
 const DAY: u64 = 86_400;
@@ -123,7 +122,7 @@ fn instants() -> Vec<u64> {
     daily.chain(near).collect()
 }
 
-/// With a file of instants and the zones as its arguments it prints a line for each pair.
+/// Given a file of instants and the zones as arguments, it prints a line for each pair.
 const PROGRAM: &str = "
 import os, sys, time
 instants = [int(word) for word in open(sys.argv[1]).read().split()]
@@ -147,7 +146,7 @@ fn compare(zones: &[String], directory: Option<&Path>) {
     python.envs(directory.map(|directory| ("TZDIR", directory)));
     let python = match python.output() {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            // Not by the macro: the test's own output is shown only when it fails.
+            // Not with the macro: the test's own output is shown only when it fails.
             let told = "left out: there is no python3 to compare local time with\n";
             std::io::stderr().write_all(told.as_bytes()).unwrap();
             return;

@@ -1,12 +1,12 @@
-//! Other people's texts, no longer than a log line should be.
+//! Text from elsewhere, cut to the length of a log line.
 
-/// The most of somebody else's text that goes into one log line, in bytes.
+/// The most foreign text that goes into one log line, in bytes.
 pub const LONGEST_TEXT: usize = 3072;
 /// The most of a name, a class or a summary, in bytes. A host name has at most 253.
 pub const LONGEST_NAME: usize = 256;
 
-/// The text, or when it is longer than `limit` bytes its beginning and its end, where the reason mostly is,
-/// with how much is left out between. The result is longer than `limit` by that remark alone.
+/// The text, or if it is longer than `limit` bytes its beginning and its end, where the reason usually is,
+/// with the number of bytes left out in between. Only that remark makes the result longer than `limit`.
 #[must_use]
 pub fn excerpt(text: &str, limit: usize) -> String {
     if text.len() <= limit {
@@ -18,11 +18,11 @@ pub fn excerpt(text: &str, limit: usize) -> String {
     format!("{} [{} bytes left out] {}", &text[..head], tail - head, &text[tail..])
 }
 
-/// So much of what somebody typed, or of what stands in a file, is shown in a message, in characters.
+/// How much of what somebody typed, or of a file's content, is shown in a message, in characters.
 pub const LONGEST_QUOTE: usize = 60;
 
-/// The first `longest` characters of a text that comes from outside, in quotes and on one line: nobody shall
-/// be shown a whole file because it stands under a name of ours.
+/// The first `longest` characters of a text from outside, in quotes and on one line: nobody should be shown a
+/// whole file just because it has one of our names.
 #[must_use]
 pub fn quoted(text: &str, longest: usize) -> String {
     let mut shown = String::new();

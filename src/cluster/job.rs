@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::excerpt::{LONGEST_NAME, LONGEST_TEXT, excerpt, few};
 
-/// Number of a job; luxid counts from 1 and never gives one twice. A plain number on the wire.
+/// Number of a job; luxid counts from 1 and never reuses one. A plain number on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(pub u64);
@@ -36,7 +36,8 @@ impl PendingJob {
         self.summaries.as_ref().is_none_or(|summaries| summaries.iter().any(|own| own == summary))
     }
 
-    /// Whether one of its opcodes is about this instance, which may be named without its domain, or may be.
+    /// Whether one of its opcodes is, or might be, about this instance, which may be named without its
+    /// domain.
     #[must_use]
     pub fn touches(&self, instance: &str) -> bool {
         let Some(summaries) = &self.summaries else { return true };
@@ -46,14 +47,14 @@ impl PendingJob {
         })
     }
 
-    /// Names of the instances that it starts, as the summaries have them.
+    /// Names of the instances that it starts, as in the summaries.
     pub fn started_instances(&self) -> impl Iterator<Item = &str> {
         let known = self.summaries.iter().flatten();
         known.filter_map(|summary| object(summary, "INSTANCE_STARTUP"))
     }
 }
 
-/// What an opcode with this summary is about, if its name begins so.
+/// What an opcode with this summary is about, if its name begins with this.
 fn object<'s>(summary: &'s str, name: &str) -> Option<&'s str> {
     let (_, object) = summary.strip_prefix(name)?.split_once('(')?;
     object.strip_suffix(')').filter(|object| !object.is_empty())
@@ -89,7 +90,7 @@ pub enum OpEnd {
     Refused,
     /// It failed under way.
     Failed,
-    /// luxid gives it a status that is none.
+    /// luxid gives it an unknown status.
     Unknown,
 }
 
@@ -98,16 +99,16 @@ pub enum OpEnd {
 pub enum JobFailure {
     /// Somebody, or a job filter, canceled it.
     Canceled,
-    /// luxid does not know it any more.
+    /// luxid no longer knows it.
     Lost,
-    /// An opcode failed with an error of Ganeti's.
+    /// An opcode failed with a Ganeti error.
     Error(GanetiError),
     /// It ended without an encoded error: its process died, for example.
     Text(String),
 }
 
 impl JobFailure {
-    /// Of a result that may be an encoded error; any other is told as it is, cut to what a log line bears.
+    /// From a result that may be an encoded error; any other is reported as is, cut to fit a log line.
     #[must_use]
     pub fn of_result(result: &Value) -> Self {
         let cut = |text: &str| Self::Text(excerpt(text, LONGEST_TEXT));
@@ -123,20 +124,20 @@ impl fmt::Display for JobFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Canceled => formatter.write_str("it was canceled"),
-            Self::Lost => formatter.write_str("luxid does not know it any more"),
+            Self::Lost => formatter.write_str("luxid no longer knows it"),
             Self::Error(error) => error.fmt(formatter),
             Self::Text(text) => formatter.write_str(text),
         }
     }
 }
 
-/// An exception of Ganeti's as it crosses the wire: `["Class", [argument, …]]` (`errors.py:
-/// GetEncodedError`). Its texts are cut to what a log line bears.
+/// A Ganeti exception as it crosses the wire: `["Class", [argument, …]]` (`errors.py: GetEncodedError`). Its
+/// texts are cut to fit a log line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GanetiError {
     /// Name of the class in `errors.py`.
     pub class: String,
-    /// The first argument as text, or all of them when it is none.
+    /// The first argument if it is a string, otherwise all of them.
     pub message: String,
     /// The error code that `OpPrereqError` carries, such as `insufficient_resources` (`errors.py:
     /// ECODE_NORES` and others).
@@ -144,7 +145,7 @@ pub struct GanetiError {
 }
 
 impl GanetiError {
-    /// Reads the encoded form; `None` when the value has another shape.
+    /// Reads the encoded form; `None` when the value has a different shape.
     #[must_use]
     pub fn decode(value: &Value) -> Option<Self> {
         let [Value::String(class), Value::Array(arguments)] = value.as_array()?.as_slice() else {

@@ -21,7 +21,7 @@ pub enum InstanceStatus {
     UserDown,
     /// Stopped, as it should be.
     AdminDown,
-    /// Out of the cluster's care.
+    /// Marked offline by an administrator.
     AdminOffline,
     /// A word that this program does not know; nothing is done about such an instance.
     Other(String),
@@ -65,7 +65,7 @@ impl InstanceStatus {
         matches!(self, Self::NodeDown | Self::NodeOffline)
     }
 
-    /// Whether it is one that this program knows. Of another it cannot be told whether the instance runs.
+    /// Whether it is one that this program knows. For any other it is unknown whether the instance runs.
     #[must_use]
     pub fn is_known(&self) -> bool {
         !matches!(self, Self::Other(_))

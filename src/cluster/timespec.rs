@@ -1,10 +1,10 @@
-//! Lengths of time as Ganeti's command lines have them.
+//! Durations as on Ganeti's command lines.
 
-/// Seconds of a time specification: an integer with an optional suffix out of `s`, `m`, `h`, `d`, `w`
-/// (`cli.py: ParseTimespec`). It may be negative.
+/// Seconds of a time specification: an integer with an optional suffix `s`, `m`, `h`, `d`, `w` (`cli.py:
+/// ParseTimespec`). It may be negative.
 ///
 /// # Errors
-/// A phrase that names the text, when it is no such specification.
+/// A phrase that names the text, when it is not such a specification.
 pub fn parse_timespec(text: &str) -> Result<i64, String> {
     let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)];
     let (number, unit) = units
@@ -13,7 +13,9 @@ pub fn parse_timespec(text: &str) -> Result<i64, String> {
         .unwrap_or((text, 1));
     let number: Option<i64> = number.trim().parse().ok();
     number.and_then(|number| number.checked_mul(unit)).ok_or_else(|| {
-        format!("invalid time specification '{text}': expected an integer, with s, m, h, d or w after it if wanted")
+        format!(
+            "invalid time specification '{text}': expected an integer, optionally followed by s, m, h, d or w"
+        )
     })
 }
 

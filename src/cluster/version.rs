@@ -1,4 +1,4 @@
-//! The cluster's software version, which decides what an opcode may carry.
+//! The cluster's software version, which decides which fields an opcode may have.
 
 /// Ganeti's release, such as `3.0.2` or `3.1.0~rc2`; only the first two numbers matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +17,7 @@ impl GanetiVersion {
         Some(Self { major, minor })
     }
 
-    /// Whether `OP_GROUP_VERIFY_DISKS` knows `is_strict`: since 3.1; earlier ones refuse the whole job.
+    /// Whether `OP_GROUP_VERIFY_DISKS` knows `is_strict`: since 3.1; earlier versions refuse the whole job.
     #[must_use]
     pub fn knows_is_strict(self) -> bool {
         self >= Self { major: 3, minor: 1 }

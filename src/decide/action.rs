@@ -14,22 +14,22 @@ pub struct Action {
 pub enum ActionKind {
     /// It is started.
     Restart {
-        /// Which try this is, from 1.
+        /// The number of this try, from 1.
         attempt: u64,
     },
     /// It is started on its primary node alone, with force, because its secondary stays silent.
     StartDegraded,
-    /// It was shut down by its user, and is marked and cleaned up as such.
+    /// It was shut down by its user, and is marked as such and cleaned up.
     CleanUp,
     /// Its disks are assembled again on all its nodes.
     ActivateDisks {
-        /// Although Ganeti marks them as not active: that mark comes from an activation of ours that failed.
+        /// Although Ganeti marks them as not active: that mark comes from a failed activation of ours.
         although_inactive: bool,
     },
 }
 
 impl ActionKind {
-    /// Whether the instance runs after it.
+    /// Whether the instance runs afterwards.
     #[must_use]
     pub fn is_start(&self) -> bool {
         matches!(self, Self::Restart { .. } | Self::StartDegraded)

@@ -1,11 +1,11 @@
-//! Activations of disks: one planner and one memory, whatever calls for them.
+//! Activations of disks: one planner and one record, whatever calls for them.
 //!
 //! A node with a new boot id has rebooted, and the instances that have it as secondary need their disks
 //! activated, or their DRBD links stay broken (`watcher/__init__.py: _CheckDisks`). verify-disks names
 //! instances with broken disks (`_VerifyDisks`). A failed activation makes Ganeti mark the disks as not
-//! active, and then neither it nor verify-disks looks at them any more. So, unlike the original, what failed
-//! is remembered and tried again, ever more rarely; and a boot id is stored only when every activation that
-//! it called for has succeeded.
+//! active, and from then on neither Ganeti nor verify-disks looks at them. So, unlike the original, failures
+//! are remembered and tried again at growing intervals, and a boot id is stored only when every activation
+//! that it called for has succeeded.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,7 +14,7 @@ use crate::cluster::{AdminState, Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::recovery::{Activation, Failures};
 use crate::memory::state::State;
 
-/// What is to be done about disks.
+/// What to do about disks.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ActivationPlan {
     /// Activations and skips, at most one for an instance.
@@ -25,17 +25,17 @@ pub struct ActivationPlan {
     pub without_boot_id: Vec<String>,
 }
 
-/// What the instance pass has to do with the disks.
+/// What the instance pass means for the disks.
 #[derive(Debug, Clone, Default)]
 pub struct Starts {
     /// Instances whose start succeeded in this run.
     pub succeeded: BTreeSet<String>,
-    /// Instances that are yet to be started in this run: what becomes of them decides.
+    /// Instances still to be started in this run: their outcome decides.
     pub planned: BTreeSet<String>,
 }
 
-/// Plans what reboots call for, and what earlier runs left undone, and brings that on record. Nothing is
-/// planned for an instance that `starts` has as planned.
+/// Plans and records what reboots call for and what earlier runs left undone. Nothing is planned for an
+/// instance that `starts` lists as planned.
 pub fn plan(state: &mut State, snapshot: &Snapshot, starts: &Starts, now: Timestamp) -> ActivationPlan {
     let mut plan = ActivationPlan::default();
     note_reboots(state, snapshot, &mut plan);
@@ -69,10 +69,11 @@ impl Activation {
     }
 }
 
-/// Puts on record what the nodes' boot ids call for, and tells which of them are not stored yet.
+/// Records what the nodes' boot ids call for, and adds the nodes whose boot ids are not stored yet to the
+/// plan.
 fn note_reboots(state: &mut State, snapshot: &Snapshot, plan: &mut ActivationPlan) {
-    // Before anything is taken off: a boot id for which nothing is on record may be anybody's, and one for which
-    // nothing is left is done.
+    // Before anything is removed: a pending boot id that no record names was not written by us and starts
+    // anew; one whose last record is removed below is done.
     let on_record = waited_for(state);
     forget_what_moved(state, snapshot);
     let by_secondary = snapshot.instances_by_secondary();
@@ -85,13 +86,13 @@ fn note_reboots(state: &mut State, snapshot: &Snapshot, plan: &mut ActivationPla
         };
         let is_pending = on_record.contains(&node.name) && state.pending_boot_id(&node.name) == Some(boot_id);
         if !is_pending && state.boot_id(&node.name) == Some(boot_id) {
-            // The original saw to it: that of an earlier boot calls for nothing any more.
+            // Another program stored it: what an earlier boot called for is done.
             state.drop_pending_boot_id(&node.name);
             forget_reboot(state, &node.name);
             continue;
         }
-        // Whether an instance that cannot be read has this node as secondary is unknown. It stays until it can
-        // be read.
+        // It is unknown whether an unreadable instance has this node as secondary. It stays until it can be
+        // read.
         for name in &snapshot.unreadable_instances {
             let activation = state.recovery.activations.entry(name.clone()).or_default();
             activation.reboots.insert(node.name.clone());
@@ -108,12 +109,12 @@ fn note_reboots(state: &mut State, snapshot: &Snapshot, plan: &mut ActivationPla
     }
 }
 
-/// The nodes whose boot ids have to wait.
+/// The nodes whose boot ids cannot be stored yet.
 fn waited_for(state: &State) -> HashSet<String> {
     state.recovery.activations.values().flat_map(|activation| &activation.reboots).cloned().collect()
 }
 
-/// Takes a reboot off the record that calls for nothing any more.
+/// Removes a reboot from all records.
 fn forget_reboot(state: &mut State, node: &str) {
     state.recovery.activations.retain(|_, activation| {
         activation.reboots.remove(node);
@@ -121,9 +122,8 @@ fn forget_reboot(state: &mut State, node: &str) {
     });
 }
 
-/// Takes off the record what instances that are gone were to have, and reboots of nodes that are not their
-/// secondaries any more. What cannot be read stays, and so does everything when something without a name cannot
-/// be read.
+/// Removes the records of instances that are gone, and reboots of nodes that are no longer their secondaries.
+/// While any instance cannot be read, none counts as gone.
 fn forget_what_moved(state: &mut State, snapshot: &Snapshot) {
     let by_name = snapshot.instances_by_name();
     state.recovery.activations.retain(|name, activation| match by_name.get(name.as_str()) {
@@ -135,8 +135,8 @@ fn forget_what_moved(state: &mut State, snapshot: &Snapshot) {
     });
 }
 
-/// What is to be done about an instance with an activation on record, of which so many failed; `None` when that
-/// depends on its start.
+/// What to do about an instance whose activation is on record with these failures; `None` when that depends
+/// on its start.
 fn step(
     snapshot: &Snapshot,
     instance: &Instance,
@@ -146,12 +146,13 @@ fn step(
 ) -> Option<Step> {
     let name = &instance.name;
     let note = |kind| Some(Step::Note(Note { instance: name.clone(), kind }));
-    // A failed activation makes Ganeti mark the disks as not active: that mark is then our own doing, and no
-    // reason to leave a running instance without its mirror. One that is down is the instance pass's business.
+    // A failed activation makes Ganeti mark the disks as not active: that mark is then our own doing, and not
+    // a reason to leave a running instance without its mirror. An instance that is down is left to the
+    // instance pass.
     let although_inactive =
         failures > 0 && instance.status == InstanceStatus::Running && instance.admin_state == AdminState::Up;
-    // Once at the next run, and only then ever more rarely: it locks two nodes, and a disk that is really
-    // broken does not mend itself.
+    // First in the next run, then at growing intervals: it locks two nodes, and a disk that is really broken
+    // does not repair itself.
     let wait = backoff::left(failures.saturating_sub(1), last, name, now);
     if starts.planned.contains(name) {
         None
@@ -197,8 +198,8 @@ fn activate(instance: &str, although_inactive: bool) -> Step {
     Step::Act(Action { instance: instance.to_owned(), kind })
 }
 
-/// Whether an activation cannot succeed now. With a silent secondary it would fail, and make Ganeti mark the disks
-/// of what may well be running as not active.
+/// Whether an activation cannot succeed now. With a silent secondary it would fail, and make Ganeti mark the
+/// disks of what may well be running as not active.
 fn is_out_of_reach(snapshot: &Snapshot, instance: &Instance) -> bool {
     instance.status.is_helpless()
         || !instance.status.is_known()
@@ -217,8 +218,7 @@ impl Step {
     }
 }
 
-/// Remembers how an action ended that was planned with everything on record: an activation, or a start, which
-/// assembles the disks too.
+/// Remembers how an activation or a start ended: a start assembles the disks too.
 pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
     let activations = &mut state.recovery.activations;
     match outcome {
@@ -232,16 +232,17 @@ pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, n
     }
 }
 
-/// Remembers how an activation ended that verify-disks called for. What a reboot calls for stays on record: another
-/// run may have put it there meanwhile.
+/// Remembers how an activation that verify-disks called for ended. What a reboot calls for stays on record:
+/// another run may have recorded it in the meantime.
 pub fn remember_found(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
     let activations = &mut state.recovery.activations;
     match outcome {
         Outcome::Succeeded => {
-            if let Some(activation) = activations.get_mut(&action.instance) {
-                activation.found_broken = false;
+            let Some(activation) = activations.get_mut(&action.instance) else { return };
+            activation.found_broken = false;
+            if !activation.is_called_for() {
+                activations.remove(&action.instance);
             }
-            activations.retain(|_, activation| activation.is_called_for());
         }
         Outcome::Failed { .. } | Outcome::Unknown(_) => {
             let activation = activations.entry(action.instance.clone()).or_default();
@@ -252,7 +253,7 @@ pub fn remember_found(state: &mut State, action: &Action, outcome: &Outcome, now
     }
 }
 
-/// Stores the boot ids of these nodes, as [`plan`] gave them, for which nothing is to be done any more.
+/// Stores the boot ids of those nodes, of the ones that [`plan`] returned, for which nothing is left to do.
 pub fn store_boot_ids(state: &mut State, rebooted: &[(String, String)]) {
     let waiting = waited_for(state);
     for (node, boot_id) in rebooted.iter().filter(|(node, _)| !waiting.contains(node)) {
@@ -260,7 +261,7 @@ pub fn store_boot_ids(state: &mut State, rebooted: &[(String, String)]) {
     }
 }
 
-/// Forgets what verify-disks called for of instances that do not run any more: their next start assembles the
+/// Forgets what verify-disks called for on instances that no longer run: their next start assembles the
 /// disks.
 pub fn forget_stopped(state: &mut State, snapshot: &Snapshot) {
     let by_name = snapshot.instances_by_name();

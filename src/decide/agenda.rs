@@ -1,8 +1,8 @@
-//! The agenda of a pass: what is still to be begun, in order, and what holds each of it back.
+//! The agenda of a pass: what is still to be started, in order, and what holds each item back.
 //!
-//! Ganeti itself would take any number of starts for one node: they lock nothing but their instance
-//! (`cmdlib/instance_operation.py: LUInstanceStartup`). An activation holds the locks of its nodes alone, so
-//! a second one on one of them would only occupy a slot (`cmdlib/instance_storage.py:
+//! Ganeti itself would accept any number of starts for one node: each locks only its instance
+//! (`cmdlib/instance_operation.py: LUInstanceStartup`). An activation holds its nodes' locks exclusively, so
+//! a second one on either node would only occupy a slot (`cmdlib/instance_storage.py:
 //! LUInstanceActivateDisks`).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ use crate::memory::recovery::Shortage;
 /// What an action occupies while its job is in flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Claim {
-    /// One of the starts that its primary node bears at once.
+    /// One of the starts that its primary node can take at once.
     Start {
         /// Name of the node.
         on: String,
@@ -51,25 +51,26 @@ struct Entry {
     turn: Turn,
     /// What its instance needs, in MiB.
     memory: Option<u64>,
-    /// Whether it is a start that may take the master down. It is made alone, so that no other one is lost
-    /// with it and comes under the same suspicion.
+    /// Whether this start may take the master down. It is made alone, so that no other start is lost with it
+    /// and falls under the same suspicion.
     is_suspect: bool,
 }
 
-/// Actions in order, those that wait and those that are in flight.
+/// Actions in order: those waiting and those in flight.
 #[derive(Debug, Default)]
 pub struct Agenda {
     waiting: Vec<Entry>,
     in_flight: BTreeMap<String, Claim>,
-    /// The one in flight that is made alone.
+    /// The action in flight that is made alone.
     suspect: Option<String>,
     schedule: Schedule,
-    /// Nodes that bear one start at a time until one has succeeded there.
+    /// Nodes that get one start at a time until one has succeeded there.
     careful: BTreeSet<String>,
 }
 
 impl Agenda {
-    /// An agenda of these actions, lower tiers first and starts under suspicion last, otherwise as given.
+    /// An agenda of these actions: lower tiers first, starts under suspicion last, otherwise in the given
+    /// order.
     #[must_use]
     pub fn new(actions: Vec<Action>, snapshot: &Snapshot, schedule: Schedule) -> Self {
         let entry = |action: Action| Entry {
@@ -85,16 +86,16 @@ impl Agenda {
         agenda
     }
 
-    /// Starts on nodes that had not enough memory are begun one at a time until one has succeeded there: one
-    /// answer is enough to know that it is so still. The instances for which that was found come last in
-    /// their tiers, so that one which never gets its memory keeps no other down.
+    /// On nodes that were short of memory, starts are made one at a time until one has succeeded: one answer
+    /// is enough to know whether they still are. The instances that were refused come last in their tiers, so
+    /// that one which never gets its memory keeps no other down.
     pub fn go_carefully(&mut self, record: full::Record) {
         self.put_in_order(&record.found_by);
         self.careful = record.nodes;
     }
 
-    /// By tier; in a tier those come last that may take the master down, and before them those that are
-    /// `late`.
+    /// By tier; within a tier, those that may take the master down come last, and those that are `late` just
+    /// before them.
     fn put_in_order(&mut self, late: &BTreeSet<String>) {
         let schedule = &self.schedule;
         self.waiting.sort_by_key(|Entry { action, turn, is_suspect, .. }| {
@@ -103,9 +104,9 @@ impl Agenda {
         });
     }
 
-    /// Takes out the next actions that may be begun now: at most `room` altogether, and so many starts at
-    /// once on a node as `width` says of its name. Each is in flight until [`Agenda::ended`]. None when
-    /// nothing may be begun now.
+    /// Takes out the next actions that can begin now: at most `room` in total, and on each node as many
+    /// starts at once as `width` says for its name. Each is in flight until [`Agenda::ended`]. Empty when
+    /// nothing can begin now.
     pub fn take(&mut self, now: Timestamp, room: usize, width: &dyn Fn(&str) -> usize) -> Vec<Action> {
         let mut taken = Vec::new();
         let mut at = 0;
@@ -136,9 +137,8 @@ impl Agenda {
         }
     }
 
-    /// An action has failed. When its node had not enough memory for it, the starts there that would fail in
-    /// the same way are taken out; gives what there is to say of them. None when it failed for another
-    /// reason.
+    /// An action has failed. When its node was short of memory, the starts there that would fail in the same
+    /// way are taken out; returns notes about them. None when it failed for another reason.
     pub fn take_out_what_would_fail_alike(
         &mut self,
         failed: &Action,
@@ -170,7 +170,7 @@ impl Agenda {
         in_vain.into_iter().map(|entry| entry.action).collect()
     }
 
-    /// Whether something could be begun now if there were room.
+    /// Whether something could begin now if there were room.
     #[must_use]
     pub fn is_ready(&self, now: Timestamp, width: &dyn Fn(&str) -> usize) -> bool {
         self.waiting.iter().any(|entry| self.hold(entry, now, width).is_none())
@@ -196,7 +196,7 @@ impl Agenda {
         nodes
     }
 
-    /// When the first action that only waits for time may be begun; `None` when one waits for something else.
+    /// When the first action that only waits for time can begin; `None` when one waits for something else.
     #[must_use]
     pub fn next_moment(&self, now: Timestamp, width: &dyn Fn(&str) -> usize) -> Option<Timestamp> {
         let moments = self.waiting.iter().map(|entry| match self.hold(entry, now, width) {
@@ -206,7 +206,7 @@ impl Agenda {
         moments.collect::<Option<Vec<_>>>()?.into_iter().reduce(f64::min)
     }
 
-    /// Everything that was not begun, each with what holds it back.
+    /// Everything that was not begun, with what holds it back.
     pub fn give_up(&mut self, now: Timestamp, width: &dyn Fn(&str) -> usize) -> Vec<(Action, Hold)> {
         let waiting = std::mem::take(&mut self.waiting);
         let held = waiting.into_iter().map(|entry| {
@@ -217,7 +217,7 @@ impl Agenda {
     }
 
     fn hold(&self, entry: &Entry, now: Timestamp, width: &dyn Fn(&str) -> usize) -> Option<Hold> {
-        // Tags are about starts. What else there is to repair has no reason to wait for them.
+        // Tags concern starts. Other repairs have no reason to wait for them.
         if entry.action.kind.is_start() {
             if let Some((behind, until)) = self.schedule.gate(entry.turn.tier, now) {
                 return Some(Hold::Tier { behind: behind.to_owned(), until });

@@ -1,4 +1,4 @@
-//! How long to wait after failures that will not pass by being repeated: 5 min, then twice as long each time,
+//! How long to wait after failures that retrying at once will not cure: 5 min, then twice as long each time,
 //! up to an hour. Each wait is shortened by up to a quarter, differently for every instance and failure, so
 //! that what failed together is not tried again together.
 
@@ -19,14 +19,13 @@ pub fn wait(failures: u64, instance: &str) -> f64 {
     full * (1.0 - JITTER * chance(instance, failures))
 }
 
-/// Seconds that are still to be waited. A failure that lies in the future, because the clock was set back, is
-/// none to wait for.
+/// Seconds left to wait. A failure in the future, because the clock was set back, causes no wait.
 #[must_use]
 pub fn left(failures: u64, last: Timestamp, instance: &str, now: Timestamp) -> f64 {
     if last > now { 0.0 } else { (last + wait(failures, instance) - now).max(0.0) }
 }
 
-/// A number in `0.0..1.0` that looks like chance and is always the same for the same input (FNV-1a).
+/// A number in `0.0..1.0` that looks random and is always the same for the same input (FNV-1a).
 fn chance(instance: &str, failures: u64) -> f64 {
     let bytes = instance.bytes().chain(failures.to_le_bytes());
     let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));

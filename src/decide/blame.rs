@@ -1,9 +1,9 @@
-//! Whose fault a failed job is. Only what the instance itself has to answer for uses up one of its tries: an
-//! outage, a full node or a locked configuration must not make the watcher give an instance up.
+//! Who is to blame for a failed job. Only the instance's own failures use up its tries: an outage, a full
+//! node or a locked configuration must not make the watcher give an instance up.
 //!
-//! Error classes and codes tell most of it, from Ganeti 2.15 to 3.2. What only words tell is in `causes.rs`.
-//! The job logs of disks that cannot be assembled are not read: the error says "Disk consistency error"
-//! whatever the reason.
+//! Error classes and codes say most of it, from Ganeti 2.15 to 3.2. What only the text says is in
+//! `causes.rs`. The job logs of disks that cannot be assembled are not read: the error says "Disk consistency
+//! error" whatever the reason.
 
 mod causes;
 
@@ -34,16 +34,15 @@ impl fmt::Display for BlockedBy {
             Self::Known(blame) => blame.fmt(formatter),
             Self::Other(text) => {
                 let text = quoted(text, LONGEST_QUOTE);
-                write!(formatter, "something that this version does not know, {text}")
+                write!(formatter, "something unknown to this version, {text}")
             }
         }
     }
 }
 
 impl Blame {
-    /// The blame for a start or an activation of disks that failed. `primary_answers` is what is known
-    /// after the failure. `silent_secondary` is whether a secondary that is not marked offline does not
-    /// answer.
+    /// The blame for a start or an activation of disks that failed. `primary_answers` is what is known after
+    /// the failure. `silent_secondary` says whether a secondary that is not marked offline fails to answer.
     #[must_use]
     pub fn of(failure: &JobFailure, primary_answers: bool, silent_secondary: bool) -> Self {
         let blame = match failure {
@@ -53,21 +52,21 @@ impl Blame {
             JobFailure::Error(error) => of_error(error, silent_secondary),
         };
         match blame {
-            // Whatever the words are: on a node that is away nothing can be done.
+            // Whatever the error says: nothing can be done on a node that is away.
             Self::Instance | Self::Peer | Self::Unknown if !primary_answers => Self::Node,
             blame => blame,
         }
     }
 
-    /// Whether the failure counts against the instance. An unknown one does, or a job that fails in a way
-    /// that nobody has foreseen would be submitted for ever.
+    /// Whether the failure counts against the instance. An unknown one does: otherwise a job that fails in an
+    /// unforeseen way would be submitted forever.
     #[must_use]
     pub fn uses_up_a_try(self) -> bool {
         matches!(self, Self::Instance | Self::Unknown)
     }
 }
 
-/// Results that are no encoded error come from luxid (`JQScheduler.hs: checkForDeath, failJobs`).
+/// Results that are not encoded errors come from luxid (`JQScheduler.hs: checkForDeath, failJobs`).
 fn of_text(text: &str) -> Blame {
     if text.starts_with("detected death of job ") || text.contains(" failed to start: ") {
         Blame::Master
@@ -80,7 +79,7 @@ fn of_error(error: &GanetiError, silent_secondary: bool) -> Blame {
     match error.class.as_str() {
         "OpPrereqError" => of_prerequisite(error),
         "OpExecError" => of_execution(&error.message, silent_secondary),
-        // A hook that refuses is the site's own word about this instance. One that cannot be run has said
+        // A hook that refuses is the site's own verdict on this instance. A hook that cannot be run has said
         // nothing (`backend.py: HooksRunner.RunHooks`).
         "HooksAbort" if error.message.contains("Hook script execution error") => Blame::Node,
         "HooksAbort" => Blame::Instance,
@@ -96,7 +95,7 @@ fn of_error(error: &GanetiError, silent_secondary: bool) -> Blame {
         | "LockError"
         | "PidFileLockError"
         | "ResolverError" => Blame::Master,
-        // What WConfD answers (`rpc/client.py: CallRPCMethod`), and being without it (`rpc/errors.py`).
+        // What WConfD answers (`rpc/client.py: CallRPCMethod`), or that it is absent (`rpc/errors.py`).
         "GenericError"
         | "LuxiError"
         | "ProtocolError"
@@ -109,13 +108,12 @@ fn of_error(error: &GanetiError, silent_secondary: bool) -> Blame {
     }
 }
 
-/// `LUInstanceStartup.CheckPrereq` asks the primary alone, so what is wrong with a node is wrong with that
-/// one.
+/// `LUInstanceStartup.CheckPrereq` asks only the primary, so that is the node with the problem.
 fn of_prerequisite(error: &GanetiError) -> Blame {
     match error.code.as_deref() {
         // Memory (`instance_utils.py: CheckNodeFreeMemory`).
         Some("insufficient_resources" | "temp_insufficient_resources") => Blame::Node,
-        // Bridges, and every call that the node does not answer (`CheckNicsBridgesExist`, `RpcResult.Raise`).
+        // Bridges, and any call that the node does not answer (`CheckNicsBridgesExist`, `RpcResult.Raise`).
         Some("environment_error") => Blame::Node,
         // `common.py: CheckNodeOnline`; the code is the same for an instance in the wrong state.
         Some("wrong_state") if error.message.starts_with("Can't use offline node") => Blame::Node,
@@ -134,8 +132,8 @@ fn of_execution(message: &str, silent_secondary: bool) -> Blame {
         "Disk consistency error" | "Cannot activate block devices" => disks,
         // `jqueue/__init__.py: _JobProcessor`: this opcode was not tried.
         "Preceding opcode failed" => Blame::Queue,
-        // `utils.RetryTimeout` has no words: for 30 s another job held the configuration
-        // (`config/__init__.py: _SetInstanceStatus`).
+        // `utils.RetryTimeout` has no text: another job held the configuration for 30 s (`config/__init__.py:
+        // _SetInstanceStatus`).
         "" => Blame::Master,
         // A bare `OSError` is the job's own: its files, or its connection to WConfD (`jqueue:
         // _EncodeOpError`).
@@ -167,13 +165,13 @@ fn of_answer(answer: &str, disks: Blame) -> Blame {
     }
     match Cause::of_text(answer) {
         Cause::Memory | Cause::Hypervisor | Cause::Network | Cause::Ganeti => Blame::Node,
-        // The node daemon is well, and it is this instance that it cannot start or stop.
+        // The node daemon is fine; it just cannot start or stop this instance.
         Cause::Storage | Cause::Configuration | Cause::Unknown => Blame::Instance,
     }
 }
 
 impl Cause {
-    /// What the failure of a start is about. Only an error of Ganeti's tells.
+    /// What a start failed of. Only a Ganeti error says.
     #[must_use]
     pub fn of(failure: &JobFailure) -> Self {
         let JobFailure::Error(GanetiError { class, message, code }) = failure else { return Self::Unknown };
@@ -183,7 +181,7 @@ impl Cause {
                 Self::Network => Self::Network,
                 _ => Self::Ganeti,
             },
-            // What is wrong with the instance itself, in the master's eyes or in those of the site.
+            // What is wrong with the instance itself, according to the master or to the site.
             ("OpPrereqError" | "HypervisorError" | "HooksAbort", _) => Self::Configuration,
             ("OpExecError", _) => match node_s_answer(message) {
                 Some(answer) if is_no_answer(answer) => Self::Ganeti,
@@ -210,7 +208,7 @@ fn is_no_answer(answer: &str) -> bool {
         || answer == "Node is marked offline"
         || answer == "No error information"
         || answer.starts_with("RPC layer error")
-        // `server/noded.py: HandleRequest`: an exception that nobody foresaw.
+        // `server/noded.py: HandleRequest`: an unforeseen exception.
         || answer.starts_with("Error while executing backend function")
         // The page that stands for an HTTP error (`http/server.py: DEFAULT_ERROR_MESSAGE`).
         || answer.starts_with("<html>")

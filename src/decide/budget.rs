@@ -1,5 +1,5 @@
-//! The fair budget of tries: only what is the instance's own fault, or nobody's that is known, uses one up.
-//! Everything else waits, ever longer, and is forgiven as soon as what was to blame has changed.
+//! The fair budget of tries: only failures that are the instance's own, or have no known cause, use one up.
+//! All others wait, for longer each time, and are forgiven as soon as whatever was to blame has changed.
 //!
 //! The original counts every failure (`watcher/__init__.py: _CheckInstances`), so that a drained queue or a
 //! switch that boots slowly leaves instances down for eight hours.
@@ -11,33 +11,33 @@ use crate::cluster::{Instance, InstanceStatus, JobFailure, Node, Snapshot, Times
 use crate::memory::recovery::{Blocked, BlockedBy, Failures, Shortage};
 use crate::memory::state::State;
 
-/// How many times an instance is started, or cleaned up, before it is given up (`watcher/__init__.py:
+/// How many times an instance is started, or cleaned up, before the watcher gives up (`watcher/__init__.py:
 /// MAXTRIES`).
 pub const MAX_TRIES: u64 = 5;
 /// Records older than this, in seconds, are dropped (`state.py: RETRY_EXPIRATION`).
 pub const RETRY_EXPIRATION: f64 = 8.0 * 3600.0;
 
-/// Whose fault a failure is, and what that looked like.
+/// What is to blame for a failure, and what it looked like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blamed {
     /// What is to blame.
     pub what: Blame,
-    /// A mark of its present condition, only to be compared: another one means that it has changed. Empty for
-    /// what has no condition that can be seen.
+    /// A mark of its present condition, only for comparison: a different one means that it has changed. Empty
+    /// if its condition cannot be seen.
     pub cause: String,
-    /// What else matters about it.
+    /// What else matters.
     pub detail: Detail,
 }
 
-/// What matters about a failure beside whose fault it is.
+/// What matters about a failure besides the blame.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Detail {
     /// Nothing.
     #[default]
     None,
-    /// Others of the same node and storage may fail alike, and then the node is to blame.
+    /// Others on the same node and storage may fail in the same way, and then the node is to blame.
     Alike(Likeness),
-    /// Its node had not enough memory.
+    /// Its node did not have enough memory.
     Memory(Shortage),
 }
 
@@ -48,11 +48,11 @@ pub struct Wait {
     pub by: BlockedBy,
     /// How often in a row.
     pub failures: u64,
-    /// For how many more seconds.
+    /// Seconds left to wait.
     pub seconds: f64,
 }
 
-/// Whose fault it is that the action's job failed. The snapshot has to be newer than the failure.
+/// What is to blame for the failure of the action's job. The snapshot has to be newer than the failure.
 #[must_use]
 pub fn blame(failure: &JobFailure, action: &Action, snapshot: &Snapshot) -> Blamed {
     let Some(instance) = snapshot.instance(&action.instance) else {
@@ -62,8 +62,8 @@ pub fn blame(failure: &JobFailure, action: &Action, snapshot: &Snapshot) -> Blam
         Some(node) => node.boot_id.is_some(),
         None => !snapshot.unreadable_nodes.contains(&instance.primary),
     };
-    // Also of a start with force: when its own disks will not do, the ones on the other side are what is
-    // missing.
+    // Also for a start with force: when its own disks are not good enough, those on the other side are what
+    // is missing.
     let misses_secondary = snapshot.silent_secondary(instance).is_some();
     let what = Blame::of(failure, primary_answers, misses_secondary);
     let detail = if what.uses_up_a_try() {
@@ -92,7 +92,7 @@ fn cause(what: Blame, instance: &Instance, snapshot: &Snapshot) -> String {
     }
 }
 
-/// Remembers a failed start: as a try that is used up, or as one that waits until what was to blame has
+/// Remembers a failed start: as a used-up try, or as a start that waits until whatever was to blame has
 /// changed.
 pub fn remember_failure(state: &mut State, instance: &str, blamed: &Blamed, now: Timestamp) {
     if blamed.what.uses_up_a_try() {
@@ -112,8 +112,8 @@ pub fn remember_failure(state: &mut State, instance: &str, blamed: &Blamed, now:
     state.recovery.blocked.insert(instance.to_owned(), blocked);
 }
 
-/// Forgives what has changed since, and what is not down any more. Returns the names of those that are down
-/// and need not wait any more.
+/// Forgives what has changed since, and instances that are no longer down. Returns the names of those that
+/// are down and need not wait any longer.
 pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
     let mut forgiven = Vec::new();
     let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
@@ -122,8 +122,7 @@ pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
             return unreadable.contains(name.as_str());
         };
         if instance.status.is_helpless() {
-            // The blamed node is seen to be away, so its return is a change, even with the boot id that it
-            // had.
+            // The blamed node is away now, so its return is a change, even with the same boot id.
             if blocked.by == BlockedBy::Known(Blame::Node) {
                 blocked.cause = cause(Blame::Node, instance, snapshot);
             }
@@ -132,11 +131,11 @@ pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
         if instance.status != InstanceStatus::ErrorDown {
             return false;
         }
-        // Storage that has come back carries somebody already.
+        // If its storage is back, another instance is already running on it.
         let is_back = blocked.alike.is_some() && likeness::works(instance, snapshot);
         let has_changed = match blocked.by {
             BlockedBy::Known(blame) => cause(blame, instance, snapshot) != blocked.cause,
-            // What that looked like is not for this version to say, so the wait takes as long as it does.
+            // This version does not know what that looked like, so the wait runs its full length.
             BlockedBy::Other(_) => false,
         };
         let is_over = is_back || has_changed;
@@ -148,7 +147,7 @@ pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
     forgiven
 }
 
-/// What the instance still has to wait for, if anything.
+/// What the instance is still waiting for, if anything.
 #[must_use]
 pub fn wait(state: &State, instance: &str, now: Timestamp) -> Option<Wait> {
     let Blocked { by, failures: Failures { failures, last }, .. } = state.recovery.blocked.get(instance)?;

@@ -1,10 +1,9 @@
 //! Starting without the mirror: an instance whose secondary node stays silent runs on its primary alone, if
-//! somebody asked for that, and is told of until its mirror is whole again.
+//! somebody asked for that, and is reported until its mirror is whole again.
 //!
-//! Such a start carries force. That makes Ganeti overlook the secondary, and nothing else: DRBD lets only a
-//! disk that is `UpToDate` become primary, and Ganeti does not force that when it assembles disks
-//! (`backend.py: _RecursiveAssembleBD`). An outdated or inconsistent disk makes the start fail, and harms
-//! nothing.
+//! Such a start uses force. That makes Ganeti overlook the secondary, and nothing else: DRBD lets only a disk
+//! that is `UpToDate` become primary, and Ganeti does not force that when it assembles disks (`backend.py:
+//! _RecursiveAssembleBD`). With an outdated or inconsistent disk the start fails, and does no harm.
 
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use super::{Action, ActionKind, Note, NoteKind, Step};
 use crate::cluster::{InstanceStatus, Snapshot, Timestamp};
 use crate::memory::state::State;
 
-/// Remembers since when nodes do not answer, and forgets it of those that do or are marked offline.
+/// Remembers since when nodes have not answered, and forgets those that answer or are marked offline.
 pub fn remember_silent(state: &mut State, snapshot: &Snapshot, now: Timestamp) {
     let before = std::mem::take(&mut state.recovery.silent);
     let silent = snapshot.nodes.iter().filter(|node| node.is_silent());
@@ -23,9 +22,9 @@ pub fn remember_silent(state: &mut State, snapshot: &Snapshot, now: Timestamp) {
     state.recovery.silent = silent.map(|node| (node.name.clone(), since(&node.name))).collect();
 }
 
-/// The steps of the instance pass, with degraded starts in the place of notes about silent secondaries where
-/// they are asked for: by `option` (`--start-degraded`, how long the secondary must have been silent) or by a
-/// tag, which is nearer.
+/// The steps of the instance pass, with degraded starts in place of notes about silent secondaries where they
+/// are asked for: by `option` (`--start-degraded`, how long the secondary must have been silent) or by a tag,
+/// which takes precedence.
 #[must_use]
 pub fn allow(
     steps: Vec<Step>,
@@ -58,17 +57,17 @@ pub fn allow(
     steps.into_iter().map(step).collect()
 }
 
-/// The instances that were started without their mirror and still run, and how they are now.
+/// The instances that were started without their mirror and still run, and their present condition.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Mirrors {
     /// Notes about those whose mirror cannot be whole, because a secondary node is still away.
     pub notes: Vec<Note>,
-    /// Names of those whose mirror may be whole again, which Ganeti can tell.
+    /// Names of those whose mirror may be whole again; Ganeti can say whether it is.
     pub to_inspect: Vec<String>,
 }
 
-/// Looks at the instances that were started without their mirror, and forgets those that do not run any more,
-/// or never did: their next start is an ordinary one.
+/// Looks at the instances that were started without their mirror, and forgets those that no longer run, or
+/// never did: their next start is an ordinary one.
 pub fn review(state: &mut State, snapshot: &Snapshot) -> Mirrors {
     let mut mirrors = Mirrors::default();
     let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
@@ -93,7 +92,7 @@ pub fn review(state: &mut State, snapshot: &Snapshot) -> Mirrors {
     mirrors
 }
 
-/// After an inspection: `whole` are those whose mirror is. They are forgotten; the others have a note.
+/// After an inspection: `whole` are those whose mirror is whole. They are forgotten; the others get a note.
 pub fn inspected(state: &mut State, inspected: &[String], whole: &[String]) -> Vec<Note> {
     let mut notes = Vec::new();
     for name in inspected {

@@ -1,7 +1,7 @@
-//! Never twice: whether an instance that looks down may be alive on another node.
+//! Never run an instance twice: whether one that looks down may be alive on another node.
 //!
 //! luxid asks only nodes that are the primary of some instance (`Query/Instance.hs: collectLiveData`), and
-//! none that does not answer. DRBD lets no second node write; other shared storage does.
+//! does not hear from silent ones. DRBD does not let a second node write; other shared storage does.
 
 use std::collections::BTreeMap;
 
@@ -9,29 +9,29 @@ use crate::cluster::{EndedOpCode, Instance, OpEnd, Snapshot};
 use crate::memory::recovery::FailedMove;
 use crate::memory::state::State;
 
-/// Disk templates whose disks every node of the group can open, and that keep no second node from it.
+/// Disk templates whose disks every node of the group can open, even while another node uses them.
 const SHARED_TEMPLATES: [&str; 5] = ["sharedfile", "blockdev", "rbd", "ext", "gluster"];
 const MOVES: [&str; 2] = ["INSTANCE_MIGRATE", "INSTANCE_FAILOVER"];
-/// When one of these succeeds after a failed move, somebody has made sure where the instance is.
+/// Success of one of these after a failed move means that somebody has made sure where the instance is.
 const SETTLING: [&str; 5] =
     ["INSTANCE_MIGRATE", "INSTANCE_FAILOVER", "INSTANCE_STARTUP", "INSTANCE_SHUTDOWN", "INSTANCE_REBOOT"];
 
-/// Whether a summary is about a move of an instance; if so, of which.
+/// The instance that a summary moves, if it is about a move.
 #[must_use]
 pub fn moved_instance(summary: &str) -> Option<&str> {
     let (kind, rest) = summary.split_once('(')?;
     MOVES.contains(&kind).then(|| rest.strip_suffix(')')).flatten()
 }
 
-/// The summaries of everything that tells where an instance is, such as `INSTANCE_MIGRATE(NAME)` and
+/// The summaries of all jobs that show where an instance is, such as `INSTANCE_MIGRATE(NAME)` and
 /// `INSTANCE_STARTUP(NAME)`.
 pub fn telling_summaries(instance: &str) -> impl Iterator<Item = String> {
     SETTLING.iter().map(move |kind| format!("{kind}({instance})"))
 }
 
-/// Remembers which instances may be elsewhere, and forgets it of those that are not down any more. `jobs`
-/// has, by name of the instance, what ended of the [`telling_summaries`]. Ganeti archives jobs after a few
-/// hours; the doubt stays.
+/// Remembers which instances may be elsewhere, and forgets those that are no longer down. `jobs` has, by
+/// instance name, those of the [`telling_summaries`] that have ended. Ganeti archives jobs after a few hours;
+/// the doubt stays.
 pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<String, Vec<EndedOpCode>>) {
     let moves = &mut state.recovery.failed_moves;
     let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
@@ -58,8 +58,8 @@ pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<St
     }
 }
 
-/// Names of the silent nodes on which the instance could be running all the same; none when its storage lets
-/// only its own nodes write, as DRBD's does.
+/// Names of the silent nodes on which the instance could nevertheless be running; empty when its storage lets
+/// only its own nodes write, as DRBD does.
 #[must_use]
 pub fn may_run_on(instance: &Instance, snapshot: &Snapshot) -> Vec<String> {
     if !SHARED_TEMPLATES.contains(&instance.disk_template.as_str()) {

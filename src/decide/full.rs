@@ -1,5 +1,5 @@
-//! Nodes without memory for what is to be started on them. When a node says so, everything else that needs as
-//! much would fail in the same way: it is not even asked for in this run, and one line tells of all of it.
+//! Nodes without memory for what should be started on them. When a node says so, everything else that needs
+//! as much would fail in the same way: it is not even tried in this run, and one line reports all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,10 @@ use crate::cluster::{Instance, Snapshot};
 use crate::memory::recovery::{BlockedBy, Shortage};
 use crate::memory::state::State;
 
-/// As many names are in a line.
+/// The most names in one line.
 const NAMES: usize = 5;
 
-/// What it is to be remembered as that the instance was not started because another one of its node failed
-/// so.
+/// How to remember that the instance was not started because another one on its node failed that way.
 #[must_use]
 pub fn held(failed: &Blamed, instance: Option<&Instance>) -> Option<Hold> {
     let (Detail::Memory(shortage), Some(instance)) = (&failed.detail, instance) else { return None };
@@ -28,9 +27,9 @@ pub fn held(failed: &Blamed, instance: Option<&Instance>) -> Option<Hold> {
 /// What is on record about memory.
 #[derive(Debug, Default)]
 pub struct Record {
-    /// The nodes that had not enough when they were last asked, as far as somebody still waits for that.
+    /// The nodes that were short of memory when last asked, as far as an instance still waits for it.
     pub nodes: BTreeSet<String>,
-    /// The instances for which that was found.
+    /// The instances for which that was found out.
     pub found_by: BTreeSet<String>,
 }
 
@@ -56,9 +55,9 @@ impl Record {
 #[derive(Debug, Default)]
 struct Waiting {
     count: usize,
-    /// In all, in MiB; `None` when that of one is not known.
+    /// In total, in MiB; `None` when one amount is unknown.
     needed: Option<u64>,
-    /// The least that the node said, in MiB.
+    /// The lowest amount the node reported, in MiB.
     available: Option<u64>,
 }
 
@@ -75,13 +74,13 @@ impl Waiting {
             (Some(needed), Some(available)) => {
                 format!("they need {needed} MiB in all, and {available} MiB were free")
             }
-            (Some(needed), None) => format!("they need {needed} MiB in all, and that was not free"),
-            (None, _) => "it is not known how much they need".to_owned(),
+            (Some(needed), None) => format!("they need {needed} MiB in all, which was not free"),
+            (None, _) => "how much they need is unknown".to_owned(),
         }
     }
 }
 
-/// The nodes that have said in this run that they have not enough memory.
+/// The nodes that reported a lack of memory in this run.
 #[derive(Debug, Default)]
 pub struct FullNodes(BTreeMap<String, Waiting>);
 
@@ -96,7 +95,7 @@ impl FullNodes {
         }
     }
 
-    /// A note's turn has come.
+    /// It is a note's turn.
     pub fn noted(&mut self, note: &Note) {
         if let NoteKind::LeftForLater(Hold::Memory { node, blamed }) = &note.kind
             && let Detail::Memory(shortage) = blamed.detail
@@ -105,14 +104,14 @@ impl FullNodes {
         }
     }
 
-    /// One line for each node on which more than one instance waits. A failure alone has a line of its own.
+    /// One line for each node on which more than one instance waits. A single failure has its own line.
     #[must_use]
     pub fn lines(&self) -> Vec<LogLine> {
         let several = self.0.iter().filter(|(_, waiting)| waiting.count > 1);
         let line = |(node, waiting): (&String, &Waiting)| {
             let text = format!(
-                "Node '{node}' has not enough memory for {} instances ({}): they wait for a later run, which costs no try; free \
-                 memory there, or move some of them",
+                "Node '{node}' does not have enough memory for {} instances ({}): they wait for a later \
+                 run, which costs no try; free memory there, or move some of them",
                 waiting.count,
                 waiting.amounts()
             );
@@ -122,8 +121,8 @@ impl FullNodes {
     }
 }
 
-/// The lines for instances that wait because of their primary node: one for each node, and one more where
-/// memory is what it lacks.
+/// The lines for instances that wait because of their primary node: one for each node, and another for lack
+/// of memory.
 #[must_use]
 pub fn blocked_by_nodes(steps: &[Step], snapshot: &Snapshot, state: &State) -> Vec<LogLine> {
     let mut groups: BTreeMap<(&str, bool), Vec<(&Note, f64)>> = BTreeMap::new();
@@ -154,8 +153,9 @@ fn blocked_line(node: &str, notes: &[(&Note, f64)], state: &State) -> Option<Log
     let (count, soonest) = (notes.len(), minutes(soonest));
     let text = if waiting.count > 0 {
         format!(
-            "Not starting {count} instances on node '{node}' for another {soonest}: it has not enough memory ({}), which costs \
-             no try; free memory there, or move some of them; 'ganeti-watcher retry' with a name does not wait",
+            "Not starting {count} instances on node '{node}' for another {soonest}: it does not have \
+             enough memory ({}), which costs no try; free memory there, or move some of them; \
+             'ganeti-watcher retry' with a name ends the wait",
             waiting.amounts()
         )
     } else {
@@ -165,7 +165,7 @@ fn blocked_line(node: &str, notes: &[(&Note, f64)], state: &State) -> Option<Log
         }
         format!(
             "Not starting {count} instances on node '{node}' for another {soonest}: their last starts failed because of that \
-             node, which costs no try: {list}; 'ganeti-watcher retry' with a name does not wait"
+             node, which costs no try: {list}; 'ganeti-watcher retry' with a name ends the wait"
         )
     };
     Some(LogLine::new(Severity::Warning, text))

@@ -1,8 +1,8 @@
-//! The governor: how many starts a node bears at once, by what it shows. The limits are ceilings; below them
-//! it follows the time that starts take, compared with the first ones, and the node's load.
+//! The governor: how many starts a node can take at once, judging by how it copes. The limits are ceilings;
+//! below them it follows the duration of starts, compared with the first ones, and the node's load.
 //!
 //! Additive increase and multiplicative decrease, as for the window of a network connection: a node that
-//! slows down is relieved quickly, and given more again little by little.
+//! slows down is relieved quickly, and then gradually given more again.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,16 +11,16 @@ use crate::cluster::{JobId, PendingJob, Snapshot};
 
 /// A node is overloaded when starts take this many times as long as the first ones did,
 const SLOW: f64 = 2.0;
-/// or this many times, with a processor that has more to do than it can.
+/// or this many times, when its processors have more to do than they can handle.
 const SLOW_UNDER_LOAD: f64 = 1.3;
 /// Below this it is given more to do.
 const EASY: f64 = 1.5;
-/// What is left of a node's width when it is overloaded.
+/// The share of a node's width that remains when it is overloaded.
 const BACK_OFF: f64 = 0.75;
 /// Weight of the newest start in the mean.
 const NEWEST: f64 = 0.3;
 
-/// How busy a node is, as mond's collector `cpu-avg-load` tells it.
+/// How busy a node is, according to mond's collector `cpu-avg-load`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Load {
     /// How many processors were busy, on average over some minutes.
@@ -29,7 +29,7 @@ pub struct Load {
     pub processors: f64,
 }
 
-/// How many starts each node bears at once.
+/// How many starts each node can take at once.
 #[derive(Debug)]
 pub struct Governor {
     ceiling: usize,
@@ -40,7 +40,7 @@ pub struct Governor {
 /// How the starts on one node went.
 #[derive(Debug)]
 struct NodeStarts {
-    /// How many at once it bears.
+    /// How many it can take at once.
     width: f64,
     /// How long the first starts took, in seconds.
     first: Vec<f64>,
@@ -48,7 +48,7 @@ struct NodeStarts {
     load: Option<Load>,
 }
 
-/// That a node is given more, or less, to do than before; written as a log line.
+/// A node is given more or less to do than before; displays as a log line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     node: String,
@@ -82,7 +82,7 @@ impl Governor {
         Self { ceiling: ceiling.max(1), load_limit, nodes: BTreeMap::new() }
     }
 
-    /// How many starts at once the node bears now.
+    /// How many starts the node can take at once now.
     #[must_use]
     pub fn width(&self, node: &str) -> usize {
         if self.is_over_limit(node) {
@@ -91,8 +91,8 @@ impl Governor {
         self.nodes.get(node).map_or(self.ceiling, NodeStarts::whole_width)
     }
 
-    /// How many starts of ours each node bears now, by its name, beside those that an earlier run or an
-    /// administrator began. `is_ours` says whether a job is one of this run's.
+    /// How many starts of ours each node can take now, by name, in addition to those of an earlier run or an
+    /// administrator. `is_ours` says whether a job is one of this run's.
     pub fn width_beside_others(
         &self,
         snapshot: &Snapshot,
@@ -113,21 +113,21 @@ impl Governor {
         self.load_limit.is_some()
     }
 
-    /// Whether the node has more load than it may.
+    /// Whether the node's load is above the limit.
     #[must_use]
     pub fn is_over_limit(&self, node: &str) -> bool {
         let load = self.nodes.get(node).and_then(|starts| starts.load);
         matches!((self.load_limit, load), (Some(limit), Some(load)) if load.busy >= limit)
     }
 
-    /// The load of a node was read, or could not be: then the last one counts, because a node that is too
-    /// busy to tell is busy enough.
+    /// The load of a node was read, or could not be: then the last known one counts, because a node too busy
+    /// to answer is busy enough.
     pub fn load_seen(&mut self, node: &str, load: Option<Load>) {
         let starts = self.starts_on(node);
         starts.load = load.or(starts.load);
     }
 
-    /// A start on the node took so many seconds. Gives a change when the node's width is another one now.
+    /// A start on the node took this many seconds. Returns a change when that alters the node's width.
     pub fn started(&mut self, node: &str, seconds: f64) -> Option<Change> {
         let ceiling = self.ceiling;
         let starts = self.starts_on(node);

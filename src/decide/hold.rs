@@ -6,11 +6,11 @@ use crate::cluster::Timestamp;
 /// Why an action is not begun now.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Hold {
-    /// A lower tier has an instance that is not up.
+    /// A lower tier has an instance that is not up yet.
     Tier {
         /// Name of that instance.
         behind: String,
-        /// When its patience has run out, and it is not waited for any more.
+        /// When patience with it runs out and the wait ends.
         until: Timestamp,
     },
     /// Its delay is not over.
@@ -18,13 +18,13 @@ pub enum Hold {
         /// When it is.
         until: Timestamp,
     },
-    /// Its node, or the whole cluster, has as much to do as it may.
+    /// Its node, or the whole cluster, is at its limit.
     Busy,
-    /// Its node has said that it has not enough memory.
+    /// Its node has reported a lack of memory.
     Memory {
         /// Name of the node.
         node: String,
-        /// What this is to be remembered as.
+        /// How to remember this.
         blamed: Blamed,
     },
 }

@@ -15,20 +15,20 @@ use crate::cluster::{Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::state::State;
 
 /// Drops the records of instances that are gone, or that were last started more than eight hours ago. Returns
-/// their names. Nothing is taken for gone when luxid described an instance in a way that cannot be read.
+/// their names. No instance counts as gone when luxid described one in a way that cannot be read.
 pub fn drop_stale_records(snapshot: &Snapshot, state: &mut State, now: Timestamp) -> Vec<String> {
     let names: HashSet<&str> = snapshot.instances.iter().map(|instance| instance.name.as_str()).collect();
     let exists = |name: &str| !snapshot.unreadable_instances.is_empty() || names.contains(name);
-    // One that far in the future was written by a clock that was wrong, and would stay for as long.
+    // A time that far in the future comes from a wrong clock, and the record would stay just as long.
     state.retain_instances(|name, started| exists(name) && (started - now).abs() <= RETRY_EXPIRATION)
 }
 
-/// Everything that the pass decides from.
+/// Everything that the pass bases its decisions on.
 #[derive(Debug, Clone, Copy)]
 pub struct Outlook<'a> {
     /// The group.
     pub snapshot: &'a Snapshot,
-    /// What earlier runs left.
+    /// What earlier runs left behind.
     pub state: &'a State,
     /// What tags say.
     pub policies: &'a Policies,
@@ -36,7 +36,7 @@ pub struct Outlook<'a> {
     pub now: Timestamp,
 }
 
-/// What to do about every instance, in the snapshot's order.
+/// What to do about each instance, in the snapshot's order.
 #[must_use]
 pub fn plan(outlook: &Outlook<'_>) -> Vec<Step> {
     outlook.snapshot.instances.iter().filter_map(|instance| step(outlook, instance)).collect()
@@ -63,7 +63,7 @@ fn step(outlook: &Outlook<'_>, instance: &Instance) -> Option<Step> {
             None => act(ActionKind::Restart { attempt: attempts + 1 }),
         },
         (_, 0) => None,
-        // Whether it came back is not known.
+        // It is unknown whether it came back.
         (InstanceStatus::Other(_), _) => None,
         (status, _) if status.is_helpless() => note(NoteKind::Helpless),
         _ => note(NoteKind::Recovered),
@@ -105,11 +105,11 @@ fn obstacle(outlook: &Outlook<'_>, instance: &Instance, attempts: u64) -> Option
 /// Remembers what a note of the pass means for later runs.
 pub fn remember_note(state: &mut State, note: &Note, now: Timestamp) {
     match &note.kind {
-        // It would have failed as the other one of its node did.
+        // It would have failed like the other one on its node.
         NoteKind::LeftForLater(Hold::Memory { blamed, .. }) => {
             budget::remember_failure(state, &note.instance, blamed, now);
         }
-        // The attempt that marks it as given up, and from which the eight hours count.
+        // The attempt that marks it as given up; the eight hours count from here.
         NoteKind::GivenUp => state.record_restart_attempt(&note.instance, now),
         NoteKind::Recovered | NoteKind::Helpless => state.forget_instance(&note.instance),
         _ => {}
@@ -117,8 +117,8 @@ pub fn remember_note(state: &mut State, note: &Note, now: Timestamp) {
 }
 
 /// Remembers how an action of the pass ended. A start that succeeded counts as a try too, because only a
-/// later run can see whether the instance stays up. An action that surely never became a job counts as
-/// nothing.
+/// later run can see whether the instance stays up. An action that certainly never became a job does not
+/// count.
 pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
     let name = &action.instance;
     let is_degraded = action.kind == ActionKind::StartDegraded;
@@ -147,7 +147,7 @@ pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, n
         (ActionKind::CleanUp, Outcome::Failed { .. } | Outcome::Unknown(_)) => {
             state.record_clean_up_attempt(name, now);
         }
-        // Activations are the boot-id pass's. What never became a job counts as nothing.
+        // Activations belong to the boot-id pass. What never became a job does not count.
         _ => {}
     }
 }

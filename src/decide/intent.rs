@@ -1,16 +1,16 @@
-//! Intents: a start is on record before its job is submitted, so that a run that is killed forgets no try. A
-//! later run settles the intent by what became of the job.
+//! Intents: a start is recorded before its job is submitted, so that a killed run forgets no try. A later run
+//! settles the intent by what became of the job.
 //!
 //! A start may take the master down, and the run with it. luxid then calls the job's end a detected death,
-//! which says nothing against the instance; or the job was lost with the master, and nobody can say how it
-//! ended, or whether it was submitted at all. The first time that costs the instance nothing, since any start
-//! may be in flight when a master dies. From the second time in a row on it costs a try: otherwise such a
-//! start would be made for ever. It is then made alone ([`super::agenda`]), so that those that were only in
-//! flight with it are cleared.
+//! which says nothing against the instance; or the job was lost with the master, and it is unknown how it
+//! ended, or whether it was submitted at all. The first time this costs the instance nothing, since any start
+//! can be in flight when a master dies. From the second time in a row it costs a try: otherwise such a start
+//! would be repeated forever. It is then made alone ([`super::agenda`]), which clears those that were merely
+//! in flight with it.
 //!
-//! The master counts as dead when luxid detected the death of a job whose run did not live to see that, or
-//! when no such job is known and the master has another boot id than at the submission. A run that lives
-//! lives on the master, so that it knows a death of the job's process alone when it sees one.
+//! The master counts as having died when luxid detected the death of a job whose run did not live to see it,
+//! or when no such job is known and the master's boot id differs from that at submission. A run that is alive
+//! runs on the master, so it can tell when only the job's process has died.
 
 mod record;
 
@@ -26,40 +26,40 @@ use crate::cluster::{Fate, JobFailure, JobId, Seen, Timestamp};
 use crate::memory::recovery::Intent;
 use crate::memory::state::State;
 
-/// What an intent is settled by.
+/// What settles an intent.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
-    /// The group, what luxid knows of the jobs, and the master's boot id now.
+    /// The group, what luxid knows about the jobs, and the master's boot id now.
     pub seen: &'a Seen<'a>,
-    /// Jobs that ended longer ago may be archived; `None` when all may be.
+    /// Jobs that ended longer ago than this may be archived; `None` when any job may be.
     pub archived_after: Option<Duration>,
     /// What time it is.
     pub now: Timestamp,
 }
 
-/// What became of a start, as far as that can be said.
+/// What became of a start, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Settled {
-    /// It goes on.
+    /// It is still running.
     NotYet,
     /// Its job has ended.
     Ended(JobId, Result<(), JobFailure>),
-    /// The master died meanwhile.
+    /// The master has died.
     WithTheMaster,
     /// It was never submitted.
     Never,
-    /// Nobody can say.
+    /// Unknown.
     Unknown,
 }
 
-/// Settles what earlier runs left on record, as far as possible. Returns what is to be said.
+/// Settles what earlier runs left on record, as far as possible. Returns the lines to log.
 pub fn settle(state: &mut State, evidence: &Evidence<'_>) -> Vec<LogLine> {
     let Evidence { seen: Seen { snapshot, .. }, now, .. } = *evidence;
     let mut lines = Vec::new();
     let mut told = Told::default();
     for (name, intent) in std::mem::take(&mut state.recovery.starting) {
         let Some(instance) = snapshot.instance(&name) else {
-            // One of the instances that cannot be read may be it.
+            // It may be one of the instances that cannot be read.
             if !snapshot.unreadable_instances.is_empty() {
                 state.recovery.starting.insert(name, intent);
             }
@@ -72,7 +72,7 @@ pub fn settle(state: &mut State, evidence: &Evidence<'_>) -> Vec<LogLine> {
                 lines.push(take_over(state, &name, &intent, (job, result), evidence));
             }
             Settled::Never => told.never.push(name),
-            // It came up all the same, or is not wanted any more.
+            // It came up after all, or is no longer wanted.
             _ if !instance.status.may_be_down() => {}
             Settled::WithTheMaster | Settled::Unknown => {
                 let again = lose(state, &name, &settled, evidence);
@@ -106,7 +106,7 @@ fn judge(name: &str, intent: &Intent, evidence: &Evidence<'_>) -> Settled {
         |job: &JobId| evidence.seen.snapshot.pending_jobs.iter().any(|pending| pending.id == *job);
     match evidence.seen.fates.get(name) {
         Some(Fate::AtWork(_)) => Settled::NotYet,
-        // It ended after the group was seen: the next run knows better what it did.
+        // It ended after the group was seen: the next run will know better.
         Some(Fate::Ended(job, _)) if was_at_work(job) => Settled::NotYet,
         Some(Fate::Ended(_, Err(failure))) if is_detected_death(failure) => Settled::WithTheMaster,
         Some(Fate::Ended(_, Err(JobFailure::Lost))) => Settled::Unknown,
@@ -123,12 +123,12 @@ fn is_detected_death(failure: &JobFailure) -> bool {
 }
 
 fn may_be_archived(intent: &Intent, evidence: &Evidence<'_>) -> bool {
-    // Whole seconds will do.
+    // Whole seconds are enough.
     let submitted = Duration::from_nanos(intent.reason_ns).as_secs_f64();
     evidence.archived_after.is_none_or(|after| (evidence.now - submitted).abs() >= after.as_secs_f64())
 }
 
-/// Remembers how a job of an earlier run ended as if this run had followed it.
+/// Remembers how a job of an earlier run ended, as if this run had followed it.
 fn take_over(
     state: &mut State,
     name: &str,
@@ -157,15 +157,15 @@ fn take_over(
     }
 }
 
-/// Remembers a start that the master did not outlive, or whose end is unknown. Whether that is the second in
-/// a row or a later one, which costs a try.
+/// Remembers a start that the master did not survive, or whose end is unknown. Returns whether that costs a
+/// try, as it does from the second in a row.
 fn lose(state: &mut State, name: &str, settled: &Settled, evidence: &Evidence<'_>) -> bool {
     let now = evidence.now;
     let lost = state.recovery.lost_starts.get(name).copied().unwrap_or_default().and_one_at(now);
     state.recovery.lost_starts.insert(name.to_owned(), lost);
     let again = lost.failures > 1;
     let what = if again { Blame::Instance } else { Blame::Master };
-    // A master that has booted since is as well as it gets: nothing is to be waited for.
+    // A master that has booted since is as good as it gets: there is nothing to wait for.
     if again || *settled == Settled::Unknown {
         budget::remember_failure(
             state,
@@ -177,7 +177,7 @@ fn lose(state: &mut State, name: &str, settled: &Settled, evidence: &Evidence<'_
     again
 }
 
-/// Names of instances by what is to be said of them: one line each, however many they are.
+/// Names of instances by what to say about them: one line each, however many there are.
 #[derive(Default)]
 struct Told {
     never: Vec<String>,
@@ -199,24 +199,26 @@ impl Told {
             (
                 Warning,
                 self.died,
-                "The master died while instances were being started, which is not counted as a try unless it happens \
+                "The master died while instances were being started, which costs no try unless it happens \
                  again",
             ),
             (
                 Error,
                 self.died_again,
-                "The master died again while the same instances were being started, which is counted as a try of each",
+                "The master died again while the same instances were being started, which costs each of \
+                 them a try",
             ),
             (
                 Warning,
                 self.unknown,
-                "How the last starts of these instances ended is unknown, which is not counted as a try unless it \
+                "It is unknown how the last starts of these instances ended, which costs no try unless it \
                  happens again",
             ),
             (
                 Error,
                 self.unknown_again,
-                "How the last starts of these instances ended is unknown once more, which is counted as a try of each",
+                "It is again unknown how the last starts of these instances ended, which costs each of \
+                 them a try",
             ),
         ]
         .into_iter()

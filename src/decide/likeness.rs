@@ -3,7 +3,7 @@
 use super::blame::Cause;
 use crate::cluster::{GanetiError, Instance, InstanceStatus, JobFailure, Snapshot};
 
-/// As much of a text is compared, in characters.
+/// How much of a text is compared, in characters.
 const LONGEST_TEXT: usize = 200;
 
 /// What a failure has in common with others of its kind.
@@ -15,13 +15,13 @@ pub struct Likeness {
     pub mark: String,
     /// The disk template.
     pub storage: String,
-    /// The error, without what is the instance's own.
+    /// The error, without what is specific to the instance.
     pub text: String,
 }
 
 impl Likeness {
-    /// What the instance's failure would have in common with others; `None` where it is its own in any case.
-    /// The snapshot has to be newer than the failure.
+    /// What the instance's failure would have in common with others; `None` if it is certainly its own. The
+    /// snapshot has to be newer than the failure.
     #[must_use]
     pub fn of(failure: &JobFailure, instance: &Instance, mark: &str, snapshot: &Snapshot) -> Option<Self> {
         let JobFailure::Error(GanetiError { message, .. }) = failure else { return None };
@@ -37,14 +37,14 @@ impl Likeness {
         })
     }
 
-    /// How it is remembered, next to the mark of the node.
+    /// How it is remembered, alongside the node's mark.
     #[must_use]
     pub fn on_record(&self) -> String {
         format!("{}: {}", self.storage, self.text)
     }
 }
 
-/// Whether an instance of the same node and storage is seen to have started since the node booted.
+/// Whether an instance on the same node and storage is known to have started since the node booted.
 #[must_use]
 pub fn works(instance: &Instance, snapshot: &Snapshot) -> bool {
     let has_started = |other: &Instance| {
@@ -59,7 +59,7 @@ pub fn works(instance: &Instance, snapshot: &Snapshot) -> bool {
     })
 }
 
-/// The text without names, numbers and paths, so that the same trouble of two instances has the same text.
+/// The text without names, numbers and paths, so that the same problem of two instances has the same text.
 fn without_own(text: &str, instance: &Instance) -> String {
     let name = instance.name.to_lowercase();
     let short = name.split('.').next().unwrap_or_default();

@@ -1,10 +1,10 @@
-//! Mirrors that nobody looks after.
+//! Mirrors that nothing looks after.
 
 use super::{Note, NoteKind, Step};
 use crate::cluster::{Instance, InstanceStatus, Snapshot};
 
 /// Instances that run on mirrored disks that Ganeti does not consider active: neither verify-disks nor the
-/// original's passes ever look at those. `steps` are what is done about disks now.
+/// original's passes ever look at those. `steps` is what is being done about disks now.
 #[must_use]
 pub fn not_active(snapshot: &Snapshot, steps: &[Step]) -> Vec<Step> {
     let is_looked_after = |name: &str| {

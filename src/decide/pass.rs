@@ -1,4 +1,4 @@
-//! One pass: the whole policy of a group part, in its order. Pure, so that a run can be tested, recorded and
+//! One pass: the whole policy of a group part, in order. Pure, so that a run can be tested, recorded and
 //! replayed.
 //!
 //! ```text
@@ -32,18 +32,19 @@ use crate::memory::state::State;
 /// What the options of a run say about its decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct PassOptions {
-    /// An instance whose secondary node has been silent for so long is started without it; `None` is never.
+    /// An instance whose secondary node has been silent for this long is started without it; `None` means
+    /// never.
     pub start_degraded: Option<Duration>,
-    /// Jobs that ended longer ago may be archived; `None` when all may be.
+    /// Jobs that ended longer ago than this may be archived; `None` when any job may be.
     pub archived_after: Option<Duration>,
 }
 
-/// What is to be said and done next.
+/// What to say and do next.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// What is to be said before everything else.
+    /// What to say before everything else.
     pub lines: Vec<LogLine>,
-    /// What there is to say about instances.
+    /// What to say about instances.
     pub notes: Vec<Note>,
     /// Starts and clean-ups, then activations.
     pub actions: Vec<Action>,
@@ -61,7 +62,7 @@ impl Plan {
     }
 }
 
-/// What a group part knows while it goes on: what is remembered, and what became of its actions.
+/// What a group part knows as it proceeds: what is remembered, and what became of its actions.
 #[derive(Debug)]
 pub struct Pass {
     options: PassOptions,
@@ -69,9 +70,9 @@ pub struct Pass {
     master_boot_id: Option<String>,
     /// Where memory is short.
     full: FullNodes,
-    /// What instances failed alike in this run.
+    /// Which instances failed in the same way in this run.
     shared: Shared,
-    /// Instances that were to be started or cleaned up: what is to be done with their disks depends on that.
+    /// Instances that were to be started or cleaned up: what to do about their disks depends on that.
     starts: BTreeSet<String>,
     /// Those whose start succeeded.
     started: BTreeSet<String>,
@@ -125,7 +126,7 @@ impl Pass {
         let forgiven = budget::forgive(state, snapshot);
         lines.extend(about(
             &forgiven,
-            "Instances that need not wait any more, because what failed them has changed",
+            "Instances that no longer wait, because what made them fail has changed",
         ));
         state.recovery.seen_until(now);
 
@@ -155,12 +156,12 @@ impl Pass {
     }
 
     /// The jobs of these actions are about to be submitted, with `epoch_ns` as the time of their reasons.
-    /// Whether what is remembered has changed, and should be saved before that.
+    /// Returns whether what is remembered has changed and should be saved first.
     pub fn begin(&mut self, actions: &[Action], epoch_ns: u64) -> bool {
         intent::record(&mut self.state, actions, epoch_ns, self.master_boot_id.as_deref())
     }
 
-    /// A note's turn has come.
+    /// It is a note's turn.
     pub fn noted(&mut self, note: &Note, now: Timestamp) {
         instances::remember_note(&mut self.state, note, now);
         if let NoteKind::LeftForLater(_) = note.kind {
@@ -169,7 +170,7 @@ impl Pass {
         self.full.noted(note);
     }
 
-    /// An action has ended. Gives what is to be said.
+    /// An action has ended. Returns what to say.
     pub fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) -> Vec<LogLine> {
         let (outcome, of_node) = self.shared.settle(&mut self.state, action, outcome, now);
         self.full.ended(action, &outcome, self.shared.node_of(&action.instance));
@@ -181,20 +182,20 @@ impl Pass {
         [action.outcome_line(&outcome)].into_iter().chain(of_node).collect()
     }
 
-    /// What is to be said when everything of the first plan has ended.
+    /// What to say when everything in the first plan has ended.
     #[must_use]
     pub fn lines_after_starts(&self) -> Vec<LogLine> {
         self.full.lines()
     }
 
-    /// Whether [`Pass::plan_after_starts`] has anything to decide.
+    /// Whether [`Pass::plan_after_starts`] has anything to decide on.
     #[must_use]
     pub fn had_starts(&self) -> bool {
         !self.starts.is_empty()
     }
 
-    /// A start assembles the disks on all nodes. Where it failed, the activation that a reboot calls for is
-    /// still to be made.
+    /// A start assembles the disks on all nodes. If it failed, the activation that a reboot calls for is
+    /// still due.
     pub fn plan_after_starts(&mut self, snapshot: &Snapshot, now: Timestamp) -> Plan {
         activations::store_boot_ids(&mut self.state, &self.rebooted);
         let starts = Starts { succeeded: self.started.clone(), planned: self.left_for_later.clone() };
@@ -210,14 +211,13 @@ impl Pass {
         Plan { notes, actions, ..Plan::default() }
     }
 
-    /// Instances that run without their mirror as far as is known, and that Ganeti can tell about.
+    /// Instances that, as far as is known, run without their mirror, and about which Ganeti can be asked.
     #[must_use]
     pub fn to_inspect(&self) -> &[String] {
         &self.to_inspect
     }
 
-    /// These of [`Pass::to_inspect`] have their whole mirror again. Gives what there is to say about the
-    /// others.
+    /// These of [`Pass::to_inspect`] have their whole mirror again. Returns what to say about the others.
     pub fn inspected(&mut self, whole: &[String]) -> Vec<Note> {
         degraded::inspected(&mut self.state, &self.to_inspect, whole)
     }
@@ -234,19 +234,19 @@ impl Pass {
         &self.state
     }
 
-    /// What needs the state file's lock has come to its end.
+    /// Everything that needs the state file's lock has ended.
     pub fn end(&mut self, now: Timestamp) {
         self.state.recovery.seen_until(now);
     }
 
-    /// Whether the group's disks are verified now; `summary` is that of the opcode that does it.
+    /// Whether to verify the group's disks now; `summary` is that of the opcode that does it.
     #[must_use]
     pub fn verification(&self, snapshot: &Snapshot, summary: &str) -> Verification {
         verify::decide(snapshot, summary)
     }
 
-    /// The activations that verify-disks calls for. How they end is remembered by [`activations::remember_found`]:
-    /// the state file's lock was given back.
+    /// The activations that verify-disks calls for. How they end is remembered by
+    /// [`activations::remember_found`]: the state file's lock was given back.
     #[must_use]
     pub fn plan_after_verification(&self, snapshot: &Snapshot, findings: &Findings) -> Plan {
         let (notes, actions) = split(activations::plan_found(snapshot, &findings.need_activation));

@@ -11,13 +11,13 @@ use crate::cluster::{Snapshot, Timestamp};
 pub struct Policies {
     /// For instances without tags of their own.
     default: StartPolicy,
-    /// For those with some.
+    /// For those that have some.
     special: BTreeMap<String, StartPolicy>,
 }
 
 impl Policies {
-    /// Reads the tags of a group's instances, of the group and of the cluster. What cannot be read does
-    /// nothing, and has a line. `now` tells which holds are over.
+    /// Reads the tags of a group's instances, of the group and of the cluster. Tags that cannot be read do
+    /// nothing, and are logged. `now` decides which holds are over.
     #[must_use]
     pub fn read(snapshot: &Snapshot, cluster_tags: &[String], now: Timestamp) -> (Self, Vec<LogLine>) {
         let mut problems = Vec::new();
@@ -47,7 +47,7 @@ impl Policies {
         self.special.get(instance).unwrap_or(&self.default)
     }
 
-    /// Whether instances differ in their turn, or have to wait for it.
+    /// Whether instances have different turns, or have to wait for theirs.
     #[must_use]
     pub fn order_matters(&self) -> bool {
         let mut all = self.special.values().chain([&self.default]);

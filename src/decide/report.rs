@@ -17,7 +17,7 @@ pub enum Severity {
     Debug,
     /// What a run does.
     Info,
-    /// What an administrator should know.
+    /// What the administrator should know.
     Warning,
     /// What did not work.
     Error,
@@ -44,7 +44,7 @@ impl LogLine {
     }
 }
 
-/// A length of time in words, in whole minutes and never less than one.
+/// A duration in words, in whole minutes and never less than one.
 pub(super) fn minutes(seconds: f64) -> String {
     format!("{:.0} min", (seconds / 60.0).ceil().max(1.0))
 }
@@ -61,8 +61,8 @@ pub fn silent_secondaries(steps: &[Step]) -> Vec<LogLine> {
     }
     let line = |(node, instances): (&str, Vec<&str>)| {
         let text = format!(
-            "Node '{node}' does not answer, and without it these instances cannot be started: {}; repair the node, or see \
-             that it is off, then 'gnt-node modify --offline yes {node}'",
+            "Node '{node}' does not answer, and without it these instances cannot be started: {}; repair \
+             the node, or make sure it is off and then run 'gnt-node modify --offline yes {node}'",
             instances.join(", ")
         );
         LogLine::new(Severity::Warning, text)
@@ -75,20 +75,20 @@ impl fmt::Display for Hold {
         match self {
             Self::Tier { behind, .. } => write!(formatter, "its tier waits for instance '{behind}'"),
             Self::Delay { .. } => formatter.write_str("its delay is not over"),
-            Self::Busy => formatter.write_str("its node has too much to do"),
-            Self::Memory { node, .. } => write!(formatter, "node '{node}' has not enough memory"),
+            Self::Busy => formatter.write_str("its node is busy"),
+            Self::Memory { node, .. } => write!(formatter, "node '{node}' does not have enough memory"),
         }
     }
 }
 
 impl Note {
-    /// The line for the note; `None` for what goes without a word.
+    /// The line for the note; `None` for what is not logged.
     #[must_use]
     pub fn log_line(&self) -> Option<LogLine> {
         use Severity::{Debug, Error, Info, Warning};
         let name = &self.instance;
         let (severity, text) = match &self.kind {
-            NoteKind::Busy(job) => (Info, format!("Leaving instance '{name}' alone, {job} is at it")),
+            NoteKind::Busy(job) => (Info, format!("Leaving instance '{name}' alone, {job} is working on it")),
             NoteKind::RestartRetriesExhausted => {
                 (Warning, format!("Not restarting instance '{name}', retries exhausted"))
             }
@@ -137,14 +137,16 @@ impl Note {
                 Warning,
                 format!(
                     "Not starting instance '{name}': job {job} ({summary}) failed, so it may be running on another node; \
-                     see where it is, then 'gnt-instance migrate --cleanup {name}' or 'gnt-instance startup {name}'"
+                     find out where it is, then run 'gnt-instance migrate --cleanup {name}' or \
+                     'gnt-instance startup {name}'"
                 ),
             ),
             NoteKind::MayRunOn(nodes) => (
                 Warning,
                 format!(
                     "Not starting instance '{name}': its storage does not keep it from running twice, and no answer \
-                     comes from {}; repair that, or see that it is off, then 'gnt-node modify --offline yes' with its name",
+                     comes from {}; repair that, or make sure it is off and then run 'gnt-node modify \
+                     --offline yes' with its name",
                     nodes.join(", ")
                 ),
             ),
@@ -196,7 +198,7 @@ impl Note {
         };
         let text = format!(
             "Not starting instance '{name}' for another {}: its last starts failed because of {by} ({failures} in a row), which \
-             costs no try; 'ganeti-watcher retry {name}' does not wait",
+             costs no try; 'ganeti-watcher retry {name}' ends the wait",
             minutes(*wait)
         );
         Some(LogLine::new(Severity::Warning, text))
@@ -204,7 +206,7 @@ impl Note {
 }
 
 impl Action {
-    /// The line before the action's job is submitted.
+    /// The line logged before the action's job is submitted.
     #[must_use]
     pub fn log_line(&self) -> LogLine {
         let name = &self.instance;

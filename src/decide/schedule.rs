@@ -1,4 +1,4 @@
-//! Whose turn it is: start tiers and delays, as tags ask for them.
+//! Whose turn it is: start tiers and delays, as set by tags.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use super::tags::Consent;
 use crate::cluster::{AdminState, Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::state::State;
 
-/// So many seconds after the watcher first saw an instance down, higher tiers do not wait for it any more:
-/// one that never starts must not keep the others down.
+/// This many seconds after the watcher first saw an instance down, higher tiers stop waiting for it: one that
+/// never starts must not keep the others down.
 pub const TIER_PATIENCE: f64 = 600.0;
 
 /// When an instance may be started.
@@ -16,7 +16,7 @@ pub const TIER_PATIENCE: f64 = 600.0;
 pub struct Turn {
     /// After those with a lower number.
     pub tier: u32,
-    /// And not before this moment.
+    /// Not before this moment.
     pub not_before: Timestamp,
 }
 
@@ -25,20 +25,20 @@ pub struct Turn {
 pub struct Schedule {
     turns: BTreeMap<String, Turn>,
     default: Turn,
-    /// By tier, the instances that are not up, and until when that is minded.
+    /// By tier, the instances that are not up, and until when they are waited for.
     not_up: BTreeMap<u32, BTreeMap<String, Timestamp>>,
-    /// How often in a row the master did not outlive a start of an instance, where that was more than once.
+    /// How often in a row the master did not survive a start of an instance, if more than once.
     suspects: BTreeMap<String, u64>,
 }
 
-/// Whether the instance is down although it should run. One on a node that is marked offline, or that must
-/// not be started now, is nobody's hurry.
+/// Whether the instance is down although it should run. An instance on a node marked offline, or one that
+/// must not be started now, is not urgent.
 fn is_missing(instance: &Instance) -> bool {
     instance.admin_state == AdminState::Up
         && matches!(instance.status, InstanceStatus::ErrorDown | InstanceStatus::NodeDown)
 }
 
-/// Remembers since when instances are down, if anything depends on it, and forgets it of those that are not.
+/// Remembers since when instances have been down, if anything depends on it, and forgets those that are not.
 pub fn remember_down(state: &mut State, snapshot: &Snapshot, policies: &Policies, now: Timestamp) {
     let matters = policies.order_matters();
     let missing = snapshot.instances.iter().filter(|instance| matters && is_missing(instance));
@@ -93,7 +93,7 @@ impl Schedule {
         waited_for.map(|(name, until)| (name.as_str(), *until)).max_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    /// The instance is up, so higher tiers do not wait for it any more.
+    /// The instance is up, so higher tiers no longer wait for it.
     pub(super) fn stop_waiting_for(&mut self, instance: &str) {
         let tier = self.turn(instance).tier;
         if let Some(instances) = self.not_up.get_mut(&tier) {

@@ -5,30 +5,30 @@ use std::fmt;
 use super::{Action, ActionKind, elsewhere};
 use crate::cluster::{AdminState, Instance, InstanceStatus, PendingJob, Snapshot};
 
-/// Why an action is not wanted any more.
+/// Why an action is no longer wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
-    /// luxid does not know the instance any more, or does not describe it in a way that can be read.
+    /// luxid no longer knows the instance, or describes it in a way that cannot be read.
     Gone,
-    /// Its status is another one now.
+    /// Its status has changed.
     Status(InstanceStatus),
-    /// It is not wanted to be running any more.
+    /// It should no longer be running.
     AdminState,
-    /// Its disks are not in use any more.
+    /// Its disks are no longer in use.
     DisksNotActive,
     /// Somebody holds its lock now.
     Locked,
-    /// Somebody holds the lock of its node of that name.
+    /// Somebody holds the lock of this node of its.
     NodeLocked(String),
     /// Its storage would let it run on one of these nodes too, and they do not answer.
     MayRunOn(Vec<String>),
-    /// A job is about it now.
+    /// A job is working on it now.
     Busy(PendingJob),
-    /// Its secondary node, of that name, does not answer any more.
+    /// This secondary node of its no longer answers.
     SecondarySilent(String),
     /// Its secondary node answers again.
     SecondaryAnswers,
-    /// Its tags, which may say how it is to be started.
+    /// Its tags, which may affect its start.
     Tags,
 }
 
@@ -43,26 +43,22 @@ impl Changed {
 impl fmt::Display for Changed {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Gone => formatter.write_str("it is not there any more"),
+            Self::Gone => formatter.write_str("it no longer exists"),
             Self::Status(status) => write!(formatter, "its status is now {status}"),
-            Self::AdminState => formatter.write_str("it was shut down meanwhile"),
-            Self::DisksNotActive => formatter.write_str("its disks are not active any more"),
+            Self::AdminState => formatter.write_str("it has been shut down meanwhile"),
+            Self::DisksNotActive => formatter.write_str("its disks are no longer active"),
             Self::Locked => formatter.write_str("it is locked now"),
             Self::NodeLocked(node) => {
                 write!(formatter, "its node '{node}' is locked, a later run tries again")
             }
             Self::MayRunOn(nodes) => {
-                write!(
-                    formatter,
-                    "it may run on {}, and no answer comes from there any more",
-                    nodes.join(", ")
-                )
+                write!(formatter, "it may be running on {}, which can no longer be checked", nodes.join(", "))
             }
-            Self::Busy(job) => write!(formatter, "{job} is at it"),
+            Self::Busy(job) => write!(formatter, "{job} is working on it"),
             Self::SecondarySilent(node) => {
-                write!(formatter, "its secondary node '{node}' does not answer any more")
+                write!(formatter, "its secondary node '{node}' no longer answers")
             }
-            Self::Tags => formatter.write_str("its tags were changed, they count from the next run on"),
+            Self::Tags => formatter.write_str("its tags were changed, which takes effect in the next run"),
             Self::SecondaryAnswers => {
                 formatter.write_str("its secondary node answers again, or is marked offline")
             }
@@ -70,7 +66,7 @@ impl fmt::Display for Changed {
     }
 }
 
-/// `None` when what called for the action still holds in a newer snapshot. `planned_by` are the tags that its
+/// `None` when what called for the action still holds in a newer snapshot. `planned_by` is the tags that its
 /// instance had when it was planned.
 #[must_use]
 pub fn change(action: &Action, planned_by: &[String], now: &Snapshot) -> Option<Changed> {
@@ -87,7 +83,7 @@ fn change_of_state(action: &Action, instance: &Instance, now: &Snapshot) -> Opti
     }
     let status = || Changed::Status(instance.status.clone());
     match &action.kind {
-        // A shared lock is one of verify-disks, which would hold up every start of the group.
+        // A shared lock is held by verify-disks, which would hold up every start in the group.
         _ if now.locked_instances.get(&instance.name).is_some_and(|mode| mode.may_be_exclusive()) => {
             Some(Changed::Locked)
         }
@@ -99,9 +95,9 @@ fn change_of_state(action: &Action, instance: &Instance, now: &Snapshot) -> Opti
         ActionKind::Restart { .. } => is_unwanted(instance)
             .or_else(|| secondary_silent(instance, now))
             .or_else(|| may_run_elsewhere(instance, now)),
-        // Of a silent secondary one has to be sure.
+        // There must be no doubt that the secondary is silent.
         ActionKind::StartDegraded if !now.knows_secondaries(instance) => secondary_silent(instance, now),
-        // A secondary that answers again is no reason to do without it.
+        // With a secondary that answers again there is no reason to do without it.
         ActionKind::StartDegraded if now.silent_secondary(instance).is_none() => {
             Some(Changed::SecondaryAnswers)
         }
@@ -121,7 +117,7 @@ fn change_of_state(action: &Action, instance: &Instance, now: &Snapshot) -> Opti
     }
 }
 
-/// An activation would wait for the node's lock, for hours if need be, and the run for it.
+/// An activation would wait for the node's lock, possibly for hours, and the run would wait with it.
 fn locked_node(instance: &Instance, now: &Snapshot) -> Option<Changed> {
     let mut names = instance.secondaries.iter().chain([&instance.primary]);
     let is_locked = |name: &&String| now.node(name).is_some_and(|node| now.locked_nodes.contains(&node.uuid));

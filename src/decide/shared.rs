@@ -1,10 +1,10 @@
 //! Failures that instances share. When storage comes back long after its node, every start on it fails with
-//! the same words, and nothing is wrong with any of the instances.
+//! the same error, and nothing is wrong with any of the instances.
 //!
-//! Two or more of one node and one kind of storage that fail alike, while none of that node and storage is
-//! known to have started since the node booted, are charged to the node. Only where the cause is unknown or
-//! the storage: two guests without a kernel are still two guests without a kernel. The first is charged
-//! before the second is seen, and so gets its try back.
+//! When two or more on one node and one kind of storage fail in the same way, and none there is known to have
+//! started since the node booted, the node is charged. This applies only if the cause is unknown or the
+//! storage: two guests without a kernel are still two guests without a kernel. The first is charged before
+//! the second is seen, and gets its try back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ pub struct Shared {
     works: BTreeSet<Place>,
     /// Instances that were charged for a failure of this run.
     charged: BTreeMap<Likeness, Vec<String>>,
-    /// Where it was told that the node is to blame.
+    /// Where it was reported that the node is to blame.
     told: BTreeSet<Place>,
 }
 
@@ -43,15 +43,15 @@ impl Shared {
         Self { places: snapshot.instances.iter().map(place).collect(), ..Self::default() }
     }
 
-    /// The primary node of an instance that was there when the run began.
+    /// The primary node of an instance that existed when the run began.
     #[must_use]
     pub fn node_of(&self, instance: &str) -> Option<&str> {
         self.places.get(instance).map(|(node, _)| node.as_str())
     }
 
-    /// Who has to answer for the outcome of an action, after what else has failed in this run and before: the
-    /// outcome as it is to be remembered. Tries that were used up wrongly are given back. A line where there
-    /// is something to say.
+    /// Decides who is to blame for an action's outcome, given what else has failed in this run and before.
+    /// Returns the outcome to remember, and a line if there is something to say. Tries that were wrongly
+    /// charged are given back.
     pub fn settle(
         &mut self,
         state: &mut State,
@@ -107,8 +107,8 @@ fn line(likeness: &Likeness, first: &str, second: &str) -> LogLine {
     let Likeness { node, storage, .. } = likeness;
     let text = format!(
         "Instances '{first}' and '{second}' fail to start with the same error, and no instance with disk template {storage} \
-         is known to have started on node '{node}' since it booted: the node is to blame, and neither loses a try; see to \
-         the storage of '{node}'"
+         is known to have started on node '{node}' since it booted: the node is to blame, and neither \
+         loses a try; check the storage of '{node}'"
     );
     LogLine::new(Severity::Warning, text)
 }

@@ -12,7 +12,7 @@ pub fn shortage(failure: &JobFailure, instance: &Instance) -> Option<Shortage> {
         return None;
     }
     let JobFailure::Error(GanetiError { message, .. }) = failure else { return None };
-    // `instance_utils.py: CheckNodeFreeMemory`; hypervisors say no amounts that could be compared.
+    // `instance_utils.py: CheckNodeFreeMemory`; hypervisors give no amounts that could be compared.
     let (needed, available) = (amount(message, ": needed "), amount(message, ", available "));
     Some(Shortage { needed: needed.or(instance.memory), available, asked: true })
 }
@@ -24,8 +24,8 @@ fn amount(text: &str, words: &str) -> Option<u64> {
     unit.starts_with("MiB").then(|| number.parse().ok()).flatten()
 }
 
-/// Whether a start that needs so much may work all the same. Where an amount is not known, only one that
-/// surely needs less than the one that failed.
+/// Whether a start that needs this much might still work. If an amount is unknown, only a start that
+/// certainly needs less than the failed one might.
 #[must_use]
 pub fn may_fit(shortage: Shortage, memory: Option<u64>) -> bool {
     match (memory, shortage) {

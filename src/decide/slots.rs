@@ -1,23 +1,23 @@
 //! How many jobs a group part may submit now, out of the slots that all group parts of a run share.
 //!
 //! luxid runs `max_running_jobs` jobs at once and lets all others wait, an administrator's too
-//! (`JQScheduler.hs: selectJobsToRun`). So the watcher takes at most a part of them, and leaves one free next
-//! to those that others occupy.
+//! (`JQScheduler.hs: selectJobsToRun`). So the watcher takes only part of them, and leaves one free besides
+//! those that others occupy.
 
 use crate::cluster::{JobId, PendingJob};
 
-/// What one group part has of the slots, and whether it wants more.
+/// How many slots one group part has, and whether it wants more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Need {
     /// How many of its jobs are in flight, or about to be submitted.
     pub in_flight: usize,
-    /// Whether it has more to submit than it may.
+    /// Whether it has more to submit than it is allowed to.
     pub wants_more: bool,
 }
 
-/// How many jobs of ours may be in flight at once now, at least 1: `most` by our own limit, `ceiling` is how
-/// many jobs the cluster runs at once, if that is known, and `pending` what is in its queue. `is_ours` says
-/// whether a job is one of this run's.
+/// How many jobs of ours may be in flight at once now, at least 1: `most` is our own limit, `ceiling` how
+/// many jobs the cluster runs at once, if known, and `pending` what is in its queue. `is_ours` says whether a
+/// job is one of this run's.
 #[must_use]
 pub fn limit(
     most: usize,
@@ -30,10 +30,10 @@ pub fn limit(
     most.min(beside_others).max(1)
 }
 
-/// How many more jobs a group part may submit now, next to the others, when all together may have `limit` in
+/// How many more jobs a group part may submit now, next to the others, if all together may have `limit` in
 /// flight.
 ///
-/// No group takes what another one is still owed: each that wants slots is owed an equal part of them.
+/// No group takes what another is still owed: each group that wants slots is owed an equal share.
 #[must_use]
 pub fn room(limit: usize, own: Need, others: &[Need]) -> usize {
     let taken = own.in_flight + others.iter().map(|need| need.in_flight).sum::<usize>();

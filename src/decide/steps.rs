@@ -1,4 +1,4 @@
-//! The steps of a plan: what is done, what is left alone and why, and what became of it.
+//! The steps of a plan: what is done, what is left alone and why, and what became of each.
 
 use super::action::Action;
 use super::budget::Blamed;
@@ -13,11 +13,11 @@ use crate::memory::recovery::{BlockedBy, FailedMove};
 pub enum Step {
     /// Something to do.
     Act(Action),
-    /// Something left alone, or only to be remembered, and why.
+    /// Something left alone, or merely remembered, and why.
     Note(Note),
 }
 
-/// What there is to say, and what there is to do, each in the order of the steps.
+/// What to say and what to do, each in the order of the steps.
 #[must_use]
 pub fn split(steps: impl IntoIterator<Item = Step>) -> (Vec<Note>, Vec<Action>) {
     let (mut notes, mut actions) = (Vec::new(), Vec::new());
@@ -39,18 +39,18 @@ pub struct Note {
     pub kind: NoteKind,
 }
 
-/// What there is to say about an instance for which nothing is done.
+/// What to say about an instance for which nothing is done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NoteKind {
-    /// Something should be done for it, but a job that has not ended is about it.
+    /// Something should be done for it, but a job that has not ended is working on it.
     Busy(PendingJob),
     /// It is down, and was given up earlier.
     RestartRetriesExhausted,
     /// It is down after the last try, and is given up now.
     GivenUp,
-    /// It was started earlier and is not down any more.
+    /// It was started earlier and is no longer down.
     Recovered,
-    /// It was started earlier, and now its primary node is away: its record goes without a word.
+    /// It was started earlier, and now its primary node is away: its record is dropped without a log line.
     Helpless,
     /// It needs a clean-up, but somebody holds its lock.
     CleanUpLocked,
@@ -64,9 +64,9 @@ pub enum NoteKind {
     ActivationHelpless,
     /// Its secondary node rebooted, and the activation of its disks failed; it is too early to try again.
     ActivationDelayed {
-        /// How often it failed.
+        /// How often the activation has failed.
         failures: u64,
-        /// In how many seconds it is tried again.
+        /// Seconds until it is tried again.
         wait: f64,
     },
     /// It is down, and a tag says that the watcher never starts it.
@@ -75,7 +75,7 @@ pub enum NoteKind {
     Held {
         /// Until when.
         until: Timestamp,
-        /// What carries the tag.
+        /// The object that has the tag.
         on: Place,
     },
     /// It is down, but it may be running on another node since its last migration or failover failed.
@@ -93,7 +93,7 @@ pub enum NoteKind {
         by: BlockedBy,
         /// How often in a row.
         failures: u64,
-        /// In how many seconds it is tried again.
+        /// Seconds until it is tried again.
         wait: f64,
     },
     /// Its turn did not come in this run.
@@ -125,10 +125,10 @@ pub enum Outcome {
         /// Whose fault that is.
         blamed: Blamed,
     },
-    /// There is, or may be, a job, but how it ended could not be learnt; the text says why.
+    /// There is, or may be, a job, but it could not be found out how it ended; the text says why.
     Unknown(String),
     /// There is no job, because luxid did not take it; the text says why.
     NotSubmitted(String),
-    /// It was left alone, because meanwhile it had changed.
+    /// It was left alone, because it had changed in the meantime.
     LeftAlone(Changed),
 }

@@ -12,9 +12,9 @@
 //! ganeti:watcher:start:degraded:never   never without its secondary
 //! ```
 //!
-//! For tier, delay, consent (`never`, `hold`, `always`) and degraded, each by itself, the nearest object that
-//! says something counts, and on one object the most careful tag. A hold that is over says nothing. Source of
-//! these rules: `doc/design-autorepair.rst`, `HTools/Loader.hs: getArPolicy`.
+//! For tier, delay, consent (`never`, `hold`, `always`) and degraded, each on its own, the nearest object
+//! that says something counts, and on one object the most careful tag. A hold that is over says nothing.
+//! Source of these rules: `doc/design-autorepair.rst`, `HTools/Loader.hs: getArPolicy`.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,8 +25,8 @@ use crate::cluster::timespec::parse_timespec;
 /// What the watcher's start tags begin with.
 pub const PREFIX: &str = "ganeti:watcher:start:";
 
-/// The tier of an instance for which no tag says one. Not 0, so that one tag puts a name server before
-/// everything and one tag puts a batch machine after it; `tier:0` on the cluster gives the other habit.
+/// The tier of an instance for which no tag says one. Not 0, so that a single tag puts a name server before
+/// everything else and a single tag puts a batch machine after it; `tier:0` on the cluster changes that.
 pub const DEFAULT_TIER: u32 = 5;
 
 /// What tags say about starting an instance.
@@ -34,7 +34,7 @@ pub const DEFAULT_TIER: u32 = 5;
 pub struct StartPolicy {
     /// Instances of a lower tier are started first.
     pub tier: u32,
-    /// It is started no sooner than this after it was first seen down.
+    /// It is started no sooner than this long after it was first seen down.
     pub delay: Duration,
     /// Whether it may be started.
     pub consent: Consent,
@@ -64,7 +64,7 @@ pub enum Consent {
 /// Whether an instance may be started without its secondary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Degraded {
-    /// Once the secondary has been silent for so long.
+    /// Once the secondary has been silent for this long.
     After(Duration),
     /// It may not.
     Never,
@@ -91,12 +91,12 @@ impl fmt::Display for Place {
     }
 }
 
-/// A tag that is one of the watcher's and does not do what it says.
+/// A watcher tag that does not do what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The whole tag.
     pub tag: String,
-    /// What is wrong with it, to be read after the tag.
+    /// What is wrong with it, as the continuation of a sentence that starts with the tag.
     pub reason: String,
 }
 
@@ -130,8 +130,8 @@ enum Kind {
 }
 
 impl Rules {
-    /// Reads the tags of one object. Tags that are not the watcher's are passed over; those of the watcher's
-    /// that cannot be read, or that yield to a more careful one, are given back as problems.
+    /// Reads the tags of one object. Tags that are not the watcher's are passed over; watcher tags that
+    /// cannot be read, or that yield to a more careful one, are returned as problems.
     #[must_use]
     pub fn parse<'tag>(tags: impl IntoIterator<Item = &'tag str>) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
@@ -173,14 +173,15 @@ impl Rule {
             ("tier", Some(value)) => {
                 let tier = value.parse();
                 tier.map(Self::Tier)
-                    .map_err(|_| format!("'{value}' is no whole number from 0 to {}", u32::MAX))
+                    .map_err(|_| format!("'{value}' is not a whole number from 0 to {}", u32::MAX))
             }
             ("delay", Some(value)) => parse_duration(value).map(Self::Delay),
             ("never", None) => Ok(Self::Never),
             ("always", None) => Ok(Self::Always),
             ("hold", Some(value)) => {
                 let when = value.parse();
-                when.map(Self::Hold).map_err(|_| format!("'{value}' is no time in seconds since the epoch"))
+                when.map(Self::Hold)
+                    .map_err(|_| format!("'{value}' is not a time in seconds since the epoch"))
             }
             ("degraded", Some("never")) => Ok(Self::Degraded(Degraded::Never)),
             ("degraded", Some(value)) => {
@@ -207,14 +208,14 @@ impl Rule {
 }
 
 impl Default for StartPolicy {
-    /// What holds without any tags.
+    /// What applies without any tags.
     fn default() -> Self {
         Self { tier: DEFAULT_TIER, delay: Duration::ZERO, consent: Consent::Given, degraded: None }
     }
 }
 
 impl StartPolicy {
-    /// What the tags of an instance, its node group and the cluster come to at this moment.
+    /// What the tags of an instance, its node group and the cluster amount to at this moment.
     #[must_use]
     pub fn of(instance: &Rules, group: &Rules, cluster: &Rules, now: Timestamp) -> Self {
         let places = [(Place::Instance, instance), (Place::Group, group), (Place::Cluster, cluster)];

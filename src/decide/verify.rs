@@ -1,4 +1,4 @@
-//! Whether Ganeti is asked to verify the group's disks, and what it finds.
+//! Whether Ganeti should verify the group's disks, and what it finds.
 //!
 //! Source: `watcher/__init__.py: _VerifyDisks, _GroupWatcher`; the rule about pending jobs is that of 3.1.
 
@@ -32,7 +32,7 @@ pub fn decide(snapshot: &Snapshot, summary: &str) -> Verification {
 }
 
 impl Verification {
-    /// The line for a verification that is left out; `None` for one that is wanted.
+    /// The line for a verification that is skipped; `None` for one that is wanted.
     #[must_use]
     pub fn log_line(&self, group: &str) -> Option<LogLine> {
         match self {
@@ -62,7 +62,7 @@ pub struct Findings {
 
 impl Findings {
     /// The lines for the findings. Without strictness the volumes of nodes that were busy are listed as
-    /// missing too, so nothing is said of them.
+    /// missing too, so nothing is said about them.
     #[must_use]
     pub fn log_lines(&self, strict: bool) -> Vec<LogLine> {
         let node_errors = self

@@ -97,7 +97,7 @@ fn a_link_is_followed_only_where_nobody_else_could_have_made_it() {
             let error = opener(&path(name)).unwrap_err();
             assert!(is_refused(&error), "{name}: {error}");
         }
-        assert!(open(&path("target")).is_ok(), "files are opened there all the same");
+        assert!(open(&path("target")).is_ok(), "files are still opened there");
     }
     assert!(!path("made").exists());
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -123,7 +123,7 @@ fn whose_links_are_followed() {
     for (link, directory, mode) in [
         (other, root, 0o755),
         (root, other, 0o755),
-        // As /var/log/ganeti, /var/run/ganeti and /run/lock.
+        // Like /var/log/ganeti, /var/run/ganeti and /run/lock.
         (root, root, 0o770),
         (root, root, 0o775),
         (root, root, 0o1777),

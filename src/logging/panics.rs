@@ -1,4 +1,4 @@
-//! A panic is a fault of this program: it is told, and the run has failed.
+//! A panic is a fault of this program: it is reported, and the run has failed.
 
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 
@@ -7,8 +7,8 @@ use tracing::error;
 use super::OneLine;
 use super::sink::{Trouble, to_stderr};
 
-/// Does the work, and gives `None` when it panicked. From then on every panic of the process is a line on
-/// stderr and in the log, if that is open, and is noted as trouble, whoever catches it.
+/// Does the work, and returns `None` if it panicked. From then on every panic of the process is a line on
+/// stderr and in the log, if open, and is noted as trouble, whoever catches it.
 pub fn contain<T>(trouble: &Trouble, work: impl FnOnce() -> T) -> Option<T> {
     let trouble = trouble.clone();
     panic::set_hook(Box::new(move |info| {

@@ -1,4 +1,4 @@
-//! Where the lines of the log go, and what becomes of a line that cannot go there.
+//! Where log lines go, and what becomes of a line that cannot go there.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -14,11 +14,11 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::files;
 
-/// Where the kernel names the descriptors of this process.
+/// Where the kernel lists this process's descriptors.
 const OPEN_FILES: &str = "/proc/self/fd";
 
-/// Whether something went wrong that the outcome of a run does not know of: a line of the log was lost, or a
-/// part of the program panicked. All clones are the same one.
+/// Whether something went wrong that a run's outcome does not show: a log line was lost, or part of the
+/// program panicked. All clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Trouble(Arc<AtomicBool>);
 
@@ -35,12 +35,12 @@ impl Trouble {
     }
 }
 
-/// Opens the log for append, and for writes without a thread in between: nothing is lost however the process
+/// Opens the log for appending, with writes that involve no other thread: nothing is lost however the process
 /// ends.
 ///
-/// The appender opens by name, follows links, waits for the reader of a FIFO and makes directories. So the
-/// file is opened and checked here, and the name that the appender gets is the kernel's for that very
-/// descriptor: nobody who may write the directory can put something else in its place.
+/// The appender opens by name, follows links, waits for a FIFO's reader and creates directories. So the file
+/// is opened and checked here, and the appender gets the kernel's name for that very descriptor: nobody with
+/// write access to the directory can put something else in its place.
 pub(super) fn open(path: &Path) -> io::Result<RollingFileAppender> {
     let checked = files::open_to_append(path)?;
     let name = checked.as_raw_fd().to_string();
@@ -49,21 +49,21 @@ pub(super) fn open(path: &Path) -> io::Result<RollingFileAppender> {
         return Err(io::Error::other(format!("{OPEN_FILES} does not show the files of this process")));
     }
     let appender = RollingFileAppender::builder().rotation(Rotation::NEVER).filename_prefix(name);
-    // The text of its error has the cause's, which must not come twice.
+    // Its error's text includes the cause's, which must not appear twice.
     appender.build(OPEN_FILES).map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// Takes whole lines, and never fails: what cannot be written is told on stderr, and the run goes on.
+/// Takes whole lines, and never fails: what cannot be written is reported on stderr, and the run goes on.
 #[derive(Debug)]
 pub(super) struct Sink<W> {
     writer: W,
-    /// What it is in a message, such as `the log file '/var/log/ganeti/watcher.log'`.
+    /// What messages call it, such as `the log file '/var/log/ganeti/watcher.log'`.
     name: String,
-    /// Every line goes to stderr as well.
+    /// Every line also goes to stderr.
     echo: bool,
     trouble: Trouble,
     is_told: AtomicBool,
-    /// The last line was written in part.
+    /// The last line was only partly written.
     is_torn: AtomicBool,
 }
 
@@ -73,8 +73,8 @@ impl<W> Sink<W> {
         Self { writer, name, echo, trouble, is_told, is_torn }
     }
 
-    /// Writes a line, and gives what stderr has to get. The reason is told once; after that errors alone are
-    /// worth a mail of cron's.
+    /// Writes a line, and returns what must go to stderr. The reason is given once; after that only errors
+    /// are worth a mail from cron.
     fn put<'a>(&'a self, line: &[u8], is_error: bool) -> String
     where
         W: MakeWriter<'a>,
@@ -83,7 +83,7 @@ impl<W> Sink<W> {
         let Err(error) = self.write_whole(line) else {
             return if self.echo { text() } else { String::new() };
         };
-        // The reader of a pipe has heard enough.
+        // The reader of a pipe has seen enough.
         if error.kind() == io::ErrorKind::BrokenPipe {
             return if self.echo { text() } else { String::new() };
         }
@@ -139,7 +139,7 @@ impl<'a, W: MakeWriter<'a> + 'a> MakeWriter<'a> for Sink<W> {
     }
 }
 
-/// The writer for one event; the whole of it comes in one call.
+/// The writer for one event, which arrives in one call.
 #[derive(Debug)]
 pub(super) struct LineOf<'a, W> {
     sink: &'a Sink<W>,
@@ -157,7 +157,7 @@ impl<'a, W: MakeWriter<'a>> io::Write for LineOf<'a, W> {
     }
 }
 
-/// Nothing can be told when stderr itself is closed or full, and that stops no run.
+/// Nothing can be reported when stderr itself is closed or full, and that does not stop a run.
 pub(super) fn to_stderr(text: &str) {
     if !text.is_empty() {
         drop(io::stderr().write_all(text.as_bytes()));
@@ -170,7 +170,7 @@ mod tests {
 
     use super::*;
 
-    /// A disk with room for so many bytes.
+    /// A disk with room for this many bytes.
     struct Disk(Mutex<(usize, Vec<u8>)>);
 
     struct OnDisk<'a>(MutexGuard<'a, (usize, Vec<u8>)>);
@@ -226,7 +226,7 @@ mod tests {
         sink.writer.0.lock().unwrap().0 = 100;
         assert_eq!(sink.put(b"three\n", true), "");
         assert_eq!(sink.writer.0.lock().unwrap().1, b"one\ntw\nthree\n");
-        assert!(sink.trouble.occurred(), "a line is missing all the same");
+        assert!(sink.trouble.occurred(), "a line is still missing");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One connection to luxid: calls with time limits, and reconnection where a call may be repeated.
 //!
 //! Source: `rpc/client.py`, `rpc/transport.py`. Unlike the original, a call that changes something is never
-//! sent twice by itself; see [`super::jobs::submit`].
+//! repeated automatically; see [`super::jobs::submit`].
 
 use std::fmt;
 use std::future::Future;
@@ -23,9 +23,9 @@ use super::messages::{LuxiError, parse_answer};
 use super::rows::{RawRows, Row, UnreadableRow};
 use super::wire::{FRAME_LIMIT, FrameDecoder, encode};
 
-/// How long an answer may take: luxid's own limit is 180 s (`Constants.hs: luxiDefRwto`).
+/// How long an answer can take: luxid's own limit is 180 s (`Constants.hs: luxiDefRwto`).
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(180);
-/// How long a lost or refused connection is tried again (`luxiDefCtmo`).
+/// How long a lost or refused connection is retried (`luxiDefCtmo`).
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long luxid may be away, restarting for example, before a call fails.
 pub const AWAY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,11 +42,11 @@ pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 pub trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Stream for T {}
 
-/// How luxid is reached. The simulator brings its own.
+/// How luxid is reached. The simulator supplies its own.
 pub trait Connector: fmt::Debug {
     /// Opens one connection, without trying again. The error is the kernel's; see [`may_pass`].
     fn connect(&self) -> LocalFuture<'_, io::Result<Box<dyn Stream>>>;
-    /// What to call the other end in messages: the path of the socket.
+    /// The name of the other end in messages: the path of the socket.
     fn address(&self) -> String;
 }
 
@@ -69,7 +69,7 @@ struct Connection {
     decoder: FrameDecoder,
 }
 
-/// A client of luxid. One request at a time; the connection is opened again when it was lost.
+/// A client of luxid. One request at a time; a lost connection is reopened.
 pub struct Client<'a> {
     connector: &'a dyn Connector,
     connection: Option<Connection>,
@@ -91,7 +91,7 @@ impl<'a> Client<'a> {
     /// Connects once; the caller decides what a failure means and whether to try again.
     ///
     /// # Errors
-    /// The kernel's, as it is.
+    /// The kernel's error, unchanged.
     pub async fn connect(connector: &'a dyn Connector) -> io::Result<Self> {
         let connection = Some(Self::open(connector).await?);
         Ok(Self { connector, connection })
@@ -108,7 +108,7 @@ impl<'a> Client<'a> {
         Ok(Connection { stream, decoder: FrameDecoder::new(FRAME_LIMIT) })
     }
 
-    /// Calls a method that may be carried out twice without harm. While luxid is away it is tried again, for
+    /// Calls a method that can be carried out twice without harm. While luxid is away it is retried, for
     /// [`AWAY_TIMEOUT`].
     pub(super) async fn call<T: DeserializeOwned>(
         &mut self,
@@ -118,7 +118,7 @@ impl<'a> Client<'a> {
         self.call_and(method, args, |frame| parse_answer(method, frame)).await
     }
 
-    /// As [`Client::call`]; `parse` makes the result of an answer.
+    /// As [`Client::call`]; `parse` turns an answer into the result.
     async fn call_and<T>(
         &mut self,
         method: &'static str,
@@ -162,7 +162,7 @@ impl<'a> Client<'a> {
             Ok(Err(error)) => Err(error),
             Err(_) => Err(LuxiError::Timeout { method, seconds: CALL_TIMEOUT.as_secs() }),
         };
-        // Whatever is still on its way on a connection that failed must not be taken for a later answer.
+        // Anything still in transit on a failed connection must not be mistaken for a later answer.
         if !matches!(answer, Ok(_) | Err(LuxiError::Ganeti { .. })) {
             self.connection = None;
         }
@@ -170,15 +170,15 @@ impl<'a> Client<'a> {
         answer
     }
 
-    /// What is there before a question is asked is no answer to it: such a connection is given up, or every
-    /// later answer would be taken for that of another question.
+    /// Data that is there before a question is asked is not its answer: such a connection is dropped, or
+    /// every later answer would be attributed to the wrong question.
     fn drop_unasked_answers(&mut self, method: &'static str) {
         let Some(Connection { stream, decoder }) = &mut self.connection else { return };
         let mut byte = [0];
-        // A connection that luxid closed says so when it is written to.
+        // A connection that luxid has closed fails when written to.
         let has_more = matches!(stream.read(&mut byte).now_or_never(), Some(Ok(1..)));
         if has_more || !decoder.is_empty() {
-            warn!("luxid sent an answer that nobody had asked for; connecting anew before {method}");
+            warn!("luxid sent an answer that nobody asked for; reconnecting before {method}");
             self.connection = None;
         }
     }
@@ -250,24 +250,24 @@ impl<'a> Client<'a> {
 
     /// `Query`: a row of [`Cell`](super::rows::Cell)s for each `what` (`instance`, `node`, `group`, `lock`,
     /// `job`) that passes the filter; cells of unknown fields have no value. The filter is in the language of
-    /// queries (`Query/Language.hs`), such as `["==", "group.uuid", UUID]`; without one all rows come.
+    /// queries (`Query/Language.hs`), such as `["==", "group.uuid", UUID]`; without one, all rows are
+    /// returned.
     ///
     /// # Errors
     /// See [`LuxiError`]; a connection that stays lost for [`AWAY_TIMEOUT`] is one. A row of the wrong shape
-    /// is an error of its own within the answer.
+    /// is an individual error within the answer.
     pub async fn query<R: Row>(
         &mut self,
         what: &'static str,
         filter: Option<Value>,
     ) -> Result<Vec<Result<R, UnreadableRow>>, LuxiError> {
-        // Each row is given its type while the answer is still there as it came: no copy of it is made in
-        // between.
+        // Rows are parsed straight from the received answer, without a copy in between.
         let typed = |frame: &[u8]| parse_answer::<RawRows<'_>>("Query", frame).map(|rows| rows.typed(what));
         self.call_and("Query", &(what, R::FIELDS, filter), typed).await
     }
 }
 
-/// Whether an error to connect may pass by itself: luxid is starting, or its queue of new connections (5) is
+/// Whether a connection error may pass on its own: luxid is starting, or its queue of new connections (5) is
 /// full.
 #[must_use]
 pub fn may_pass(error: &io::Error) -> bool {

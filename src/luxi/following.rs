@@ -1,4 +1,4 @@
-//! Jobs that were submitted are followed to their end, many at a time.
+//! Follows submitted jobs to their end, many at a time.
 //!
 //! Source: `cli.py: GenericPollJob`, `constants.py: JOB_STATUS_ALL`.
 
@@ -14,20 +14,20 @@ use super::messages::{LuxiError, parse_shape};
 use super::rows::{Row as _, row};
 use crate::cluster::{JobFailure, JobId, LONGEST_NAME, excerpt};
 
-/// What became of a job: the results of its opcodes, in their order and as Ganeti encodes each, or why there
-/// are none.
+/// What became of a job: the results of its opcodes, in order and as Ganeti encodes each, or why there are
+/// none.
 pub type JobResult = Result<Vec<Value>, JobFailure>;
 
-/// How long luxid may say of a job what cannot be understood before its outcome counts as unknown.
+/// How long luxid's answers about a job may be incomprehensible before its outcome counts as unknown.
 const DOUBT_PATIENCE: Duration = Duration::from_secs(60);
-/// The year 10000, in seconds since 1970: a time from then on does not exist.
+/// The year 10000, in seconds since 1970: later times count as impossible.
 const END_OF_TIME: u64 = 253_402_300_800;
 
-/// What luxid says of a job.
+/// What luxid says about a job.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// It has ended. `worked` is how long its opcodes were at work once they had their locks, in seconds;
-    /// `None` when luxid does not know, or gives times that do not exist.
+    /// It has ended. `worked` is how long its opcodes worked once they had their locks, in seconds; `None`
+    /// when luxid does not know, or gives impossible times.
     Ended {
         /// What became of it.
         result: JobResult,
@@ -36,38 +36,38 @@ pub enum Answer {
     },
     /// It has not ended.
     GoesOn,
-    /// Nobody knows: luxid said something else than Ganeti's words for that. With what is wrong.
+    /// Unknown: luxid said something other than Ganeti's words for it. With the problem.
     Unknown(String),
 }
 
-/// A job that is not followed any more.
+/// A job that is no longer followed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobOutcome {
     /// The job.
     pub job: JobId,
-    /// How it ended, if that is known.
+    /// How it ended, if known.
     pub end: End,
 }
 
 /// How a job ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum End {
-    /// luxid told; with the seconds that the job worked, as in [`Answer::Ended`].
+    /// luxid said so; with the seconds that the job worked, as in [`Answer::Ended`].
     Known(JobResult, Option<f64>),
-    /// luxid said for a minute what cannot be understood, and the job may go on: what is wrong with its last
-    /// answer.
+    /// luxid's answers were incomprehensible for a minute, and the job may go on: what is wrong with the last
+    /// one.
     Unknown(String),
 }
 
-/// Follows jobs, and knows since when luxid's answers about one are none.
+/// Follows jobs, and knows since when luxid's answers about one have been incomprehensible.
 #[derive(Debug, Default)]
 pub struct Follower {
     doubtful_since: BTreeMap<JobId, Instant>,
 }
 
 impl Follower {
-    /// Those of `jobs` that have ended, or whose end nobody will learn, by one `QueryJobs` for all of them;
-    /// none of them is an ordinary answer. Without any `jobs` nothing is asked.
+    /// Those of `jobs` that have ended, or whose end will never be known, by one `QueryJobs` for all; an
+    /// empty result is normal. Without any `jobs` nothing is asked.
     ///
     /// # Errors
     /// As [`Client::query`].
@@ -100,7 +100,7 @@ impl Follower {
     }
 }
 
-/// What luxid says of each of these jobs, in their order, by one `QueryJobs`. Without any `jobs` nothing is
+/// What luxid says about each of these jobs, in order, by one `QueryJobs`. Without any `jobs` nothing is
 /// asked. A job that luxid does not know has ended, as [`JobFailure::Lost`].
 ///
 /// # Errors
@@ -119,8 +119,8 @@ pub async fn statuses(client: &mut Client<'_>, jobs: &[JobId]) -> Result<Vec<Ans
 }
 
 row! {
-    /// Bare values, all null for a job that luxid does not know; all but the first are lists with an entry
-    /// for each opcode.
+    /// Bare values, all null for a job that luxid does not know; all but the first are lists with one entry
+    /// per opcode.
     struct JobRow {
         status: Value = "status",
         opcode_status: Value = "opstatus",
@@ -141,7 +141,7 @@ fn answer(row: &str) -> Answer {
     let results = match results {
         Value::Array(results) => results,
         Value::Null => Vec::new(),
-        _ => return Answer::Unknown("its results are no list".to_owned()),
+        _ => return Answer::Unknown("its results are not a list".to_owned()),
     };
     match status {
         Value::Null if is_null => ends(Err(JobFailure::Lost)),
@@ -158,10 +158,10 @@ fn answer(row: &str) -> Answer {
 
 fn strange(status: &Value) -> String {
     let status = status.to_string();
-    format!("its status is {}, which is none of Ganeti's", excerpt(&status, LONGEST_NAME))
+    format!("its status is {}, which is not one of Ganeti's", excerpt(&status, LONGEST_NAME))
 }
 
-/// From the first lock to the last end. Times that do not exist are as good as none.
+/// From the first lock to the last end. Impossible times count as none.
 fn worked(begun: &Value, ended: &Value) -> Option<f64> {
     let first = begun.as_array()?.iter().find(|stamp| !stamp.is_null())?;
     let last = ended.as_array()?.iter().rev().find(|stamp| !stamp.is_null())?;
@@ -186,8 +186,8 @@ fn failure_of(opcode_status: &Value, results: Vec<Value>) -> JobFailure {
     }
 }
 
-/// How often jobs are asked about: soon after something happened, then ever more rarely. A pause is a tenth
-/// of the time since then, so that the end of a job is noticed with that much delay, however long it takes.
+/// How often to ask about jobs: soon after something happened, then at growing intervals. A pause is a tenth
+/// of the time since then, so that the delay in noticing a job's end is proportional to its duration.
 #[derive(Debug, Clone)]
 pub struct PollPace {
     since: Instant,
@@ -196,7 +196,7 @@ pub struct PollPace {
 
 impl PollPace {
     const SHORTEST: Duration = Duration::from_millis(50);
-    /// With many jobs in flight some end all the time, and luxid has better things to do than to tell of each
+    /// With many jobs in flight some end all the time, and luxid has better things to do than to report each
     /// at once.
     const SHORTEST_OF_MANY: Duration = Duration::from_millis(250);
     const SHORTEST_UNHURRIED: Duration = Duration::from_millis(500);
@@ -208,18 +208,18 @@ impl PollPace {
         Self { since: Instant::now(), shortest: Self::SHORTEST }
     }
 
-    /// Begins again with the shortest pause, because something happened.
+    /// Starts over with the shortest pause, because something happened.
     pub fn quicken(&mut self) {
         self.since = Instant::now();
     }
 
-    /// With pauses for a job whose end nobody is in a hurry to learn.
+    /// With pauses for a job that nobody is in a hurry for.
     #[must_use]
     pub fn unhurried() -> Self {
         Self { shortest: Self::SHORTEST_UNHURRIED, ..Self::new() }
     }
 
-    /// Makes one pause, while so many jobs are in flight: between 50 ms and 1 s, with more than two jobs not
+    /// Makes one pause, with this many jobs in flight: between 50 ms and 1 s, with more than two jobs not
     /// below 250 ms.
     pub async fn pause(&self, jobs: usize) {
         let shortest = if jobs > 2 { Self::SHORTEST_OF_MANY } else { self.shortest };

@@ -1,4 +1,4 @@
-//! Jobs: submitted at most once; [`super::following`] follows them.
+//! Jobs, submitted at most once; [`super::following`] follows them.
 //!
 //! Source: `cli.py: SubmitJob`, `JQueue.hs`.
 
@@ -19,17 +19,17 @@ use crate::armed::Armed;
 use crate::cluster::{GanetiVersion, LONGEST_TEXT, excerpt};
 pub use crate::cluster::{JobFailure, JobId};
 
-/// Why a submission did not give the number of a job.
+/// Why a submission did not yield a job number.
 #[derive(Debug, Error)]
 pub enum SubmitError {
     /// There is no job.
     #[error(transparent)]
     NoJob(LuxiError),
-    /// luxid took others of the same submission, and refused this one.
+    /// luxid accepted others of the same submission, and refused this one.
     #[error("luxid refused it: {0}")]
     Refused(String),
-    /// There may be a job, but its number could not be learnt.
-    #[error("the job may exist all the same: {0}")]
+    /// There may be a job, but its number could not be found out.
+    #[error("the job may exist nevertheless: {0}")]
     Unknown(LuxiError),
 }
 
@@ -38,14 +38,14 @@ pub enum SubmitError {
 pub type Submitted = Vec<Result<JobId, String>>;
 
 /// Submits one job for each opcode, all by one call. `epoch_ns` is the time of the jobs' reasons, in
-/// nanoseconds since the epoch; together with a reason's text it tells this submission from all others, so no
-/// two may have the same.
+/// nanoseconds since the epoch; together with a reason's text it identifies this submission, so it must be
+/// unique.
 ///
-/// Without a proper answer nobody knows which jobs exist. They are then looked for by their reasons, and only
-/// what is not there is submitted again.
+/// Without a proper answer it is unknown which jobs exist. They are then looked up by their reasons, and only
+/// the missing ones are submitted again.
 ///
 /// # Errors
-/// See [`SubmitError`]; it is about all of them.
+/// See [`SubmitError`]; it applies to all of them.
 pub async fn submit(
     client: &mut Client<'_>,
     _armed: &Armed,
@@ -53,7 +53,7 @@ pub async fn submit(
     version: Option<GanetiVersion>,
     epoch_ns: u64,
 ) -> Result<Submitted, SubmitError> {
-    // A connection that cannot even be opened carries no job.
+    // If the connection could not even be opened, no job was sent.
     client.ensure_connected().await.map_err(SubmitError::NoJob)?;
     let encoded: Vec<Value> = opcodes.iter().map(|opcode| opcode.encode(version, epoch_ns)).collect();
     let error = match submit_once(client, &encoded).await {
@@ -62,14 +62,14 @@ pub async fn submit(
         Err(error) => error,
     };
     let reasons: Vec<String> = opcodes.iter().map(OpCode::reason).collect();
-    warn!("{error}; looking whether the job '{}' was submitted", reasons.join("', '"));
-    // A thread of luxid's may still be writing the jobs that it was asked for.
+    warn!("{error}; checking whether the job '{}' was submitted", reasons.join("', '"));
+    // A luxid thread may still be writing the jobs that it was asked for.
     sleep(Duration::from_secs(1)).await;
     let mut found = Vec::new();
     for opcode in opcodes {
         found.push(find_by_reason(client, opcode, epoch_ns).await.map_err(SubmitError::Unknown)?);
     }
-    // One that luxid is only slow with may still come, and would then be there twice.
+    // A job that is merely slow may still appear, and would then exist twice.
     if found.iter().any(Option::is_none) && !error.is_connection_loss() {
         return Err(SubmitError::Unknown(error));
     }
@@ -82,7 +82,7 @@ pub async fn submit(
     let mut again = match missing.is_empty() {
         true => Vec::new(),
         false => submit_once(client, &missing).await.map_err(|error| match error.is_answer() {
-            // Those that were found go on, and are followed by nobody. So all of them are in doubt.
+            // Those that were found go on without being followed. So all of them are in doubt.
             true if missing.len() == opcodes.len() => SubmitError::NoJob(error),
             _ => SubmitError::Unknown(error),
         })?,
@@ -95,8 +95,8 @@ pub async fn submit(
     Ok(submitted.collect())
 }
 
-/// One call: `SubmitJob` for one, as the original has it, and `SubmitManyJobs` for several, which costs less
-/// for each.
+/// One call: `SubmitJob` for one, as in the original, and `SubmitManyJobs` for several, which costs less per
+/// job.
 async fn submit_once(client: &mut Client<'_>, opcodes: &[Value]) -> Result<Submitted, LuxiError> {
     if let [opcode] = opcodes {
         return Ok(vec![Ok(client.call_once("SubmitJob", &([opcode],)).await?)]);
@@ -118,7 +118,7 @@ async fn submit_once(client: &mut Client<'_>, opcodes: &[Value]) -> Result<Submi
     rows.into_iter().map(row).collect()
 }
 
-/// Of an opcode only the reason is looked at.
+/// Only the reason of an opcode matters.
 #[derive(Deserialize)]
 struct Op {
     #[serde(default)]
@@ -145,7 +145,7 @@ async fn find_by_reason(
             .is_some_and(|reasons| reasons.iter().any(|reason| reason[1] == wanted && reason[2] == epoch_ns))
     };
     for row in client.query::<JobRow>("job", Some(filter)).await? {
-        // A row that cannot be read may be the one.
+        // An unreadable row may be the one.
         let JobRow { id, ops } =
             row.map_err(|row| LuxiError::Malformed { method: "Query", reason: row.problem })?;
         if ops.value().iter().flatten().any(carries_reason) {
@@ -155,9 +155,9 @@ async fn find_by_reason(
     Ok(None)
 }
 
-/// Archives the jobs that ended more than `age` seconds ago (`AutoArchiveJobs`); gives how many were
-/// archived, and how many were not looked at because luxid's time for it was over
-/// (`watcher/__init__.py: _ArchiveJobs`).
+/// Archives the jobs that ended more than `age` seconds ago (`AutoArchiveJobs`); returns how many were
+/// archived, and how many were not looked at because luxid's time for it ran out (`watcher/__init__.py:
+/// _ArchiveJobs`).
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -166,13 +166,13 @@ pub async fn auto_archive(
     _armed: &Armed,
     age: i64,
 ) -> Result<(u64, u64), LuxiError> {
-    // luxid's own limit for the call, as the original has it.
+    // luxid's own limit for the call, as in the original.
     let time_limit = (CALL_TIMEOUT.as_secs() - 1) / 2;
     client.call("AutoArchiveJobs", &(age, time_limit)).await
 }
 
-/// Moves an ended job to the archive. A failure is only worth a debug line: Ganeti archives old jobs by
-/// itself.
+/// Moves an ended job to the archive. A failure is only worth a debug line: Ganeti archives old jobs on its
+/// own.
 pub async fn archive(client: &mut Client<'_>, _armed: &Armed, job: JobId) {
     if let Err(error) = client.call_once::<bool>("ArchiveJob", &(job,)).await {
         debug!("Error while archiving job {job}: {error}");

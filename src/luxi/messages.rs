@@ -1,7 +1,7 @@
 //! Answers and errors of luxid, with types.
 //!
-//! An answer is `{"success": true, "result": VALUE}`, or `{"success": false, "result": ERROR}` with an error
-//! of Ganeti's as [`GanetiError`] has it, or a text when the request was not understood.
+//! An answer is `{"success": true, "result": VALUE}`, or `{"success": false, "result": ERROR}` with a Ganeti
+//! error as in [`GanetiError`], or a string when the request was not understood.
 //!
 //! Source: `rpc/client.py: ParseResponse`, `errors.py: GetEncodedError`, `Errors.hs`.
 
@@ -33,7 +33,7 @@ pub enum LuxiError {
     Timeout {
         /// The method called.
         method: &'static str,
-        /// How long was waited, in seconds.
+        /// How long the wait was, in seconds.
         seconds: u64,
     },
     /// The connection broke, before or within the answer.
@@ -53,7 +53,7 @@ pub enum LuxiError {
         /// What is wrong, with the place in the answer.
         reason: String,
     },
-    /// luxid carried out the call and reports an error of Ganeti's.
+    /// luxid carried out the call and reports a Ganeti error.
     #[error("{method}: {error}")]
     Ganeti {
         /// The method called.
@@ -72,7 +72,7 @@ pub enum LuxiError {
 }
 
 impl LuxiError {
-    /// An answer that is not what the protocol promises; what is told of it is cut to what a log line bears.
+    /// An answer that is not what the protocol promises; the details are cut to fit a log line.
     pub(crate) fn malformed(method: &'static str, reason: &str) -> Self {
         Self::Malformed { method, reason: excerpt(reason, LONGEST_TEXT) }
     }
@@ -83,14 +83,14 @@ impl LuxiError {
         matches!(self, Self::ConnectionLost { .. } | Self::Connect { .. })
     }
 
-    /// Whether luxid itself says that the call was not carried out. After any other error nobody knows.
+    /// Whether luxid itself says that the call was not carried out. After any other error that is unknown.
     #[must_use]
     pub fn is_answer(&self) -> bool {
         matches!(self, Self::Ganeti { .. } | Self::Refused { .. })
     }
 
-    /// Whether the job queue is drained: luxid's own answer to a submission, in every version that is known,
-    /// is a `GenericError`; the class that was made for it is accepted too (`Query/Server.hs: handleCall`).
+    /// Whether the job queue is drained: luxid's own answer to a submission, in every known version, is a
+    /// `GenericError`; the class intended for it is accepted too (`Query/Server.hs: handleCall`).
     #[must_use]
     pub fn is_queue_drained(&self) -> bool {
         match self {
@@ -110,7 +110,7 @@ struct Envelope<'a> {
     result: &'a RawValue,
 }
 
-/// Takes the result out of one answer, which is given without its end byte. `method` is for errors alone.
+/// Extracts the result from one answer, given without its end byte. `method` is used only in errors.
 ///
 /// # Errors
 /// [`LuxiError::Ganeti`] or [`LuxiError::Refused`] for the two shapes of errors, [`LuxiError::Malformed`]
@@ -134,11 +134,11 @@ pub fn parse_answer<'de, T: Deserialize<'de>>(
     }
     match error {
         Value::String(text) => Err(LuxiError::Refused { method, text: excerpt(&text, LONGEST_TEXT) }),
-        other => Err(malformed(format!("result: neither an error of Ganeti's nor a text: {other}"))),
+        other => Err(malformed(format!("result: neither a Ganeti error nor a string: {other}"))),
     }
 }
 
-/// So much is said about a wrong shape, in bytes: its place, and what was found there.
+/// How much is said about a wrong shape, in bytes: its place, and what was found there.
 const LONGEST_PROBLEM: usize = 1024;
 
 /// Parses JSON text; the error names the place below `root`, such as `result[2].uuid`.
@@ -151,7 +151,7 @@ pub(crate) fn parse_shape<'de, T: Deserialize<'de>>(text: &'de str, root: &str) 
             path if path.starts_with('[') => format!("{root}{path}: {}", error.inner()),
             path => format!("{root}.{path}: {}", error.inner()),
         };
-        // The value itself is in it, however long that is.
+        // It contains the value itself, however long.
         excerpt(&problem, LONGEST_PROBLEM)
     })
 }
@@ -208,7 +208,7 @@ mod tests {
         assert!(error_of(r#"{"success":true,"result":["a",7]}"#).contains("result[1]: invalid type"));
         assert!(error_of(r#"{"success":true}"#).contains("missing field `result`"));
         assert!(error_of("nonsense").contains("cannot be understood"));
-        assert!(error_of(r#"{"success":false,"result":{"a":1}}"#).contains("neither an error"));
+        assert!(error_of(r#"{"success":false,"result":{"a":1}}"#).contains("neither a Ganeti error"));
         let deep = format!(r#"{{"success":false,"result":{}{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
         assert!(error_of(&deep).contains("recursion limit"), "{}", error_of(&deep));
     }

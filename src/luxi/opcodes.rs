@@ -1,13 +1,13 @@
-//! The opcodes that a watcher submits, never with a field that the cluster's version refuses.
+//! The opcodes that a watcher submits, never with a field that the cluster's version would refuse.
 //!
-//! Source: `opcodes.py`, `OpCodes.hs: MetaOpCode`. luxid fills in every field that is left out, and rejects
-//! the whole job for one that it does not know; so only what differs from the default is sent.
+//! Source: `opcodes.py`, `OpCodes.hs: MetaOpCode`. luxid fills in every missing field, and rejects the whole
+//! job for an unknown one; so only what differs from the default is sent.
 
 use serde_json::{Value, json};
 
 use crate::cluster::GanetiVersion;
 
-/// First part of every reason that a watcher gives for its jobs; filters of administrators match on it.
+/// First part of every reason that a watcher gives for its jobs; administrators' filters match on it.
 pub const REASON_SOURCE: &str = "gnt:watcher";
 
 const PRIORITY_LOW: i64 = 10;
@@ -22,10 +22,10 @@ pub enum OpCode {
         /// Whether errors of its secondary node are ignored.
         force: bool,
     },
-    /// `OP_INSTANCE_QUERY_DATA`: what is really the case with the disks of instances. Fails as a whole when
-    /// one of their nodes should answer and does not (`cmdlib/instance_query.py: LUInstanceQueryData`).
+    /// `OP_INSTANCE_QUERY_DATA`: the actual condition of instances' disks. Fails as a whole when one of their
+    /// nodes should answer and does not (`cmdlib/instance_query.py: LUInstanceQueryData`).
     InstanceQueryData {
-        /// Names of the instances; without any Ganeti would look at all there are.
+        /// Names of the instances; without any, Ganeti would look at all instances.
         instances: Vec<String>,
     },
     /// `OP_INSTANCE_ACTIVATE_DISKS` (`cmdlib/instance_storage.py: LUInstanceActivateDisks`).
@@ -33,8 +33,8 @@ pub enum OpCode {
         /// Name of the instance.
         instance: String,
     },
-    /// `OP_INSTANCE_SHUTDOWN` of an instance that its user shut down already: `admin_state_source` is `user`
-    /// (`cmdlib/instance_operation.py: LUInstanceShutdown`).
+    /// `OP_INSTANCE_SHUTDOWN` of an instance that its user has already shut down: `admin_state_source` is
+    /// `user` (`cmdlib/instance_operation.py: LUInstanceShutdown`).
     InstanceShutdownByUser {
         /// Name of the instance.
         instance: String,
@@ -43,13 +43,13 @@ pub enum OpCode {
     GroupVerifyDisks {
         /// UUID of the node group.
         group: String,
-        /// Whether nodes and instances that are locked are waited for. Not sent to versions before 3.1.
+        /// Whether to wait for locked nodes and instances. Not sent to versions before 3.1.
         strict: bool,
     },
 }
 
 impl OpCode {
-    /// What the job is for, in the words of the original where it submits the same (`watcher/__init__.py:
+    /// What the job is for, in the original's words where it submits the same (`watcher/__init__.py:
     /// Instance.Restart, Instance.ActivateDisks, _CleanupInstance, _VerifyDisks`).
     #[must_use]
     pub fn reason(&self) -> String {
@@ -76,9 +76,10 @@ impl OpCode {
         }
     }
 
-    /// The opcode as luxid takes it: an object with `OP_ID`, `reason` and what differs from the defaults. The
-    /// reason is `[["gnt:watcher", TEXT, epoch_ns]]`, with the time in nanoseconds since the epoch. `version`
-    /// is `None` when the cluster's could not be read: then nothing is sent that some version refuses.
+    /// The opcode as luxid accepts it: an object with `OP_ID`, `reason` and what differs from the defaults.
+    /// The reason is `[["gnt:watcher", TEXT, epoch_ns]]`, with the time in nanoseconds since the epoch.
+    /// `version` is `None` when the cluster's could not be read: then nothing is sent that any version would
+    /// refuse.
     #[must_use]
     pub fn encode(&self, version: Option<GanetiVersion>, epoch_ns: u64) -> Value {
         let reason = json!([[REASON_SOURCE, self.reason(), epoch_ns]]);

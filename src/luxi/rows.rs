@@ -1,4 +1,4 @@
-//! Rows of luxid's answers: each declares its fields once, for the question and for the reading.
+//! Rows of luxid's answers: each declares its fields once, for both the query and the parsing.
 //!
 //! Source: `query.py`, `Query/Query.hs`.
 
@@ -17,8 +17,8 @@ pub trait Row: DeserializeOwned {
     const FIELDS: &'static [&'static str];
 }
 
-/// Declares a [`Row`]: a struct of which each field says under which name luxid is asked for it, such as
-/// `memory: Cell<u64> = "be/minmem"`. On the wire it is a list, `[CELL, …]`.
+/// Declares a [`Row`]: a struct whose fields each name what to ask luxid for, such as `memory: Cell<u64> =
+/// "be/minmem"`. On the wire it is a list, `[CELL, …]`.
 macro_rules! row {
     (
         $(#[$about:meta])*
@@ -70,23 +70,23 @@ impl<T> Required<T> {
 }
 
 /// Most rows of one answer. Ganeti's queue holds some thousands of jobs, and a cluster some thousands of
-/// instances with a few locks each; an answer with more rows is none that anybody waits for.
+/// instances with a few locks each; an answer with more rows cannot be genuine.
 pub const ROWS_LIMIT: usize = 200_000;
-/// Of so many rows that cannot be read in one answer it is kept what is wrong with them.
+/// For how many unreadable rows of one answer the problem is kept.
 pub const EXPLAINED: usize = 3;
 
-/// A row of another shape than expected. Its texts are cut to what a log line bears.
+/// A row of an unexpected shape. Its texts are cut to fit a log line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadableRow {
-    /// The value of its first cell, if that is a text: the name of the object, mostly.
+    /// The value of its first cell, if that is a string: usually the object's name.
     pub name: Option<String>,
-    /// What is wrong, with the row and the field; of all but the first [`EXPLAINED`] in an answer only the
+    /// What is wrong, with the row and the field; for all but the first [`EXPLAINED`] in an answer only the
     /// row.
     pub problem: String,
 }
 
 /// The answer to a `Query`, `{"fields": […], "data": [ROW, …]}` on the wire, each row still as text: they are
-/// given their types one after the other.
+/// parsed one after another.
 #[derive(Deserialize)]
 pub(crate) struct RawRows<'a> {
     #[serde(borrow)]
@@ -123,8 +123,8 @@ impl<'de> Visitor<'de> for RowsVisitor {
 }
 
 impl RawRows<'_> {
-    /// Gives the rows their type. One that has not the expected shape is an error of its own, with the row
-    /// and the field, so that one strange object does not hide the others.
+    /// Parses the rows. One without the expected shape is an individual error, with the row and the field, so
+    /// that one strange object does not hide the others.
     pub(crate) fn typed<R: Row>(self, what: &str) -> Vec<Result<R, UnreadableRow>> {
         let mut unreadable = 0;
         let rows = self.data.0.into_iter().enumerate().map(|(index, row)| {
@@ -153,7 +153,7 @@ fn explain(what: &str, index: usize, fields: &[&str], error: &str) -> String {
     }
 }
 
-/// The value of a row's first cell, if it is a text. Nothing but that is kept in memory.
+/// The value of a row's first cell, if it is a string. Nothing else is kept in memory.
 fn first_text(row: &str) -> Option<String> {
     let FirstOf(cell) = serde_json::from_str(row).ok()?;
     let Cell::<String>(_, text) = serde_json::from_str(cell.get()).ok()?;
@@ -175,7 +175,7 @@ impl<'de> Visitor<'de> for FirstVisitor {
     type Value = FirstOf<'de>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list that is not empty")
+        formatter.write_str("a non-empty list")
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {

@@ -8,12 +8,13 @@ use thiserror::Error;
 /// Ends every message. JSON text cannot contain it.
 pub const END_OF_MESSAGE: u8 = 0x03;
 
-/// Longest answer that is accepted, in bytes. 10,000 instances need about 3 MB.
+/// Longest accepted answer, in bytes. 10,000 instances need about 3 MB.
 pub const FRAME_LIMIT: usize = 64 << 20;
 
 /// Most values in an answer that is parsed: texts, numbers, lists and objects, at any depth. A value of two
-/// bytes costs up to a hundred in memory, so bytes alone are no bound. An instance of a query has about 40;
-/// this is enough for 50,000 in one node group, where Ganeti itself has long become too slow to use.
+/// bytes costs up to a hundred in memory, so a limit on bytes alone is not enough. An instance in a query has
+/// about 40; this is enough for 50,000 in one node group, where Ganeti itself would long have become unusably
+/// slow.
 pub const VALUES_LIMIT: usize = 2_000_000;
 
 /// An answer grew past the limit before its end byte came.
@@ -24,11 +25,11 @@ pub struct FrameTooLong {
     pub limit: usize,
 }
 
-/// Cuts a byte stream into messages. Feed it what was read, take out what is whole.
+/// Cuts a byte stream into messages. Feed it what was read, and take out whole messages.
 #[derive(Debug)]
 pub struct FrameDecoder {
     buffer: Vec<u8>,
-    /// So many bytes at the start of the buffer are known not to hold an end byte.
+    /// This many bytes at the start of the buffer are known to contain no end byte.
     searched: usize,
     limit: usize,
 }
@@ -66,15 +67,15 @@ impl FrameDecoder {
         Ok(Some(frame))
     }
 
-    /// Whether nothing was taken in that has not been given back.
+    /// Whether everything taken in has been given out again.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }
 }
 
-/// Whether the JSON text has more than `limit` values; what comes after the first that is too many is not
-/// looked at. For a text that is not JSON the answer means nothing.
+/// Whether the JSON text has more than `limit` values; counting stops at the first one too many. For text
+/// that is not JSON the result is meaningless.
 #[must_use]
 pub fn has_more_values(text: &[u8], limit: usize) -> bool {
     let mut values = 1_usize;

@@ -1,6 +1,5 @@
-//! Runs that found the watcher's lock held, one after another. Ganeti's maintenance holds it for minutes; but
-//! any user may hold it, and then nothing looks after the cluster any more: so the third run in a row says
-//! who it is.
+//! Consecutive runs that found the watcher's lock held. Ganeti's maintenance holds it for minutes; but any
+//! user can hold it, and then nothing looks after the cluster: so the third run in a row says who it is.
 
 use std::fmt;
 use std::fs;
@@ -15,10 +14,10 @@ use crate::armed::Armed;
 use crate::cluster::Timestamp;
 use crate::files::{self, read_bytes, read_text, replace};
 
-/// From this run on it is told.
+/// From this run on it is reported.
 pub const TOLD_FROM: u64 = 3;
 const LONGEST_FILE: u64 = 4096;
-/// Every lock on a busy machine, at some 60 bytes each.
+/// Enough for every lock on a busy machine, at some 60 bytes each.
 const LONGEST_LOCKS: u64 = 16 << 20;
 
 /// How many runs were kept out, and since when; the content of the file `watcher.kept-out`, a JSON object.
@@ -33,7 +32,7 @@ pub struct KeptOut {
 /// Counts a run that was kept out. A file that cannot be understood counts as none.
 ///
 /// # Errors
-/// When the count cannot be read or written; it is then not known.
+/// When the count cannot be read or written; it is then unknown.
 pub fn count(_armed: &Armed, path: &Path, now: Timestamp) -> Result<KeptOut> {
     let earlier: Option<KeptOut> = match read_text(path, LONGEST_FILE) {
         Ok(text) => serde_json::from_str(&text).ok(),
@@ -48,9 +47,9 @@ pub fn count(_armed: &Armed, path: &Path, now: Timestamp) -> Result<KeptOut> {
     Ok(kept_out)
 }
 
-/// A run has the lock: the row is broken.
+/// A run has the lock: the streak is broken.
 pub fn forget(_armed: &Armed, path: &Path) {
-    // There hardly ever is one; one that stays makes the next row longer than it is, and that is all.
+    // There is hardly ever one; one that stays only makes the next streak look longer.
     drop(fs::remove_file(path));
     files::remove_left_over(path, files::LEFT_AFTER);
 }
@@ -59,7 +58,7 @@ pub fn forget(_armed: &Armed, path: &Path) {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     pid: u32,
-    /// The first 15 bytes of its program's name; none when it has ended meanwhile.
+    /// The first 15 bytes of its program's name; `None` when it has ended in the meantime.
     program: Option<String>,
     user: Option<u32>,
 }
@@ -68,7 +67,7 @@ impl fmt::Display for Holder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "process {}", self.pid)?;
         match (&self.program, self.user) {
-            (Some(program), Some(user)) => write!(formatter, " ('{program}' of the user with id {user})"),
+            (Some(program), Some(user)) => write!(formatter, " ('{program}', user id {user})"),
             (Some(program), None) => write!(formatter, " ('{program}')"),
             _ => Ok(()),
         }
@@ -76,7 +75,7 @@ impl fmt::Display for Holder {
 }
 
 /// The process that holds this file's lock exclusively, by `proc`/locks (`proc_locks(5)`). `None` when the
-/// kernel does not tell, as of a process in another container.
+/// kernel does not say, as for a process in another container.
 #[must_use]
 pub fn holder(proc: &Path, path: &Path) -> Option<Holder> {
     let inode = fs::metadata(path).ok()?.ino();
@@ -90,7 +89,7 @@ pub fn holder(proc: &Path, path: &Path) -> Option<Holder> {
 }
 
 /// The process of a line `NUMBER: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE START END` about that file. The
-/// device is not compared: stacked file systems tell another one here than by `stat`.
+/// device is not compared: stacked file systems report a different one here than `stat` does.
 fn exclusive_holder(line: &str, inode: u64) -> Option<u32> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let [_, "FLOCK", _, "WRITE", pid, place, ..] = words.as_slice() else { return None };
@@ -138,7 +137,7 @@ mod tests {
         }
     }
 
-    /// F12: nobody could see who kept all runs from their work.
+    /// F12: nobody could see who kept all runs from working.
     #[test]
     fn the_kernel_tells_who_it_is() {
         let directory = tempfile::tempdir().unwrap();
@@ -148,7 +147,7 @@ mod tests {
         let holder = holder(Path::new("/proc"), &path).unwrap();
         assert_eq!(holder.pid, std::process::id());
         let text = holder.to_string();
-        assert!(text.contains("' of the user with id "), "{text}");
+        assert!(text.contains("', user id "), "{text}");
         file.unlock().unwrap();
         assert_eq!(super::holder(Path::new("/proc"), &path), None);
     }

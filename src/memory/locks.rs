@@ -32,7 +32,7 @@ pub fn share(_armed: &Armed, path: &Path) -> Result<File, LockError> {
     share_file(files::open_or_make(path, 0o664)?, path)
 }
 
-/// As [`share`], for a dry run: a lock file that does not exist is not made, and nobody can hold it.
+/// As [`share`], for a dry run: a lock file that does not exist is not created, and nobody can hold it.
 ///
 /// # Errors
 /// As [`share`].
@@ -52,7 +52,7 @@ fn share_file(file: File, path: &Path) -> Result<File, LockError> {
     }
 }
 
-/// Whether the path still leads to this file. Files that are replaced by a rename can be locked a moment too
+/// Whether the path still leads to this file. A file that is replaced by a rename may get locked a moment too
 /// late.
 #[must_use]
 pub fn is_still_named(file: &File, path: &Path) -> bool {

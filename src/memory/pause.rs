@@ -34,11 +34,10 @@ enum Content {
     Active(Timestamp),
 }
 
-/// Reads the pause file, and, when that is permitted, removes it if it is garbage or expired more than an
-/// hour ago.
+/// Reads the pause file and, when permitted, removes it if it is garbage or expired more than an hour ago.
 ///
 /// # Errors
-/// When it exists and cannot be read: whether the cluster is paused is then unknown.
+/// When it exists but cannot be read: it is then unknown whether the cluster is paused.
 pub fn check(path: &Path, now: Timestamp, armed: Option<&Armed>) -> Result<Pause> {
     let content = match read_text(path, LONGEST_FILE) {
         Ok(text) => judge(&text, now),
@@ -81,8 +80,8 @@ fn judge(text: &str, now: Timestamp) -> Content {
     }
 }
 
-/// What Python's `int()` makes of a text: surrounding white space, a sign and single underscores between
-/// digits are fine. Precise enough for a time; a number too large for that is a pause without end.
+/// Parses a text as Python's `int()` does: surrounding white space, a sign and single underscores between
+/// digits are fine. Precise enough for a time; a number too large for that means an endless pause.
 fn python_int(text: &str) -> Option<f64> {
     let text = text.trim();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);

@@ -12,7 +12,7 @@ use crate::cluster::{JobId, Timestamp};
 /// Failures in a row of the same thing.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Failures {
-    /// How many there were.
+    /// Their number.
     pub failures: u64,
     /// When the last one was.
     pub last: Timestamp,
@@ -25,7 +25,7 @@ impl Failures {
         Self { failures: self.failures.saturating_add(1), last: now }
     }
 
-    /// So few that nothing has to wait for them. One is left: it says why Ganeti may mark the disks as not
+    /// Reduced so far that they cause no wait. One is left: it explains why Ganeti may mark the disks as not
     /// active.
     #[must_use]
     pub fn without_wait(self) -> Self {
@@ -36,10 +36,10 @@ impl Failures {
 /// An activation of an instance's disks that has not succeeded yet.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Activation {
-    /// How often it failed in a row, and when last; 0 when its turn did not come.
+    /// How often it failed in a row, and when last; 0 if it has not had its turn.
     #[serde(flatten)]
     pub failures: Failures,
-    /// The nodes whose reboot calls for it: their boot ids are stored when it has succeeded.
+    /// The nodes whose reboot calls for it: their boot ids are stored once it has succeeded.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub reboots: BTreeSet<String>,
     /// Whether an activation that verify-disks called for has failed. True when no reboot calls for it.
@@ -50,45 +50,45 @@ pub struct Activation {
 /// What a node without enough memory said about a start, in MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortage {
-    /// What the instance needs; `None` when that is not known.
+    /// What the instance needs; `None` if unknown.
     pub needed: Option<u64>,
-    /// What was free; `None` when nobody said.
+    /// What was free; `None` if unknown.
     pub available: Option<u64>,
-    /// Whether it was this instance that was asked for, and not another one that was to be started there.
+    /// Whether the node refused this very instance, and not another one to be started there.
     pub asked: bool,
 }
 
-/// Whose fault it is that a job failed; in the state file a code. The aliases are what earlier versions wrote
-/// there, their words for people.
+/// What is to blame for a failed job; a code in the state file. The aliases are what earlier versions wrote
+/// there: their human-readable words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Blame {
-    /// Its own: its disks, its parameters, or a hook of the site that refuses it.
+    /// The instance: its disks, its parameters, or a site hook that refuses it.
     #[serde(rename = "instance", alias = "the instance itself")]
     Instance,
-    /// Its primary node's: away, out of memory, without a bridge, or its node daemon is in trouble.
+    /// Its primary node: away, out of memory, without a bridge, or with a node daemon in trouble.
     #[serde(rename = "node", alias = "its primary node")]
     Node,
-    /// Its secondary node's: it does not answer, or the DRBD handshake with it fails.
+    /// Its secondary node: it does not answer, or the DRBD handshake with it fails.
     #[serde(rename = "secondary", alias = "its secondary node")]
     Peer,
-    /// The job queue's: the job was canceled, or its turn never came.
+    /// The job queue: the job was canceled, or its turn never came.
     #[serde(rename = "job-queue", alias = "the job queue")]
     Queue,
-    /// The master's: the job's process died, or the configuration could not be read or written.
+    /// The master: the job's process died, or the configuration could not be read or written.
     #[serde(rename = "master", alias = "the master")]
     Master,
-    /// It cannot be told.
+    /// Unknown.
     #[serde(rename = "unknown", alias = "an unknown cause")]
     Unknown,
 }
 
-/// What a start that waits was blamed on, as it is on record.
+/// What a waiting start was blamed on, as recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a text that says what is to blame")]
 pub enum BlockedBy {
-    /// What this version has a code for.
+    /// Something this version has a code for.
     Known(Blame),
-    /// The text that another version wrote, or that was damaged; it is written back as it is.
+    /// Text that another version wrote, or that was damaged; it is written back unchanged.
     Other(String),
 }
 
@@ -97,17 +97,17 @@ pub enum BlockedBy {
 pub struct Blocked {
     /// What is to blame.
     pub by: BlockedBy,
-    /// How often in a row, and when last.
+    /// How often it failed in a row, and when last.
     #[serde(flatten)]
     pub failures: Failures,
     /// What the blamed node looked like then (see [`crate::decide::budget::Blamed`]); when it looks
-    /// otherwise, the wait is over.
+    /// different, the wait is over.
     pub cause: String,
-    /// What instances of one node and storage failed of alike (see [`crate::decide::likeness::Likeness`]);
-    /// only then.
+    /// Set only if instances of one node and storage failed in the same way: what they failed of (see
+    /// [`crate::decide::likeness::Likeness`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alike: Option<String>,
-    /// The memory that was missing; only when that was it.
+    /// The missing memory, if that was the reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory: Option<Shortage>,
 }
@@ -120,16 +120,16 @@ pub struct FailedMove {
     pub summary: String,
 }
 
-/// A start whose job was about to be submitted, and how that ended is not known yet.
+/// A start whose job was about to be submitted, and whose outcome is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
-    /// The time in the job's reason, in nanoseconds since the epoch; with the reason's text it tells the job
-    /// from all others.
+    /// The time in the job's reason, in nanoseconds since the epoch; with the reason's text it distinguishes
+    /// the job from all others.
     pub reason_ns: u64,
-    /// The master's boot id then, if that was known.
+    /// The master's boot id at the time, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub master_boot_id: Option<String>,
-    /// Whether it is a start without the secondary node, with force.
+    /// Whether it is a forced start, without the secondary node.
     #[serde(default, skip_serializing_if = "is_false")]
     pub degraded: bool,
 }
@@ -142,16 +142,16 @@ fn is_false(value: &bool) -> bool {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Recovery {
-    /// Since when instances are down; only where tags make that matter.
+    /// Since when instances have been down; only where tags make that matter.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub down: BTreeMap<String, Timestamp>,
     /// Starts that wait because something other than the instance failed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub blocked: BTreeMap<String, Blocked>,
-    /// When this was last brought up to date; kept while some time in it matters.
+    /// When this was last updated; kept while some time in it matters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen: Option<Timestamp>,
-    /// Since when nodes do not answer.
+    /// Since when nodes have not answered.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub silent: BTreeMap<String, Timestamp>,
     /// Instances that may be running elsewhere.
@@ -160,13 +160,13 @@ pub struct Recovery {
     /// Instances that were started without their secondary node, and when.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub degraded: BTreeMap<String, Timestamp>,
-    /// Activations that are still to be made, whatever called for them, by instance.
+    /// Activations that are still due, whatever called for them, by instance.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub activations: BTreeMap<String, Activation>,
     /// Starts whose outcome is not known yet; none after a run that saw them all end.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub starting: BTreeMap<String, Intent>,
-    /// Starts that the master did not outlive, or whose end nobody knows: how many in a row, by instance.
+    /// Starts that the master did not survive, or whose outcome is unknown: how many in a row, by instance.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub lost_starts: BTreeMap<String, Failures>,
     /// What a later version remembers.
@@ -174,19 +174,18 @@ pub struct Recovery {
     pub other: Map<String, Value>,
 }
 
-/// Times since when something was so mean nothing after a longer gap: nobody has seen what was between,
-/// another master may have been at work, or the clock was set.
+/// After a longer gap the "since" times mean nothing: nobody has seen what happened in between, another
+/// master may have been active, or the clock was set.
 const LONGEST_GAP: f64 = 900.0;
 
 impl Recovery {
-    /// Forgets since when things were so when they were not seen for a while, and notes that they are seen
-    /// now.
+    /// Forgets the "since" times if the group was not seen for a while, and notes that it is seen now.
     pub fn see(&mut self, now: Timestamp) {
         if !self.seen.is_some_and(|seen| (0.0..=LONGEST_GAP).contains(&(now - seen))) {
             self.down.clear();
             self.silent.clear();
         }
-        // A time that does not exist, or is to come, is no time since when something could be so.
+        // A time that is impossible or in the future cannot be when something began.
         self.down.retain(|_, since| (0.0..=now).contains(since));
         self.silent.retain(|_, since| (0.0..=now).contains(since));
         self.seen = Some(now);

@@ -10,7 +10,7 @@
 //! Times are seconds since the epoch with a fraction. `pending_bootid` and `recovery` are ours; the original
 //! keeps and ignores them. Keys that this program does not know are kept too. Earlier versions kept the
 //! activations that a reboot calls for below the node, as `"pending_activations": {INSTANCE: {"failures": N,
-//! "last": TIME}}`; they are taken over.
+//! "last": TIME}}`; they are migrated.
 //!
 //! Source: `watcher/state.py: WatcherState`.
 
@@ -33,7 +33,7 @@ const CLEANUP_WHEN: &str = "cleanup_when";
 const BOOT_ID: &str = "bootid";
 /// Ours; the original keeps and ignores it.
 const PENDING_BOOT_ID: &str = "pending_bootid";
-/// Of an earlier version.
+/// From an earlier version.
 const PENDING_ACTIVATIONS: &str = "pending_activations";
 const RECOVERY: &str = "recovery";
 const FAILURES: &str = "failures";
@@ -52,7 +52,7 @@ fn last_start(record: &Value) -> Timestamp {
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
     document: Map<String, Value>,
-    /// What the original does not know of.
+    /// What the original does not know about.
     pub recovery: Recovery,
 }
 
@@ -66,7 +66,7 @@ impl State {
     /// Reads the content of a state file. White space alone is an empty state.
     ///
     /// # Errors
-    /// What is wrong, and where, when it is not JSON or has another shape than a state file.
+    /// What is wrong, and where, when it is not JSON or not shaped like a state file.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.trim().is_empty() {
             return Ok(Self::default());
@@ -86,7 +86,7 @@ impl State {
         Ok(state)
     }
 
-    /// Brings what an earlier version kept below the nodes to where all activations are.
+    /// Moves what an earlier version kept below the nodes to where all activations are.
     fn take_over_pending_activations(&mut self) {
         let Self { document, recovery } = self;
         let nodes = document.get_mut(NODE).and_then(Value::as_object_mut);
@@ -164,7 +164,7 @@ impl State {
     /// The content of a state file, as Python would write it.
     #[must_use]
     pub fn to_text(&self) -> String {
-        // A map with text keys and values out of a JSON text can always be written.
+        // A map with text keys and values from JSON can always be written.
         python_json::to_line(&Whole(self)).unwrap_or_default()
     }
 
@@ -185,7 +185,7 @@ impl State {
         self.record_attempt(instance, RESTART_WHEN, RESTART_COUNT, now);
     }
 
-    /// Takes back that a start of the instance was counted.
+    /// Undoes the counting of a start of the instance.
     pub fn give_back_restart_attempt(&mut self, instance: &str) {
         match self.restart_attempts(instance) {
             0 => {}
@@ -209,8 +209,8 @@ impl State {
         self.record_attempt(instance, CLEANUP_WHEN, CLEANUP_COUNT, now);
     }
 
-    /// Gives the instance all its tries back, and lets nothing that failed earlier wait any more. Whether
-    /// there was anything on record.
+    /// Gives the instance all its tries back, and ends the waits that earlier failures caused. Returns
+    /// whether there was anything on record.
     pub fn reset_budget(&mut self, instance: &str) -> bool {
         let mut found = self.section_mut(INSTANCE).shift_remove(instance).is_some();
         found |= self.recovery.blocked.remove(instance).is_some();
@@ -233,17 +233,16 @@ impl State {
         counted.chain(blocked).chain(lost).chain(failed.map(|(name, _)| name.clone())).collect()
     }
 
-    /// Drops the instance's counters (`WatcherState.RemoveInstance`); what is remembered of it in `recovery`
-    /// stays.
+    /// Drops the instance's counters (`WatcherState.RemoveInstance`); what `recovery` remembers of it stays.
     pub fn forget_instance(&mut self, instance: &str) {
         self.section_mut(INSTANCE).shift_remove(instance);
     }
 
     /// Drops the counters of the instances for which `keep`, asked with the name and the time of the last
-    /// start, says no; gives their names, in their order.
+    /// start, says no; returns their names, in order.
     pub fn retain_instances(&mut self, keep: impl Fn(&str, Timestamp) -> bool) -> Vec<String> {
         let mut dropped = Vec::new();
-        // All at once: taking one out of an ordered map moves all behind it.
+        // All at once: removing one entry of an ordered map moves all those after it.
         self.section_mut(INSTANCE).retain(|name, record| {
             let keeps = keep(name, last_start(record));
             if !keeps {
@@ -254,38 +253,37 @@ impl State {
         dropped
     }
 
-    /// Every instance that has counters, with the time of its last start; without one that is 0, as it is for
-    /// the original.
+    /// Every instance that has counters, with the time of its last start; 0 without one, as in the original.
     pub fn instances(&self) -> impl Iterator<Item = (&str, Timestamp)> {
         let records = self.section(INSTANCE).into_iter().flatten();
         records.map(|(name, record)| (name.as_str(), last_start(record)))
     }
 
-    /// The boot id for which all activations were done; `None` for a node that has none yet.
+    /// The boot id for which all activations have been done; `None` for a node that has none yet.
     #[must_use]
     pub fn boot_id(&self, node: &str) -> Option<&str> {
         self.node(node)?.get(BOOT_ID)?.as_str()
     }
 
-    /// Stores a boot id for which all activations were done.
+    /// Stores a boot id for which all activations have been done.
     pub fn set_boot_id(&mut self, node: &str, boot_id: &str) {
         let record = self.record_mut(NODE, node);
         record.insert(BOOT_ID.to_owned(), json!(boot_id));
         record.shift_remove(PENDING_BOOT_ID);
     }
 
-    /// The boot id whose activations are still to be done, all of which are among [`Recovery::activations`].
+    /// The boot id whose activations are still due, all of them among [`Recovery::activations`].
     #[must_use]
     pub fn pending_boot_id(&self, node: &str) -> Option<&str> {
         self.node(node)?.get(PENDING_BOOT_ID)?.as_str()
     }
 
-    /// Stores that the activations that this boot of the node calls for are on record.
+    /// Stores that the activations called for by this boot of the node are on record.
     pub fn set_pending_boot_id(&mut self, node: &str, boot_id: &str) {
         self.record_mut(NODE, node).insert(PENDING_BOOT_ID.to_owned(), json!(boot_id));
     }
 
-    /// Drops a boot id whose activations are not to be done any more.
+    /// Drops a pending boot id whose activations are no longer due.
     pub fn drop_pending_boot_id(&mut self, node: &str) {
         if self.pending_boot_id(node).is_some() {
             self.record_mut(NODE, node).shift_remove(PENDING_BOOT_ID);
@@ -337,7 +335,7 @@ impl Serialize for Whole<'_> {
     }
 }
 
-/// The map in `value`, which becomes an empty one when it is something else.
+/// The map in `value`, which becomes an empty one if it is something else.
 fn object(value: &mut Value) -> &mut Map<String, Value> {
     if !value.is_object() {
         *value = Value::Object(Map::new());

@@ -1,5 +1,5 @@
-//! The state file of a node group: opened and locked for a run, saved without ever being unlocked or half
-//! written.
+//! The state file of a node group: opened and locked for a run, saved without ever being unlocked or
+//! half-written.
 //!
 //! Source: `watcher/state.py: OpenStateFile, WatcherState.__init__, WatcherState.Save`.
 
@@ -17,10 +17,10 @@ use super::state::State;
 use crate::armed::Armed;
 use crate::files::{self, read_text_from, replace, replace_by_copy};
 
-/// Far more than the records of 100,000 instances need.
+/// Far more than the records of 100,000 instances take.
 const LONGEST_FILE: u64 = 256 << 20;
 
-/// Another run works on the group.
+/// Another run is working on the group.
 #[derive(Debug, Error)]
 #[error("Can't acquire lock on state file {}: File already locked", .0.display())]
 pub struct StateBusy(PathBuf);
@@ -29,25 +29,25 @@ pub struct StateBusy(PathBuf);
 #[derive(Debug, Error)]
 #[error(transparent)]
 pub enum OpenError {
-    /// Another run works on the group.
+    /// Another run is working on the group.
     Busy(#[from] StateBusy),
     /// It cannot be opened, locked or read.
     Failed(#[from] anyhow::Error),
 }
 
-/// A state file that this process holds the lock of.
+/// A state file whose lock this process holds.
 #[derive(Debug)]
 pub struct StateFile {
     path: PathBuf,
-    /// Holds the lock; replaced by the file that a save puts in its place.
+    /// Holds the lock; replaced by the new file at each save.
     locked: File,
-    /// What the file says now, in normal form; empty when it has no content that counts.
+    /// What the file says now, in normal form; empty if it has no valid content.
     saved: String,
-    /// Content that could not be kept under another name yet, and so must not be overwritten.
+    /// Content that could not be kept under another name yet, so it must not be overwritten.
     bad: Option<Bad>,
 }
 
-/// Content that is no state.
+/// Content that is not a state.
 #[derive(Debug)]
 struct Bad {
     problem: String,
@@ -57,15 +57,15 @@ struct Bad {
 
 impl StateFile {
     /// Opens or creates the file, with mode 0600, locks it without waiting and reads it. Content that cannot
-    /// be read is set aside as `watcher.UUID.data.bad-STAMP`, and counts as none; so is what is no regular
-    /// file. `stamp` is [`crate::clock::file_stamp`]'s. Where that or the first state cannot be written, the
-    /// state is good for a run all the same, and each save tries again.
+    /// be read is set aside as `watcher.UUID.data.bad-STAMP`, and counts as none; so is anything that is
+    /// not a regular file. `stamp` is [`crate::clock::file_stamp`]'s. If that or the first state cannot be
+    /// written, the state still serves for a run, and each save tries again.
     ///
     /// # Errors
     /// [`OpenError::Busy`] when another run holds the lock; otherwise why the file cannot be opened, locked
     /// or read. A disk that fails to read says nothing about what is on it. Without the lock a group is left
-    /// alone, as by the original: runs would come on top of each other, each with as many starts as are
-    /// allowed, and none of them on record.
+    /// alone, as by the original: runs would overlap, each with as many starts as are allowed, and none of
+    /// them on record.
     pub fn open(_armed: &Armed, path: &Path, stamp: &str) -> Result<(Self, State), OpenError> {
         let existed = path.exists();
         let locked = match open_and_lock(path) {
@@ -98,7 +98,7 @@ impl StateFile {
             Err(problem) => file.bad = Some(Bad { problem, aside: set_aside_name(path, stamp) }),
         }
         let state = State::default();
-        // At once: otherwise every run that fails before it saves would set the same content aside again.
+        // Immediately: otherwise every run that fails before it saves would set the same content aside again.
         if let Err(error) = file.save(&state) {
             debug!("{error:#}, going on with defaults");
             if let Some(Bad { problem, .. }) = &file.bad {
@@ -109,7 +109,7 @@ impl StateFile {
     }
 
     /// Reads the state and changes nothing: no file is created, none is set aside, and no lock is taken.
-    /// Content that cannot be read is told and counts as none.
+    /// Content that cannot be read is reported and counts as none.
     ///
     /// # Errors
     /// When the file exists and cannot be opened.
@@ -135,10 +135,10 @@ impl StateFile {
     }
 
     /// Writes the state, or only touches the file when nothing changed: Ganeti's cleaner removes state files
-    /// that were not modified for 21 days. The lock is held without a gap.
+    /// that were not modified for 21 days. The lock is held throughout.
     ///
     /// # Errors
-    /// When the file cannot be written; the old content is then still there.
+    /// When the file cannot be written; the old content is then kept.
     pub fn save(&mut self, state: &State) -> Result<()> {
         let text = state.to_text();
         if text == self.saved {
@@ -160,7 +160,7 @@ impl StateFile {
         if text == self.saved { Ok(()) } else { self.replace(text) }
     }
 
-    /// Writes the state if opening the file could not.
+    /// Writes the state if that failed when the file was opened.
     ///
     /// # Errors
     /// As [`StateFile::save`].
@@ -176,7 +176,7 @@ impl StateFile {
         let replaced = replace(&self.path, text.as_bytes(), |file| Ok(file.try_lock()?));
         match (&replaced, &self.bad) {
             (Ok(_), Some(Bad { problem, aside })) => report_invalid(&self.path, problem, aside),
-            // It is still there under its own name. Another one in each run would fill the directory.
+            // It is still there under its own name. A new copy in each run would fill the directory.
             (Err(_), Some(Bad { aside, .. })) => drop(fs::remove_file(aside)),
             (_, None) => {}
         }
@@ -189,7 +189,7 @@ impl StateFile {
 
 /// Why a state file was not opened.
 enum Unopened {
-    /// Something else than a file stands there.
+    /// There is something other than a file.
     Irregular(io::Error),
     Other(OpenError),
 }
@@ -205,7 +205,7 @@ impl Unopened {
 
 fn open_and_lock(path: &Path) -> Result<File, Unopened> {
     let opened = files::open_or_make(path, 0o600).or_else(|error| match error.kind() {
-        // It can be read and locked all the same, and no save succeeds, which is told.
+        // It can still be read and locked, but no save succeeds, which is reported.
         io::ErrorKind::ReadOnlyFilesystem => files::open(path).map_err(|_| error),
         _ => Err(error),
     });
@@ -228,7 +228,7 @@ fn open_and_lock(path: &Path) -> Result<File, Unopened> {
 /// The text, or what is wrong with the content.
 ///
 /// # Errors
-/// When it cannot be read, so that what it says is not known.
+/// When it cannot be read, so that its content is unknown.
 fn read(file: &File, path: &Path) -> Result<Result<String, String>> {
     match read_text_from(file, LONGEST_FILE) {
         Ok(text) => Ok(Ok(text)),
@@ -240,12 +240,12 @@ fn read(file: &File, path: &Path) -> Result<Result<String, String>> {
 }
 
 impl Bad {
-    /// Gives the content a second name. The first one stays until a save replaces it, and so does the lock,
-    /// where other runs look for it.
+    /// Gives the content a second name. The first stays until a save replaces it, and with it the lock, where
+    /// other runs look for it.
     fn keep(&self, path: &Path, content: &File) -> Result<()> {
         let Self { problem, aside } = self;
         let kept = fs::hard_link(path, aside).map_err(anyhow::Error::new).or_else(|error| {
-            // A copy would overwrite what has that name.
+            // A copy would overwrite whatever has that name.
             if aside.symlink_metadata().is_ok() {
                 Err(error)
             } else {
@@ -255,7 +255,7 @@ impl Bad {
         kept.with_context(|| {
             let (path, aside) = (path.display(), aside.display());
             format!(
-                "Invalid state file '{path}' ({problem}) cannot be kept as '{aside}', and so is not replaced"
+                "Invalid state file '{path}' ({problem}) cannot be kept as '{aside}', so it is not replaced"
             )
         })
     }

@@ -18,23 +18,23 @@ use crate::armed::Armed;
 use crate::cluster::Instance;
 use crate::files::{self, read_text_from, replace};
 
-/// How long the lock of the cluster's file is waited for.
+/// How long to wait for the lock of the cluster's file.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_FIRST_DELAY: Duration = Duration::from_millis(100);
 const LOCK_LAST_DELAY: Duration = Duration::from_secs(1);
 const LONGEST_FILE: u64 = 256 << 20;
 
-/// What writing a file came to.
+/// The result of writing a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Written {
-    /// It says something else now.
+    /// Its content has changed.
     Changed,
-    /// It says what it said already; it was last written then, and has the present time now.
+    /// Its content is unchanged; it was last written then, and now has the present time.
     Same(SystemTime),
 }
 
 /// Writes the file of one group: `NAME SPACE STATUS` lines, sorted, without a final line feed. A file that
-/// says all that already is only touched. The caller holds the lock of the group's state.
+/// already says all that is only touched. The caller holds the lock of the group's state.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -45,7 +45,7 @@ pub fn write_group(_armed: &Armed, path: &Path, instances: &[Instance]) -> Resul
     )
 }
 
-/// The caller holds the lock that everybody holds who writes the file.
+/// The caller holds the lock that every writer of the file holds.
 fn write(path: &Path, mut entries: Vec<(&str, &str)>) -> Result<Written> {
     files::remove_left_over(path, Duration::ZERO);
     debug!("Updating instance status file '{}' with {} instances", path.display(), entries.len());
@@ -59,7 +59,7 @@ fn write(path: &Path, mut entries: Vec<(&str, &str)>) -> Result<Written> {
     Ok(Written::Changed)
 }
 
-/// Gives a file with that content the present time; when it was written before that.
+/// Sets a file with that content to the present time; returns when it was written before.
 fn touch_if_same(path: &Path, content: &str) -> Option<SystemTime> {
     let file = files::open_to_change(path).ok()?;
     let metadata = file.metadata().ok()?;
@@ -72,11 +72,11 @@ fn touch_if_same(path: &Path, content: &str) -> Option<SystemTime> {
     metadata.modified().ok()
 }
 
-/// Merges the files of all groups into the cluster's. An instance that is in several has the status of the
+/// Merges the files of all groups into the cluster's. An instance in several of them gets the status from the
 /// file that was written last. A group without a file yet is logged and left out; so is the whole merge when
-/// the lock cannot be had in ten seconds, because then another group is at it.
+/// the lock cannot be had within ten seconds, because then another group is merging.
 ///
-/// `own` is what writing this group's file came to: when nothing changed since the cluster's file was
+/// `own` is the result of writing this group's file: when nothing has changed since the cluster's file was
 /// written, that is only touched.
 ///
 /// # Errors
@@ -115,12 +115,12 @@ fn touch_if_newer(cluster_file: &Path, written: SystemTime, group_files: &[PathB
     let touch = || {
         let file = files::open_to_change(cluster_file)?;
         let metadata = file.metadata()?;
-        // An empty one was made by somebody who wanted its lock.
+        // An empty one was created by somebody who wanted its lock.
         let merged = metadata.modified()?;
         if metadata.len() == 0 || merged < written {
             return Ok(false);
         }
-        // What another group wrote and did not live to merge must not be overlooked.
+        // What another group wrote but did not live to merge must not be overlooked.
         let newer = |path: &PathBuf| {
             path.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|at| at > merged)
         };
@@ -146,7 +146,7 @@ fn read_group(path: &Path) -> Option<(SystemTime, String)> {
     match read() {
         Ok(content) => Some(content),
         Err(problem) if io::Error::kind(&problem) == io::ErrorKind::NotFound => {
-            // Nothing wrong in the first run on a cluster, when no group has been looked at yet.
+            // Not a problem in the first run on a cluster, when no group has been looked at yet.
             info!("Can't read '{}', does not exist (yet)", path.display());
             None
         }
@@ -157,8 +157,8 @@ fn read_group(path: &Path) -> Option<(SystemTime, String)> {
     }
 }
 
-/// Locks the file itself, which every merge replaces: a lock on a file that meanwhile lost its name is tried
-/// again on the new one.
+/// Locks the file itself, which every merge replaces: if the locked file has lost its name in the meantime,
+/// the new one is tried.
 async fn lock(path: &Path) -> Result<Option<File>> {
     let deadline = Instant::now() + LOCK_TIMEOUT;
     let mut delay = LOCK_FIRST_DELAY;

@@ -6,7 +6,7 @@ use crate::layout::Layout;
 /// The text is 37 bytes long.
 const LONGEST: u64 = 1 << 10;
 
-/// The kernel's boot id, a UUID that every boot makes anew; `None` when the kernel does not tell it.
+/// The kernel's boot id, a UUID that is new at every boot; `None` when the kernel does not provide it.
 #[must_use]
 pub fn boot_id(layout: &Layout) -> Option<String> {
     let text = read_text(&layout.boot_id(), LONGEST).ok()?;

@@ -1,6 +1,6 @@
-//! confd, which knows what the master candidates know: asked over UDP, believed only by signature.
+//! confd, which knows what the master candidates know: asked over UDP, believed only if signed.
 //!
-//! [`packet`] is the datagrams, [`consensus`] what several answers mean, both without I/O; [`client`] asks.
+//! [`packet`] has the datagrams, [`consensus`] what several answers mean, both without I/O; [`client`] asks.
 //!
 //! Source: `confd/__init__.py`, `confd/client.py`, `Confd/Server.hs`.
 
@@ -21,7 +21,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// The role of an answer; `None` for a number without a meaning.
+    /// The role in an answer; `None` for a number without a meaning.
     #[must_use]
     pub fn from_number(number: i64) -> Option<Self> {
         let roles = [Self::Master, Self::Candidate, Self::Offline, Self::Drained, Self::Regular];

@@ -1,4 +1,4 @@
-//! Whether cron calls the watcher on this node, which a run by a systemd timer must know.
+//! Whether cron calls the watcher on this node, which a run started by a systemd timer must know.
 //!
 //! Source of the format: `crontab(5)`, and `cron(8)` for which files of `/etc/cron.d` count.
 
@@ -17,7 +17,7 @@ pub enum Caller {
     Cron(PathBuf),
     /// It does not.
     Nobody,
-    /// It does not by what can be read; and why that is not all.
+    /// Not as far as can be read; and why not everything can.
     Unknown(String),
 }
 
@@ -34,7 +34,7 @@ pub fn caller(layout: &Layout) -> Caller {
         Err(error) => unread = Some(format!("cannot list '{}': {error}", directory.display())),
     }
     for file in files {
-        // cron passes over what is no file.
+        // cron ignores what is not a file.
         if std::fs::metadata(&file).is_ok_and(|found| !found.is_file()) {
             continue;
         }
@@ -50,7 +50,7 @@ pub fn caller(layout: &Layout) -> Caller {
     unread.map_or(Caller::Nobody, Caller::Unknown)
 }
 
-/// The files of a directory that cron minds, in the order of their names.
+/// The files of a directory that cron reads, in the order of their names.
 fn jobs(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
     let mut jobs: Vec<PathBuf> =
@@ -59,21 +59,20 @@ fn jobs(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(jobs)
 }
 
-/// cron passes over files with a dot in their name, such as those that dpkg and editors leave behind.
+/// cron ignores files with a dot in their name, such as those that dpkg and editors leave behind.
 fn is_minded(path: &Path) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.chars().all(is_plain))
 }
 
-/// Programs that are told of the watcher and do not run it.
+/// Programs that take the watcher's name as an argument and do not run it.
 const LOOKERS: [&str; 13] =
     ["[", "[[", "test", "command", "type", "which", "ls", "ps", "pgrep", "pidof", "grep", "echo", "logger"];
 
-/// With one of these the watcher makes no run.
+/// With one of these the watcher does not make a run.
 const NO_RUN: [&str; 6] = ["--dry-run", "--help", "-h", "--version", "retry", "simulate"];
 
-/// Whether a line of a crontab has a run made by `ganeti-watcher`, or by the original beside it, by whatever
-/// path.
+/// Whether a crontab line makes `ganeti-watcher`, or the original next to it, do a run, by whatever path.
 fn calls_watcher(line: &str) -> bool {
     let line = line.trim_start();
     let is_comment = line.starts_with('#');
@@ -84,8 +83,8 @@ fn calls_watcher(line: &str) -> bool {
     !is_comment && !is_variable && line.split([';', '&', '|', '(', ')', '`']).any(is_run)
 }
 
-/// The line with `ganeti-watcher` in the place of what a shell puts its path for: `$(command -v
-/// ganeti-watcher)` and the like. Where that is run is then seen as if the name stood there.
+/// The line with `ganeti-watcher` in place of what a shell expands to its path: `$(command -v
+/// ganeti-watcher)` and the like. It is then recognised as if the name had been written there.
 fn with_looked_up_programs(line: &str) -> String {
     let mut line = line.to_owned();
     for (start, end) in [("$(", ')'), ("`", '`')] {
@@ -109,7 +108,7 @@ fn is_watcher(word: &str) -> bool {
     matches!(word.rsplit('/').next(), Some("ganeti-watcher" | "ganeti-watcher.distrib"))
 }
 
-/// Whether one command of a line is a run of the watcher.
+/// Whether one command of a line is a watcher run.
 fn is_run(command: &str) -> bool {
     let words: Vec<&str> = command
         .split(|c: char| c.is_whitespace() || c == '\'' || c == '"')
@@ -209,12 +208,13 @@ mod tests {
             path
         };
         std::fs::create_dir_all(machine.layout.cron_directory().join("directory")).unwrap();
-        assert_eq!(caller(&machine.layout), Caller::Nobody, "a directory is no crontab");
+        assert_eq!(caller(&machine.layout), Caller::Nobody, "a directory is not a crontab");
         let round = machine.layout.cron_directory().join("round");
         std::os::unix::fs::symlink(&round, &round).unwrap();
         let Caller::Unknown(why) = caller(&machine.layout) else { panic!() };
         assert!(why.contains("cron.d/round'"), "{why}");
-        // What is read tells, whatever else is not; and text of another encoding is text.
+        // What was read counts, even if other parts cannot be read; and text in another encoding is still
+        // text.
         let job = put("cron.d/ganeti", b"# \xfcberall\n*/5 * * * * root ganeti-watcher\n");
         assert_eq!(caller(&machine.layout), Caller::Cron(job));
         std::fs::remove_dir_all(machine.layout.cron_directory()).unwrap();

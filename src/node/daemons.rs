@@ -1,8 +1,8 @@
-//! Ganeti's daemons on this node: started when they do not run, restarted when they do not answer.
+//! Ganeti's daemons on this node: started when not running, restarted when not answering.
 //!
 //! Source: `utils/__init__.py: EnsureDaemon, StopDaemon`, `watcher/__init__.py: StartNodeDaemons`. Where
-//! systemd looks after the daemons, systemd is asked and told, and `daemon-util` is not used: see
-//! [`super::systemd`]. Where it cannot be told who does, no daemon is touched.
+//! systemd looks after the daemons, systemd is asked and instructed, and `daemon-util` is not used: see
+//! [`super::systemd`]. If it is unclear who does, no daemon is touched.
 
 mod scripts;
 mod units;
@@ -32,14 +32,13 @@ const KVMD: &str = "ganeti-kvmd";
 /// In this order.
 const ON_EVERY_NODE: [&str; 4] = ["ganeti-noded", "ganeti-confd", MOND, KVMD];
 
-/// `daemon-util` waits up to 60 s for a daemon that it stops, systemd 90 s, and starting one takes seconds.
+/// `daemon-util` waits up to 60 s for a daemon to stop, systemd 90 s, and starting one takes seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(180);
-/// A daemon has its pid file before daemon-util ends, as a rule; and so long it is waited before a second
-/// try.
+/// A daemon usually has its pid file before daemon-util ends; this is also the wait before a second try.
 const START_LIMIT: Duration = Duration::from_secs(5);
 const LONGEST_FILE: u64 = 64 << 10;
 
-/// How this node's daemons are reached. The simulator brings its own.
+/// How this node's daemons are reached. The simulator supplies its own.
 pub trait Daemons: fmt::Debug {
     /// Checks a daemon, such as `ganeti-luxid`, and starts it when it does not run (`daemon-util:
     /// check_and_start`).
@@ -49,34 +48,34 @@ pub trait Daemons: fmt::Debug {
     fn check_and_start<'a>(&'a self, armed: &'a Armed, daemon: &'a str) -> LocalFuture<'a, Result<()>>;
 
     /// What a run does on every node before it looks for the master: daemons, hooks, node maintenance.
-    /// Without permission it only tells.
+    /// Without permission it only reports.
     fn on_every_node<'a>(&'a self, _armed: Option<&'a Armed>) -> LocalFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }
 
-    /// What a run does on the master before it asks luxid for anything: RAPI and WConfD run and answer.
-    /// Without permission it only tells.
+    /// What a run does on the master before it asks luxid for anything: makes sure that RAPI and WConfD run
+    /// and answer. Without permission it only reports.
     fn on_master<'a>(&'a self, _armed: Option<&'a Armed>) -> LocalFuture<'a, ()> {
         Box::pin(std::future::ready(()))
     }
 }
 
-/// The daemons of this node, for the time of a run.
+/// The daemons of this node, for the duration of a run.
 #[derive(Debug)]
 pub struct NodeDaemons<'a> {
     layout: &'a Layout,
     armed: Option<&'a Armed>,
     supervision: Supervision,
-    /// So long a daemon that was started may take until it runs.
+    /// How long a started daemon may take until it runs.
     start_limit: Duration,
-    /// By daemon: the last state that was told, for those that do not run and are left alone.
+    /// The last reported state of each daemon that does not run and is left alone.
     told: BTreeMap<String, String>,
 }
 
 /// Whether a daemon that did not answer was restarted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Restarted {
-    /// It was, or at least it was tried.
+    /// It was, or at least an attempt was made.
     Yes,
     /// It was not, and why: a phrase for the log.
     No(String),
@@ -88,7 +87,7 @@ impl<'a> NodeDaemons<'a> {
         Self::under(layout, armed, systemd::supervision(layout).await)
     }
 
-    /// When it was found out already.
+    /// When that was already found out.
     #[must_use]
     pub fn under(layout: &'a Layout, armed: Option<&'a Armed>, supervision: Supervision) -> Self {
         let told = read_text(&layout.daemon_states(), LONGEST_FILE)
@@ -114,7 +113,7 @@ impl<'a> NodeDaemons<'a> {
         }
     }
 
-    /// Starts a daemon unless it runs; whether it now surely does. What goes wrong is logged.
+    /// Starts a daemon unless it runs; returns whether it now certainly does. What goes wrong is logged.
     pub async fn ensure(&mut self, daemon: &str) -> bool {
         let result = match (&self.supervision, self.armed) {
             (Supervision::Unknown(_), _) => return false,
@@ -136,7 +135,7 @@ impl<'a> NodeDaemons<'a> {
         })
     }
 
-    /// Stops a daemon that does not answer, and starts it again; unless that might leave it stopped.
+    /// Stops a daemon that does not answer, and starts it again, unless that might leave it stopped.
     pub async fn restart(&self, daemon: &str) -> Restarted {
         let Some(armed) = self.armed else {
             return Restarted::No("this is a dry run, which would have restarted it".to_owned());
@@ -153,7 +152,7 @@ impl<'a> NodeDaemons<'a> {
         }
     }
 
-    /// Remembers what was told about a daemon, for the next run; without permission only for this one.
+    /// Remembers what was reported about a daemon, for the next run; without permission only for this one.
     fn remember(&mut self, daemon: &str, state: Option<String>) {
         match state {
             Some(state) => self.told.insert(daemon.to_owned(), state),
@@ -162,7 +161,7 @@ impl<'a> NodeDaemons<'a> {
         if let Some(armed) = self.armed
             && let Err(error) = self.save(armed)
         {
-            debug!("{error:#}; the state of '{daemon}' will be told again");
+            debug!("{error:#}; the state of '{daemon}' will be reported again");
         }
     }
 

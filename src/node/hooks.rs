@@ -1,7 +1,8 @@
 //! The site's watcher hooks: programs that every run starts on every node.
 //!
 //! Source: `watcher/__init__.py: RunWatcherHooks`, `utils/process.py: RunParts`. Unlike the original, a hook
-//! has a time limit, its output a bound, and its result is logged when it ends and not after all the others.
+//! has a time limit and a limit on its output, and its result is logged when it ends and not after all the
+//! others.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -17,7 +18,7 @@ use tracing::{debug, info, warn};
 use super::process::Program;
 use crate::armed::Armed;
 
-/// Runs all hooks of a directory, one after the other; without permission only tells which. What goes wrong
+/// Runs all hooks of a directory, one after another; without permission only reports which. What goes wrong
 /// is logged. A hook that runs longer than `time_limit` is killed with its process group.
 pub async fn run(armed: Option<&Armed>, directory: &Path, time_limit: Duration) {
     let names = match visible(directory) {
@@ -61,7 +62,7 @@ async fn run_one(_armed: &Armed, name: &str, path: &Path, time_limit: Duration) 
     }
 }
 
-/// The names of what is not hidden, in the order of their bytes, which is that of Python's code points.
+/// The names that are not hidden, in byte order, which is that of Python's code points.
 fn visible(directory: &Path) -> io::Result<Vec<OsString>> {
     let names: io::Result<Vec<OsString>> =
         fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect();
@@ -71,11 +72,11 @@ fn visible(directory: &Path) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Whether it is a good name (`constants.EXT_PLUGIN_MASK`) of a file that may be executed. Links are
-/// followed: hooks are often kept elsewhere.
+/// Whether it is a valid name (`constants.EXT_PLUGIN_MASK`) of an executable file. Links are followed: hooks
+/// are often kept elsewhere.
 ///
 /// # Errors
-/// When that cannot be told, for example because the link leads to a file server that does not answer.
+/// When that cannot be determined, for example because the link leads to a file server that does not answer.
 fn is_hook(name: &OsStr, path: &Path) -> io::Result<bool> {
     let is_good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if !name.as_bytes().iter().all(is_good) {

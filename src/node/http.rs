@@ -1,4 +1,4 @@
-//! One GET over a stream that is there already: all the HTTP that a watcher needs.
+//! One GET over an existing stream: all the HTTP that a watcher needs.
 
 use std::io::ErrorKind;
 
@@ -15,8 +15,8 @@ pub(super) struct Response {
     pub(super) body: String,
 }
 
-/// Where an answer comes from, for messages and the `Host` header: `HOST:PORT`, in which an IPv6 address is
-/// in brackets and without the scope that only this end knows.
+/// Where an answer comes from, for messages and the `Host` header: `HOST:PORT`, with an IPv6 address in
+/// brackets and without the scope, which only this end knows.
 pub(super) fn authority(host: &str, port: u16) -> String {
     match host.split_once('%') {
         Some((address, _)) => format!("[{address}]:{port}"),
@@ -26,10 +26,10 @@ pub(super) fn authority(host: &str, port: u16) -> String {
 }
 
 /// Asks for a path and reads until the other end closes or the body is whole. HTTP/1.0, so that the body
-/// comes in one piece.
+/// arrives in one piece.
 ///
 /// # Errors
-/// When the stream breaks, or what comes is not HTTP.
+/// When the stream breaks, or what arrives is not HTTP.
 pub(super) async fn get(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     authority: &str,
@@ -82,7 +82,7 @@ fn parse(answer: &[u8]) -> Result<Response> {
             let body = &body[..content_length(head).unwrap_or(body.len()).min(body.len())];
             Ok(Response { status, body: String::from_utf8_lossy(body).into_owned() })
         }
-        _ => bail!("the answer does not start as HTTP does"),
+        _ => bail!("the answer does not start like HTTP"),
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
             ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n2\n", "HTTP/1.0 401 Unauthorized\r\n\r\n{}"];
         crate::testing::fuzz::fuzz(&seeds, |answer| {
             let _whole = is_whole(answer);
-            // A byte that is no text takes three.
+            // A byte that is not text takes three.
             assert!(
                 parse(answer).is_ok_and(|response| response.body.len() <= 3 * answer.len())
                     || parse(answer).is_err()

@@ -2,7 +2,7 @@
 //!
 //! Only instances that Ganeti knows are stopped (`guests`). Source: `watcher/nodemaint.py`. The original
 //! fails here for every real hypervisor: it ends at the first instance of KVM, Xen or LXC, and without DRBD's
-//! module; and with it ends the whole run. Here one failure stops nothing else.
+//! module; and that ends the whole run. Here one failure stops nothing else.
 
 mod chroot;
 pub mod drbd;
@@ -36,20 +36,20 @@ use crate::files::read_text;
 use crate::layout::{Layout, Service};
 use hypervisor::Hypervisor;
 
-/// So many instances are stopped at once.
+/// How many instances are stopped at once.
 const STOPS_AT_ONCE: usize = 8;
 const LONGEST_KEY: u64 = 4096;
-/// So many characters of a value that makes no sense are logged.
+/// How many characters of a nonsensical value are logged.
 const LONGEST_SHOWN: usize = 64;
 
-/// Does what is necessary on a node that is offline, and nothing on others. What goes wrong is logged.
+/// Does what is necessary on an offline node, and nothing on others. What goes wrong is logged.
 pub async fn run(armed: Option<&Armed>, layout: &Layout, clock: &dyn Clock) {
     if !is_wanted(layout) {
         return;
     }
     match own_role(layout, clock).await {
         Ok(Role::Offline) => {
-            warn!("The master candidates say that this node is offline: nothing must run here");
+            warn!("The master candidates say that this node is offline: nothing may run here");
             stop_everything(armed, layout).await;
         }
         Ok(role) => debug!("Not doing anything for role {role:?}"),
@@ -80,7 +80,7 @@ fn is_wanted(layout: &Layout) -> bool {
     }
 }
 
-/// What the master candidates say that this node is.
+/// What the master candidates say this node is.
 async fn own_role(layout: &Layout, clock: &dyn Clock) -> Result<Role> {
     let port = layout.port(Service::Confd)?;
     let candidates = candidates(layout)?;
@@ -90,7 +90,7 @@ async fn own_role(layout: &Layout, clock: &dyn Clock) -> Result<Role> {
     let key = read_text(&path, LONGEST_KEY).with_context(|| format!("cannot read '{}'", path.display()))?;
     let key = Key::new(key.as_bytes());
     let reply_salt = read_text(Path::new("/proc/sys/kernel/random/uuid"), LONGEST_PROC_FILE)
-        .context("cannot make a salt")?;
+        .context("cannot create a salt")?;
     let reply_salt = reply_salt.trim();
     let own_name = own_name::find(layout).await;
     let question = ask_for_role(&key, &own_name, clock.since_epoch().as_secs(), reply_salt);
@@ -126,20 +126,22 @@ fn candidates(layout: &Layout) -> Result<Vec<IpAddr>> {
 }
 
 /// First the instances, then the minors that they held. What goes wrong with one is logged and stops no
-/// other. Where it cannot be told what is Ganeti's, nothing is stopped at all. A hypervisor without an answer
-/// keeps no minor up: DRBD itself refuses to shut down one that is in use.
+/// other. If it is unclear what belongs to Ganeti, nothing is stopped at all. A hypervisor that does not
+/// answer keeps no minor up: DRBD itself refuses to shut down one that is in use.
 async fn stop_everything(armed: Option<&Armed>, layout: &Layout) {
     let guests = match guests::find(layout).await {
         Ok(guests) => guests,
         Err(problem) => {
             return error!(
-                "Cannot tell what is Ganeti's here, stopping nothing: {problem:#}. Stop by hand what must not run"
+                "Cannot tell what belongs to Ganeti here, stopping nothing: {problem:#}. Stop by hand \
+                 what must not run"
             );
         }
     };
     if !guests.others.is_empty() {
         warn!(
-            "Not stopping what is not known to be a running instance of Ganeti's: {}. Stop by hand what must not run",
+            "Not stopping guests that are not known to be running Ganeti instances: {}. Stop by hand what \
+             must not run",
             guests.named_others()
         );
     }

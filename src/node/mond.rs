@@ -1,6 +1,6 @@
-//! How busy other nodes are, as their monitoring daemons tell.
+//! How busy other nodes are, according to their monitoring daemons.
 //!
-//! `GET /1/report/default/cpu-avg-load`, by plain HTTP and without a password; of the answer counts
+//! `GET /1/report/default/cpu-avg-load`, by plain HTTP and without a password; what counts in the answer is
 //! `{"data": {"cpu_number": N, "cpu_total": N}}`, both in processors.
 //!
 //! Source: `Monitoring/Server.hs: oneReport`, `DataCollectors/CPUload.hs: formatData`.
@@ -23,13 +23,13 @@ use crate::luxi::client::LocalFuture;
 const LIMIT: Duration = Duration::from_secs(2);
 const REPORT: &str = "/1/report/default/cpu-avg-load";
 
-/// Tells how busy nodes are. The simulator brings its own.
+/// Reports how busy nodes are. The simulator supplies its own.
 pub trait Monitor: fmt::Debug {
-    /// The load of the node of that name at that IP address; `None` when it cannot be learnt in time.
+    /// The load of the node of that name at that IP address; `None` when it cannot be found out in time.
     fn load<'a>(&'a self, node: &'a str, address: &'a str) -> LocalFuture<'a, Option<Load>>;
 }
 
-/// ganeti-mond on every node, each at the port that this node's file of services has for it.
+/// ganeti-mond on every node, at the port given in this node's services file.
 #[derive(Debug, Clone, Copy)]
 pub struct Mond<'d> {
     /// Where things are.
@@ -43,8 +43,10 @@ impl Monitor for Mond<'_> {
                 Ok(port) => timeout(LIMIT, ask(address, port)).await.unwrap_or_else(|_| bail_late()),
                 Err(error) => Err(error.into()),
             };
-            load.inspect_err(|error| debug!("ganeti-mond on node '{node}' does not tell its load: {error:#}"))
-                .ok()
+            load.inspect_err(|error| {
+                debug!("ganeti-mond on node '{node}' does not report its load: {error:#}");
+            })
+            .ok()
         })
     }
 }

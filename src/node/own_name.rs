@@ -1,7 +1,7 @@
-//! What this node is called, to be compared with the name of the master node.
+//! What this node is called, for comparison with the name of the master node.
 //!
-//! Source: `netutils.py: Hostname.GetSysName`, which is Python's `socket.getfqdn()`, in lower case. Where
-//! nothing resolves the original has only the kernel's host name, and takes a master with a short one for
+//! Source: `netutils.py: Hostname.GetSysName`, which is Python's `socket.getfqdn()`, in lower case. When
+//! nothing resolves, the original has only the kernel's host name, and takes a master with a short one for
 //! another node: then an instance that is the cluster's name server is never started again.
 
 use std::time::Duration;
@@ -23,16 +23,15 @@ pub enum IsOwn {
     Yes,
     /// Another node has it.
     No,
-    /// Nobody can tell. That is no reason to do anything as the master, and none to call this node another
-    /// one.
+    /// Unknown. That is not a reason to act as the master, nor to call this node another one.
     Unknown(Nameless),
 }
 
-/// Why nobody can tell whether this node is the master.
+/// Why it is unknown whether this node is the master.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "cannot tell whether this node is the master: the master is '{master}', and this host is called '{host_name}', \
-     {why}; give it the name that it has in the cluster, with hostnamectl or in /etc/hosts"
+     {why}; give it its name in the cluster, with hostnamectl or in /etc/hosts"
 )]
 pub struct Nameless {
     pub master: String,
@@ -58,7 +57,7 @@ pub async fn is_own(layout: &Layout, node_name: &str) -> IsOwn {
 }
 
 /// What this node is called in the cluster: the kernel's host name when ssconf has a node of that name, what
-/// it resolves to otherwise, and where nothing resolves the only node with that first label.
+/// it resolves to otherwise, and if nothing resolves, the only node with that first label.
 pub async fn find(layout: &Layout) -> String {
     if let Some(name) = given(layout) {
         return normalize(name);
@@ -72,19 +71,19 @@ pub async fn find(layout: &Layout) -> String {
     resolved.or_else(|| only_with_label_of(&host_name, &nodes).map(str::to_owned)).unwrap_or(host_name)
 }
 
-/// The name of a virtual node, about which nobody need be asked.
+/// The name of a virtual node, for which nobody need be asked.
 fn given(layout: &Layout) -> Option<&str> {
     layout.virtual_host().filter(|_| layout.unresolved_host().is_none())
 }
 
 /// Compares names; pure. `resolved` is the full name that the host name resolves to, if any.
 ///
-/// To take a node for the master by its first label alone is safe, because this is not what makes it act as
-/// the master. A run does so only by way of luxid, at a local socket, and only when that names the same node
-/// as the master; and luxid starts only where more than half of the nodes of its own configuration say that
-/// the master has the name of its host (`Daemon/Utils.hs: verifyMasterVotes`). A node that knows the cluster
-/// and has neither of these is at most one on which luxid refuses to start. Where a full name was found,
-/// nothing is guessed: a clone of the master has its files too.
+/// It is safe to take a node for the master by its first label alone, because this is not what makes it act
+/// as the master. A run does that only through luxid, at a local socket, and only when that names the same
+/// node as the master; and luxid starts only where more than half of the nodes of its own configuration say
+/// that the master has the name of its host (`Daemon/Utils.hs: verifyMasterVotes`). On a node that knows the
+/// cluster but has neither, luxid simply refuses to start. If a full name was found, nothing is guessed: a
+/// clone of the master has its files too.
 fn compare(
     master: &str,
     host_name: &str,
@@ -100,18 +99,18 @@ fn compare(
         Some(own) if own == master => IsOwn::Yes,
         Some(own) if known.iter().any(|node| node == own) => IsOwn::No,
         _ if known.iter().any(|node| node == host_name) => IsOwn::No,
-        // As with the original: nothing in these names is like the master's.
+        // As with the original: nothing in these names resembles the master's.
         Some(own) if label(own) != label(master) && label(host_name) != label(master) => IsOwn::No,
         Some(own) => unknown(match nodes {
-            Ok(_) => format!("which resolves to '{own}', and no node has that name"),
+            Ok(_) => format!("which resolves to '{own}', but no node has that name"),
             Err(untold) => format!("which resolves to '{own}', and {untold}"),
         }),
         None => match (only_with_label_of(host_name, known), nodes) {
             (Some(own), _) => is(own),
-            (None, Ok(_)) => unknown(
-                "which nothing resolves and which is the first label of no node, or of several".to_owned(),
-            ),
-            (None, Err(untold)) => unknown(format!("which nothing resolves, and {untold}")),
+            (None, Ok(_)) => {
+                unknown("which does not resolve and is the first label of no node, or of several".to_owned())
+            }
+            (None, Err(untold)) => unknown(format!("which does not resolve, and {untold}")),
         },
     }
 }
@@ -133,7 +132,7 @@ fn host_name(layout: &Layout) -> String {
     }
 }
 
-/// The full name of a host; `None` when it cannot be looked up and is not full itself.
+/// The full name of a host; `None` when it cannot be looked up and is not itself full.
 async fn resolve(layout: &Layout, host_name: &str) -> Option<String> {
     let name = match layout.unresolved_host() {
         Some(name) => normalize(name),
@@ -148,9 +147,9 @@ fn normalize(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(&name).to_owned()
 }
 
-/// The first name with a dot among those of the host's first address, as Python's `getfqdn` finds it; else
-/// the name itself. Asked of `getent`, because only that goes through the node's own name service switch with
-/// all aliases, however this program is linked.
+/// The first name with a dot among those of the host's first address, as Python's `getfqdn` finds it;
+/// otherwise the name itself. It comes from `getent`, because only that uses the node's own name service
+/// switch with all aliases, however this program is linked.
 async fn fully_qualified(host_name: &str) -> String {
     let names = async {
         let addresses = getent("ahosts", host_name).await?;
@@ -240,7 +239,7 @@ mod tests {
         let IsOwn::Unknown(told) = compare(MASTER, "node1", None, Err(&untold)) else { panic!() };
         assert!(told.to_string().contains("ssconf_node_list"), "{told}");
         assert!(matches!(compare(MASTER, "node2", None, Err(&untold)), IsOwn::Unknown(_)));
-        // What does resolve needs no list.
+        // Names that resolve need no list.
         assert_eq!(compare(MASTER, "node1", Some(MASTER), Err(&untold)), IsOwn::Yes);
         assert_eq!(compare(MASTER, "node2", Some("node2.example.com"), Err(&untold)), IsOwn::No);
         let domain = compare(MASTER, "node1", Some("node1.example.org"), Err(&untold));
@@ -255,7 +254,7 @@ mod tests {
         assert_eq!(compared("node1", Some("node2.example.com")), IsOwn::No, "the name server says so");
         assert_eq!(compared("node2.example.com", Some("node2.example.com")), IsOwn::No);
         assert_eq!(compared("kvm7", Some("kvm7.example.net")), IsOwn::No, "as with the original");
-        // Where it is the master's first label with another domain, it may be the master or a copy of it.
+        // If it is the master's first label with another domain, it may be the master or a copy of it.
         assert!(matches!(compared("node1", Some("node1.localdomain")), IsOwn::Unknown(_)));
     }
 
@@ -282,7 +281,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_real_node_is_called_as_the_kernel_says() {
-        // Nothing is resolved when the kernel's name is the one that is asked for.
+        // Nothing is resolved when the kernel's name is the one in question.
         let layout = Layout::new(None, None).unwrap();
         let name = nix::unistd::gethostname().unwrap().into_string().unwrap();
         assert_eq!(is_own(&layout, &normalize(&name)).await, IsOwn::Yes);

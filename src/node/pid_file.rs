@@ -1,5 +1,4 @@
-//! The pid files of Ganeti's daemons: whether the daemon runs, and which are left over from one that was
-//! killed.
+//! The pid files of Ganeti's daemons: whether the daemon runs, and which ones a killed daemon left behind.
 
 use std::fs;
 use std::io;
@@ -18,13 +17,13 @@ use crate::layout::Layout;
 pub(super) enum Leads {
     /// To the daemon, which runs.
     ToIt(Process),
-    /// There is none, so the daemon was never started or has ended in good order.
+    /// There is none, so the daemon was never started or has ended cleanly.
     NoFile,
     /// To no process.
     ToNone(Pid),
-    /// To a process of somebody else.
+    /// To somebody else's process.
     ToAnother(Pid),
-    /// That cannot be told, and why.
+    /// Unclear, and why.
     Unknown(String),
 }
 
@@ -50,7 +49,7 @@ pub(super) fn look(layout: &Layout, daemon: &str) -> Leads {
         Err(error) => return Leads::Unknown(format!("cannot read '{}': {error}", path.display())),
     };
     let Some(pid) = pid_in(&text) else {
-        return Leads::Unknown(format!("'{}' has no number of a process", path.display()));
+        return Leads::Unknown(format!("'{}' contains no process number", path.display()));
     };
     let seen = match proc::look(layout, pid) {
         Ok(Some(seen)) => seen,
@@ -64,7 +63,7 @@ pub(super) fn look(layout: &Layout, daemon: &str) -> Leads {
     match (is_it, command_line.contains(daemon)) {
         (true, _) => Leads::ToIt(seen.process),
         (false, false) => Leads::ToAnother(pid),
-        (false, true) => Leads::Unknown(format!("process {pid} may be {daemon}, or not")),
+        (false, true) => Leads::Unknown(format!("process {pid} may or may not be {daemon}")),
     }
 }
 

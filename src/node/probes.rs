@@ -1,8 +1,8 @@
-//! Whether the daemons of the master answer, and their restart when they do not.
+//! Whether the master's daemons answer, and their restart when they do not.
 //!
 //! Source: `watcher/__init__.py: _GlobalWatcher, IsRapiResponding, IsWconfdResponding`. Unlike the original,
 //! every probe has a time limit, and a daemon is restarted only after two failures in a row: a loaded machine
-//! drops one connection easily, and a restart ends what the daemon's other clients are doing.
+//! easily drops one connection, and a restart interrupts the daemon's other clients.
 
 mod endpoint;
 mod health;
@@ -26,14 +26,14 @@ use crate::logging::CRITICAL;
 /// The time limits of probes.
 #[derive(Debug, Clone, Copy)]
 pub struct ProbeTiming {
-    /// For one probe, from the connection to the whole answer.
+    /// For one probe, from connecting to the complete answer.
     pub probe: Duration,
-    /// Between the first failure and the second probe. All of this is within one run: until the next run a
-    /// real failure would last five minutes more.
+    /// Between the first failure and the second probe. All of this is within one run: waiting for the next
+    /// would make a real failure last five minutes more.
     pub second_look: Duration,
     /// After a restart the daemon is probed until it answers, but not longer than this.
     pub restart: Duration,
-    /// Between two of these probes.
+    /// Time between two of these probes.
     pub restart_step: Duration,
 }
 
@@ -86,8 +86,8 @@ impl Subject<'_> {
     }
 }
 
-/// Ensures that RAPI and WConfD run, probes both at once, and restarts who does not answer. What goes wrong
-/// is logged.
+/// Ensures that RAPI and WConfD run, probes both at once, and restarts those that do not answer. What goes
+/// wrong is logged.
 pub async fn ensure(
     daemons: &mut NodeDaemons<'_>,
     layout: &Layout,
@@ -98,7 +98,7 @@ pub async fn ensure(
     let rapi_runs = daemons.ensure(RAPI).await;
     let wconfd_runs = daemons.ensure(WCONFD).await;
     let daemons = &*daemons;
-    // What does not run was told already, and need not be asked.
+    // A daemon that does not run has already been reported, and need not be asked.
     let watch = |runs: bool, subject| async move {
         if runs {
             ensure_answers(daemons, layout, subject, pace).await;
@@ -118,7 +118,7 @@ async fn ensure_answers(daemons: &NodeDaemons<'_>, layout: &Layout, subject: Sub
     }
     sleep(pace.second_look).await;
     match subject.probe(layout, pace.probe).await {
-        Health::Alive => return info!("{name} answered only the second time"),
+        Health::Alive => return info!("{name} answered only at the second attempt"),
         Health::Unclear(why) => return warn!("{name} error: {why}; leaving it alone"),
         Health::Dead(why) => warn!("{name} error: {why}"),
     }
@@ -132,12 +132,12 @@ async fn ensure_answers(daemons: &NodeDaemons<'_>, layout: &Layout, subject: Sub
     match probe_until_alive(layout, subject, pace).await {
         Health::Alive => info!("{name} answers again after its restart"),
         Health::Dead(why) | Health::Unclear(why) => {
-            error!(target: CRITICAL, "{name} is not responding, also after a restart: {why}");
+            error!(target: CRITICAL, "{name} is not responding, even after a restart: {why}");
         }
     }
 }
 
-/// systemd calls a daemon started before it listens.
+/// systemd considers a daemon started before it listens.
 async fn probe_until_alive(layout: &Layout, subject: Subject<'_>, pace: ProbeTiming) -> Health {
     let deadline = tokio::time::Instant::now() + pace.restart;
     loop {

@@ -1,4 +1,4 @@
-//! Processes as `/proc` tells of them, with three answers: there, not there, or not to be told.
+//! Processes according to `/proc`, with three answers: there, not there, or unknown.
 
 use std::io;
 use std::path::Path;
@@ -14,7 +14,8 @@ use crate::armed::Armed;
 use crate::files::read_bytes;
 use crate::layout::Layout;
 
-/// Of what is read below `/proc`: a command line may be a quarter as long as a stack, which is usually 2 MiB.
+/// Limit for files below `/proc`: a command line can be a quarter as long as a stack, which usually makes 2
+/// MiB.
 pub(super) const LONGEST_PROC_FILE: u64 = 8 << 20;
 
 const POLL: Duration = Duration::from_millis(100);
@@ -34,7 +35,7 @@ impl Default for Patience {
     }
 }
 
-/// A process, told from another one that later gets the same number by when it was started.
+/// A process, distinguished by its start time from a later one with the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Process {
     pub(super) pid: Pid,
@@ -42,17 +43,17 @@ pub(super) struct Process {
     pub(super) started: u64,
 }
 
-/// A process that lives, and its arguments, each of which ends with a NUL byte.
+/// A live process and its arguments, each of which ends with a NUL byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) process: Process,
     pub(super) command_line: Vec<u8>,
 }
 
-/// The process of this number; `None` when there is none, or only what is left of one until it is waited for.
+/// The process of this number; `None` when there is none, or only a zombie.
 ///
 /// # Errors
-/// When that cannot be told: `/proc` is not there or cannot be read, which is no sign that a process is gone.
+/// When that is unknown: `/proc` is not there or cannot be read, which does not mean that a process is gone.
 pub(super) fn look(layout: &Layout, pid: Pid) -> io::Result<Option<Seen>> {
     is_there(layout)?;
     let directory = layout.proc().join(pid.to_string());
@@ -71,7 +72,7 @@ pub(super) fn look(layout: &Layout, pid: Pid) -> io::Result<Option<Seen>> {
     Ok(Some(Seen { process: Process { pid, started }, command_line }))
 }
 
-/// Without a mounted `/proc` every process would look gone. This program's own is always there.
+/// Without a mounted `/proc` every process would seem gone. This program's own is always there.
 ///
 /// # Errors
 /// When it is not.
@@ -85,8 +86,8 @@ pub(super) fn pid_in(text: &str) -> Option<Pid> {
     text.trim().parse().ok().filter(|pid| *pid > 1).map(Pid::from_raw)
 }
 
-/// Ends a process: SIGTERM, and SIGKILL when that does not help. `look` tells which process is there now;
-/// another one is never signalled.
+/// Ends a process: SIGTERM, and SIGKILL when that does not help. `look` says which process is there now; any
+/// other is never signalled.
 ///
 /// # Errors
 /// When it cannot be signalled, is still there in the end, or cannot be looked at.
@@ -129,7 +130,7 @@ fn with_path(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot read '{}': {error}", path.display()))
 }
 
-/// Field 22 of `/proc/PID/stat`. The second field is a name in parentheses, in which anything may be.
+/// Field 22 of `/proc/PID/stat`. The second field is a name in parentheses, which may contain anything.
 fn start_time(stat: &str) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name.split_whitespace().nth(19)?.parse().ok()

@@ -1,6 +1,6 @@
-//! Other people's programs: run with a time limit, in a process group of their own, with bounded output.
+//! Other people's programs: run with a time limit, in their own process group, with limited output.
 //!
-//! Source: `utils/process.py: RunCmd`. What the original does not have: the time limit, the bound, the group.
+//! Source: `utils/process.py: RunCmd`. The original has no time limit, no output limit and no process group.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -22,11 +22,11 @@ use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 use tracing::info;
 
-/// So much of what a program prints is kept, in bytes; the rest is read and thrown away.
+/// How much of a program's output is kept, in bytes; the rest is read and thrown away.
 pub const LONGEST_OUTPUT: usize = 16 << 10;
-/// Between the polite and the other signal to a program that took too long.
+/// Time between SIGTERM and SIGKILL for a program that took too long.
 const TERM_GRACE: Duration = Duration::from_secs(2);
-/// How long after a program's end its output may stay open: something that it left running may hold it.
+/// How long after a program's end its output may stay open: something that it left running may keep it open.
 const OUTPUT_GRACE: Duration = Duration::from_millis(200);
 
 /// A program to run: without a shell, from `/`, with `LC_ALL=C`, without input.
@@ -56,11 +56,11 @@ pub struct FinishedProgram {
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// By itself, with this exit code.
+    /// On its own, with this exit code.
     Exited(i32),
     /// By this signal.
     Killed(i32),
-    /// It took longer than this, its time limit, and was killed with its process group.
+    /// It exceeded this time limit and was killed with its process group.
     TookTooLong(Duration),
 }
 
@@ -84,7 +84,7 @@ impl fmt::Display for Ending {
 }
 
 impl FinishedProgram {
-    /// Whether it ended by itself and without an error.
+    /// Whether it ended on its own and without an error.
     #[must_use]
     pub fn succeeded(&self) -> bool {
         self.ending == Ending::Exited(0)
@@ -108,8 +108,8 @@ impl FinishedProgram {
         Ok(self.stdout)
     }
 
-    /// As [`FinishedProgram::stdout_of_success`], for an answer of which a part says nothing: half a list is
-    /// none.
+    /// As [`FinishedProgram::stdout_of_success`], for answers that are useless if incomplete: half a list is
+    /// no list.
     ///
     /// # Errors
     /// When it did not succeed, or printed more than is kept.
@@ -124,7 +124,7 @@ impl FinishedProgram {
 }
 
 impl Program {
-    /// A program that is over after `time_limit`, one way or the other.
+    /// A program that has ended after `time_limit`, one way or another.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, time_limit: Duration) -> Self {
         Self {
@@ -136,20 +136,20 @@ impl Program {
         }
     }
 
-    /// With more arguments.
+    /// Adds arguments.
     #[must_use]
     pub fn args<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
         self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
-    /// Keeps so many bytes of what the program prints, instead of [`LONGEST_OUTPUT`].
+    /// Keeps this many bytes of what the program prints, instead of [`LONGEST_OUTPUT`].
     #[must_use]
     pub fn keeps(self, bytes: usize) -> Self {
         Self { longest_output: bytes, ..self }
     }
 
-    /// The program starts daemons: its output goes to memory and not to a pipe, which would break under a
+    /// The program starts daemons: its output goes to memory and not to a pipe, which would break for a
     /// daemon that keeps it.
     #[must_use]
     pub fn leaves_daemons(self) -> Self {
@@ -188,7 +188,7 @@ impl Program {
         Ok(self.finished(ending, &stdout, &stderr))
     }
 
-    /// That nothing can keep its output is no reason not to start a daemon.
+    /// Having nowhere to keep its output is no reason not to start a daemon.
     async fn run_without_output(&self, reason: &io::Error) -> Result<FinishedProgram> {
         let mut child = self.spawn(Stdio::null(), Stdio::null())?;
         let ending = self.ending(&mut child).await?;
@@ -205,7 +205,8 @@ impl Program {
             let ending = pin!(self.ending(&mut child));
             match select(ending, reading).await {
                 Either::Left((ending, reading)) => {
-                    // What it left running may keep the pipes open; only what is there already is waited for.
+                    // Whatever it left running may keep the pipes open; only output that is already there is
+                    // read.
                     let _whole = timeout(OUTPUT_GRACE, reading).await;
                     ending?
                 }
@@ -253,7 +254,7 @@ impl Program {
     }
 
     fn spawn(&self, stdout: Stdio, stderr: Stdio) -> Result<Child> {
-        // std opens every file close-on-exec, so that no lock of this process is kept by what it starts.
+        // std opens every file close-on-exec, so no child keeps a lock of this process.
         Command::new(&self.path)
             .args(&self.arguments)
             .current_dir("/")
@@ -261,7 +262,7 @@ impl Program {
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(stderr)
-            // A group of its own: a Ctrl-C at the terminal is meant for the watcher, and a time limit for the
+            // Its own group: a Ctrl-C at the terminal is meant for the watcher, and a time limit for the
             // group.
             .process_group(0)
             .spawn()
@@ -273,21 +274,21 @@ impl Program {
             return Ok(ending(status?));
         }
         if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw) {
-            // The program is not waited for meanwhile: so its number stays its own, and that of its group.
+            // The program is not reaped in the meantime, so its number remains its own, and its group's.
             let _gone = killpg(group, Signal::SIGTERM);
             sleep(TERM_GRACE.min(self.time_limit)).await;
             let _gone = killpg(group, Signal::SIGKILL);
         }
-        // In an uninterruptible sleep it does not even die of that.
+        // In uninterruptible sleep it does not even die from that.
         let _status = timeout(TERM_GRACE, child.wait()).await;
         Ok(Ending::TookTooLong(self.time_limit))
     }
 }
 
-/// A file that is in no directory: none that is full, missing or not to be written can keep a daemon from
-/// being started. It lives as long as somebody has it open. So a daemon that keeps its output, which Ganeti's
-/// do not (`utils/process.py: Daemonize`), may write on when this process has ended, without the signal that
-/// a pipe's end means; it then costs memory, and goes with the daemon.
+/// A file that is in no directory: so no full, missing or read-only directory can keep a daemon from being
+/// started. It lives as long as somebody has it open. A daemon that keeps its output, which Ganeti's do not
+/// (`utils/process.py: Daemonize`), can thus go on writing after this process has ended, without the signal
+/// from a closed pipe; the memory is freed with the daemon.
 fn memory_file() -> io::Result<File> {
     Ok(memfd_create(c"ganeti-watcher-output", MFdFlags::MFD_CLOEXEC)?.into())
 }

@@ -1,5 +1,4 @@
-//! ssconf: the small files with which Ganeti tells every node about the cluster. They go stale on offline
-//! nodes.
+//! ssconf: the small files that tell every node about the cluster. They go stale on offline nodes.
 //!
 //! Source: `ssconf.py: SimpleStore`.
 
@@ -15,25 +14,25 @@ use crate::layout::Layout;
 /// `ssconf.py: _MAX_SIZE`.
 const LONGEST_FILE: u64 = 128 << 10;
 
-/// Why ssconf does not tell something. Only the first is an answer: this node is in no cluster. After the
-/// others nobody knows.
+/// Why ssconf does not say something. Only the first is an answer: this node is in no cluster. With the
+/// others it is unknown.
 #[derive(Debug, Error)]
 pub enum Untold {
     /// There is no such file.
     #[error("cannot read '{}': there is no such file", .0.display())]
     Missing(PathBuf),
-    /// There is one, and it cannot be read.
+    /// It exists but cannot be read.
     #[error("cannot read '{}': {reason}", .path.display())]
     Unreadable {
         path: PathBuf,
-        /// What the kernel said, or that it is no regular file.
+        /// What the kernel said, or that it is not a regular file.
         reason: io::Error,
     },
-    /// It can be read, and holds something else than Ganeti writes there.
-    #[error("'{}' {problem}; 'gnt-cluster redist-conf' on the master writes it anew", .path.display())]
+    /// It can be read, but contains something other than Ganeti writes there.
+    #[error("'{}' {problem}; 'gnt-cluster redist-conf' on the master rewrites it", .path.display())]
     Malformed {
         path: PathBuf,
-        /// What is wrong, such as `is empty`, or `contains 'x', which is no host name`.
+        /// What is wrong, such as `is empty`, or `contains 'x', which is not a host name`.
         problem: String,
     },
 }
@@ -50,7 +49,7 @@ pub fn read(layout: &Layout, key: &str) -> io::Result<String> {
 /// Name of the master node.
 ///
 /// # Errors
-/// See [`Untold`]; malformed is everything that is no host name.
+/// See [`Untold`]; anything that is not a host name is malformed.
 pub fn master_node(layout: &Layout) -> Result<String, Untold> {
     let name = told(layout, "master_node")?;
     match problem_of_name(&name) {
@@ -71,7 +70,7 @@ pub fn node_list(layout: &Layout) -> Result<Vec<String>, Untold> {
     Ok(nodes)
 }
 
-/// Full names of all instances; none when the file is empty.
+/// Full names of all instances; empty when the file is.
 ///
 /// # Errors
 /// See [`Untold`].
@@ -79,7 +78,7 @@ pub fn instance_list(layout: &Layout) -> Result<Vec<String>, Untold> {
     names(layout, "instance_list")
 }
 
-/// UUIDs of all node groups, out of lines `UUID NAME` (`watcher/__init__.py: _LoadKnownGroups`).
+/// UUIDs of all node groups, from lines `UUID NAME` (`watcher/__init__.py: _LoadKnownGroups`).
 ///
 /// # Errors
 /// See [`Untold`]; an empty file is malformed, because there is no cluster without a node group.
@@ -108,7 +107,7 @@ fn told(layout: &Layout, key: &str) -> Result<String, Untold> {
     })
 }
 
-/// A key whose value is a host name on each line.
+/// A key whose value has one host name per line.
 fn names(layout: &Layout, key: &str) -> Result<Vec<String>, Untold> {
     let text = told(layout, key)?;
     let names: Vec<String> = text.split('\n').filter(|name| !name.is_empty()).map(str::to_owned).collect();
@@ -133,7 +132,7 @@ fn problem_of_name(name: &str) -> Option<String> {
         {
             None
         }
-        _ => Some(format!("contains {}, which is no host name", quoted(name, LONGEST_QUOTE))),
+        _ => Some(format!("contains {}, which is not a host name", quoted(name, LONGEST_QUOTE))),
     }
 }
 
@@ -164,13 +163,13 @@ mod tests {
         for (content, problem) in [
             (&b""[..], "is empty"),
             (b"\n", "is empty"),
-            (b"node1.example.com\r\n", r"contains 'node1.example.com\r', which is no host name"),
-            (b"\0\0\0", r"contains '\0\0\0', which is no host name"),
+            (b"node1.example.com\r\n", r"contains 'node1.example.com\r', which is not a host name"),
+            (b"\0\0\0", r"contains '\0\0\0', which is not a host name"),
             (b"\xff\n", "is not UTF-8 text"),
-            (b"node1.example.com\nnode2.example.com\n", "which is no host name"),
-            (b"root:$6$secret:1:", "which is no host name"),
-            (b"node1..example.com", "which is no host name"),
-            (&[b'x'; 300], "x...', which is no host name"),
+            (b"node1.example.com\nnode2.example.com\n", "which is not a host name"),
+            (b"root:$6$secret:1:", "which is not a host name"),
+            (b"node1..example.com", "which is not a host name"),
+            (&[b'x'; 300], "x...', which is not a host name"),
         ] {
             let machine = with("master_node", content);
             let told = master_node(&machine.layout).unwrap_err();

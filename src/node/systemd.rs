@@ -1,8 +1,8 @@
-//! What systemd says about a daemon's unit, and what may be done about it.
+//! What systemd says about a daemon's unit, and what can be done about it.
 //!
 //! Source: `daemon-util: use_systemctl, check, check_and_start`. Under systemd the original's way to restart
-//! a daemon stops the unit, and then does not start it, because a unit that is not active was perhaps stopped
-//! on purpose.
+//! a daemon stops the unit, and then does not start it, because an inactive unit may have been stopped on
+//! purpose.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,25 +18,25 @@ const LOOK_TIME_LIMIT: Duration = Duration::from_secs(20);
 /// What systemd calls the state of a unit (`org.freedesktop.systemd1(5)`).
 const ACTIVE_STATES: [&str; 8] =
     ["active", "reloading", "refreshing", "inactive", "failed", "activating", "deactivating", "maintenance"];
-/// So many characters of an answer that makes no sense are told.
+/// How many characters of a nonsensical answer are reported.
 const LONGEST_SHOWN: usize = 200;
 const PROPERTIES: &str = "-pLoadState,ActiveState,SubState,UnitFileState,Result,CanStart";
 
 /// Who looks after Ganeti's daemons on a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Supervision {
-    /// systemd, by units of Ganeti's.
+    /// systemd, through Ganeti's units.
     Systemd,
-    /// `daemon-util`; systemd is there, and has no such units.
+    /// `daemon-util`; systemd is there, but has no such units.
     DaemonUtilBesideSystemd,
     /// `daemon-util`, and there is no systemd.
     DaemonUtil,
-    /// That cannot be told, and why. No daemon is touched then: `daemon-util` asks the same question, each
-    /// time anew, and may stop a unit that it then refuses to start.
+    /// Unclear, and why. No daemon is touched then: `daemon-util` asks the same question again each time, and
+    /// may stop a unit that it then refuses to start.
     Unknown(String),
 }
 
-/// A unit as `systemctl show` tells of it.
+/// A unit as described by `systemctl show`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unit {
     load: String,
@@ -47,14 +47,14 @@ pub struct Unit {
     can_start: bool,
 }
 
-/// What is to be done about a unit whose daemon should run.
+/// What to do about a unit whose daemon should run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing: it runs, or is about to.
     Runs,
-    /// It is to be started: it failed by itself and systemd has given up.
+    /// Start it: it failed on its own and systemd has given up.
     Start,
-    /// It is left alone, because somebody may want it so.
+    /// Leave it alone, because it may be stopped on purpose.
     Leave {
         /// What it is, in systemd's words.
         state: String,
@@ -67,7 +67,7 @@ impl Unit {
     /// Reads the `KEY=VALUE` lines of `systemctl show`; what is missing is empty.
     ///
     /// # Errors
-    /// When it has no state of the unit that is known, so that it cannot be told whether the daemon runs.
+    /// When the unit's state is missing or unknown, so that it is unclear whether the daemon runs.
     pub fn parse(text: &str) -> Result<Self> {
         let values: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
         let value = |key| values.get(key).copied().unwrap_or_default().to_owned();
@@ -80,14 +80,13 @@ impl Unit {
             can_start: values.get("CanStart") == Some(&"yes"),
         };
         if !ACTIVE_STATES.contains(&unit.active.as_str()) || unit.load.is_empty() {
-            bail!("no state that is known");
+            bail!("no known state");
         }
         Ok(unit)
     }
 
-    /// What is to be done so that the daemon runs. Never more than starting a unit that is wanted and failed:
-    /// one that is inactive was stopped by somebody, or ended by itself without an error, as `ganeti-kvmd`
-    /// does.
+    /// What to do so that the daemon runs. Never more than starting a unit that is wanted and failed: an
+    /// inactive one was stopped by somebody, or ended on its own without an error, as `ganeti-kvmd` does.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let leave = |state: String, unwanted| Verdict::Leave { state, unwanted };
@@ -102,7 +101,7 @@ impl Unit {
         }
     }
 
-    /// Whether a restart is sure to start the unit again.
+    /// Whether a restart is certain to start the unit again.
     #[must_use]
     pub fn can_be_restarted(&self) -> bool {
         self.can_start && self.load == "loaded" && !self.file.starts_with("masked")
@@ -115,8 +114,8 @@ impl Unit {
     }
 }
 
-/// Finds out who looks after Ganeti's daemons here, by the same rule as `daemon-util: use_systemctl`. That it
-/// cannot be told is logged, once for each call of this.
+/// Finds out who looks after Ganeti's daemons here, by the same rule as `daemon-util: use_systemctl`. If that
+/// is unclear, it is logged, once per call.
 pub async fn supervision(layout: &Layout) -> Supervision {
     let answer = ask(layout).await;
     if let Supervision::Unknown(why) = &answer {
@@ -139,7 +138,7 @@ async fn ask(layout: &Layout) -> Supervision {
     let program = systemctl(layout, "show", LOOK_TIME_LIMIT).args(["-pLoadState", "ganeti.target"]);
     let finished = match program.run_quietly().await {
         Ok(finished) => finished,
-        // daemon-util looks for the program, too.
+        // daemon-util also looks for the program.
         Err(error) if is_not_found(&error) => return Supervision::DaemonUtilBesideSystemd,
         Err(error) => return Supervision::Unknown(format!("{error:#}")),
     };
@@ -159,7 +158,7 @@ fn is_not_found(error: &anyhow::Error) -> bool {
     kind == Some(io::ErrorKind::NotFound)
 }
 
-/// As much of an answer that makes no sense as is needed to recognise it.
+/// Enough of a nonsensical answer to recognise it.
 fn shown(text: &str) -> String {
     text.trim().chars().take(LONGEST_SHOWN).collect()
 }
@@ -167,14 +166,14 @@ fn shown(text: &str) -> String {
 /// Asks systemd about a daemon's unit.
 ///
 /// # Errors
-/// When that cannot be told: systemctl cannot be run, does not succeed, or its answer makes no sense.
+/// When that is unknown: systemctl cannot be run, does not succeed, or gives a nonsensical answer.
 pub async fn unit(layout: &Layout, daemon: &str) -> Result<Unit> {
     let program = systemctl(layout, "show", LOOK_TIME_LIMIT).args([PROPERTIES, &service(daemon)]);
     let text = program.run_quietly().await?.answer(&program)?;
     Unit::parse(&text).with_context(|| format!("'{program}' answered '{}'", shown(&text)))
 }
 
-/// `systemctl VERB`, to be given more arguments.
+/// `systemctl VERB`, ready for more arguments.
 #[must_use]
 pub fn systemctl(layout: &Layout, verb: &str, time_limit: Duration) -> Program {
     Program::new(layout.program("systemctl"), time_limit).args([verb])

@@ -9,7 +9,7 @@ use crate::cluster::{GanetiVersion, Name};
 use crate::luxi::rows::row;
 use crate::luxi::{Client, LuxiError};
 
-/// So much of a strange value is shown, in characters.
+/// How much of a strange value is shown, in characters.
 const LONGEST_EXCERPT: usize = 60;
 
 /// What the whole cluster says about itself.
@@ -17,7 +17,7 @@ const LONGEST_EXCERPT: usize = 60;
 pub struct ClusterFacts {
     /// Name of the master node.
     pub master_node: String,
-    /// Whether the job queue takes no jobs (`drain_flag`).
+    /// Whether the job queue accepts no jobs (`drain_flag`).
     pub queue_is_drained: bool,
 }
 
@@ -45,21 +45,21 @@ pub async fn cluster_facts(client: &mut Client<'_>) -> Result<ClusterFacts, Luxi
 /// How the cluster is set up.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClusterSetup {
-    /// Its version, if that could be learnt.
+    /// Its version, if it could be found out.
     pub version: Option<GanetiVersion>,
     /// How many jobs may have a process at once (`max_running_jobs`).
     pub max_running_jobs: Option<usize>,
-    /// How many of these luxid watches closely; it notices the end of others late (`max_tracked_jobs`).
+    /// How many of these luxid watches closely; it is late to notice the end of others (`max_tracked_jobs`).
     pub max_tracked_jobs: Option<usize>,
     /// Tags of the cluster.
     pub tags: Vec<String>,
 }
 
-/// Asks for the [`ClusterSetup`], by `QueryClusterInfo`. A version of unknown form is a warning: no instance
-/// stays down because of that.
+/// Asks for the [`ClusterSetup`], by `QueryClusterInfo`. A version of unknown form is only a warning: no
+/// instance stays down because of it.
 ///
 /// # Errors
-/// As [`Client::query`]; also when no tags come. One of them may say that nothing is to be started.
+/// As [`Client::query`]; also when no tags come: one of them might say that nothing is to be started.
 pub async fn cluster_setup(client: &mut Client<'_>) -> Result<ClusterSetup, LuxiError> {
     #[derive(Deserialize)]
     struct ClusterInfo {

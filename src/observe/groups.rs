@@ -1,4 +1,4 @@
-//! Node groups: which there are, and everything about one.
+//! Node groups: which ones there are, and everything about one.
 
 use std::collections::BTreeSet;
 
@@ -45,7 +45,7 @@ pub async fn groups(client: &mut Client<'_>) -> Result<Vec<Group>, LuxiError> {
     let rows: Vec<GroupRow> = client.query_groups().await?;
     let group = |row: GroupRow| Group { name: shown(&row.name), uuid: row.uuid.into() };
     let mut groups: Vec<Group> = rows.into_iter().map(group).collect();
-    // Each is looked after once, however often it is told.
+    // Each is looked after once, however often it is listed.
     let mut known = BTreeSet::new();
     groups.retain(|group| known.insert(group.uuid.clone()));
     Ok(groups)
@@ -67,13 +67,14 @@ pub async fn group(client: &mut Client<'_>, uuid: &str) -> Result<Snapshot, Luxi
     Ok(snapshot)
 }
 
-/// An instance or a node that is told more than once is as good as one that cannot be read: nobody knows
-/// which row is true.
+/// An instance or a node that is listed more than once counts as unreadable: it is unknown which row is true.
 fn leave_contradictions(snapshot: &mut Snapshot) {
     let instances = repeated(snapshot.instances.iter().map(|instance| instance.name.as_str()));
     let nodes = repeated(snapshot.nodes.iter().map(|node| node.name.as_str()));
     for name in instances.iter().chain(&nodes).take(EXPLAINED) {
-        error!("Ignoring what luxid says that cannot be understood: more than one row about '{name}'");
+        error!(
+            "Ignoring a part of luxid's answer that cannot be understood: more than one row about '{name}'"
+        );
     }
     snapshot.instances.retain(|instance| !instances.contains(&instance.name));
     snapshot.nodes.retain(|node| !nodes.contains(&node.name));
@@ -81,7 +82,7 @@ fn leave_contradictions(snapshot: &mut Snapshot) {
     snapshot.unreadable_nodes.extend(nodes);
 }
 
-/// The names that come more than once.
+/// The names that occur more than once.
 fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> BTreeSet<String> {
     let mut once = BTreeSet::new();
     names.filter(|name| !once.insert(*name)).map(str::to_owned).collect()
@@ -90,12 +91,12 @@ fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> BTreeSet<String> {
 /// The tags of a node group.
 ///
 /// # Errors
-/// As [`Client::query`]; also when no tags come. One of them may say that nothing is to be started.
+/// As [`Client::query`]; also when no tags come: one of them might say that nothing is to be started.
 pub async fn group_tags(client: &mut Client<'_>, uuid: &str) -> Result<Vec<String>, LuxiError> {
     let filter = json!(["&", ["==", "uuid", uuid]]);
     let rows = client.query::<TagsRow>("group", Some(filter)).await?;
     let tags = readable(rows).find_map(|row| row.tags.value());
-    tags.ok_or_else(|| malformed("Query", format!("it tells no tags of node group '{uuid}'")))
+    tags.ok_or_else(|| malformed("Query", format!("it has no tags of node group '{uuid}'")))
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ row! {
         disk_template: Required<Name> = "disk_template",
         primary: Required<Name> = "pnode",
         tags: Required<Vec<String>> = "tags",
-        // Out of the configuration: asks no node.
+        // From the configuration: asks no node.
         memory: Cell<Value> = "be/minmem",
     }
 }
@@ -73,7 +73,7 @@ fn membership(row: InstanceRow) -> Result<Instance, SplitInstance> {
     })
 }
 
-/// What the configuration says of an instance.
+/// What the configuration says about an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceConfig {
     /// Whether it wants it up.
@@ -85,8 +85,8 @@ pub struct InstanceConfig {
 }
 
 /// What the configuration wants of these instances, and whether their disks are in use, by name; without
-/// those that are gone, and `None` of those that are described in a way that cannot be read, which is logged.
-/// Asks no node.
+/// those that are gone, and `None` for those described in a way that cannot be read, which is logged. Asks no
+/// node.
 ///
 /// # Errors
 /// As [`Client::query`].

@@ -16,7 +16,7 @@ row! {
 }
 
 row! {
-    /// All but the number are lists with an entry for each opcode.
+    /// All but the number are lists with one entry per opcode.
     struct OpCodesRow {
         id: Required<JobId> = "id",
         summaries: Cell<Vec<String>> = "summary",
@@ -43,8 +43,7 @@ pub async fn pending_jobs(client: &mut Client<'_>) -> Result<Vec<PendingJob>, Lu
     client.query("job", Some(filter)).await?.into_iter().map(job).collect()
 }
 
-/// The opcodes that have ended of the jobs that failed, as far as Ganeti has not archived these; in the order
-/// of the jobs.
+/// The ended opcodes of failed jobs that Ganeti has not archived, in the order of the jobs.
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -52,8 +51,8 @@ pub async fn failed_jobs(client: &mut Client<'_>) -> Result<Vec<EndedOpCode>, Lu
     jobs_about(client, json!(["==", "status", "error"]), None).await
 }
 
-/// The opcodes that have one of these summaries and have ended, as far as Ganeti has not archived their jobs;
-/// in the order of the jobs.
+/// The ended opcodes that have one of these summaries, of jobs that Ganeti has not archived, in the order of
+/// the jobs.
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -66,8 +65,7 @@ pub async fn ended_jobs(
     jobs_about(client, Value::Array(any), Some(summaries)).await
 }
 
-/// Every opcode, of the jobs that the filter lets pass, that has ended; with `summaries` only those that have
-/// one of them.
+/// Every ended opcode of the jobs that pass the filter; with `summaries` only those that have one of them.
 async fn jobs_about(
     client: &mut Client<'_>,
     filter: Value,
@@ -98,7 +96,7 @@ fn end_of(status: &str, result: &Value) -> Option<OpEnd> {
             Some(error) if ["OpPrereqError", "HooksAbort"].contains(&error.class.as_str()) => {
                 Some(OpEnd::Refused)
             }
-            // `jqueue: _JobProcessor` says so of every opcode after the one that failed.
+            // `jqueue: _JobProcessor` says this of every opcode after the one that failed.
             Some(error) if error.message == "Preceding opcode failed" => Some(OpEnd::Refused),
             Some(_) | None => Some(OpEnd::Failed),
         },

@@ -26,8 +26,8 @@ row! {
     }
 }
 
-/// Who is locked: all, or only out of these locks, such as `instance/NAME` and `node/UUID`. Locks of other
-/// kinds are left out.
+/// Who is locked: all, or only those among these locks, such as `instance/NAME` and `node/UUID`. Locks of
+/// other kinds are left out.
 ///
 /// # Errors
 /// As [`Client::query`].
@@ -48,13 +48,15 @@ pub async fn locks(client: &mut Client<'_>, of: Option<&[&str]>) -> Result<Locks
         }
     }
     if nameless > 0 {
-        error!("Ignoring what luxid says that cannot be understood: {nameless} locks without a name");
+        error!(
+            "Ignoring a part of luxid's answer that cannot be understood: {nameless} locks without a name"
+        );
     }
     Ok(locks)
 }
 
-/// How a lock is held; `None` when nobody holds it, of which luxid says null with status 0
-/// (`Query/Locks.hs: getMode`).
+/// How a lock is held; `None` when nobody holds it, for which luxid says null with status 0 (`Query/Locks.hs:
+/// getMode`).
 fn lock_mode(Cell(status, mode): &Cell<Value>) -> Option<LockMode> {
     match mode.as_ref().map(Value::as_str) {
         None if *status == 0 => None,

@@ -6,7 +6,7 @@ use tracing::error;
 use crate::luxi::LuxiError;
 use crate::luxi::rows::{EXPLAINED, UnreadableRow};
 
-/// Rows as a query gives them.
+/// Rows as returned by a query.
 pub(super) type Rows<R> = Vec<Result<R, UnreadableRow>>;
 
 /// The rows that can be read; the others are logged as by [`parted`].
@@ -14,7 +14,7 @@ pub(super) fn readable<R>(rows: Rows<R>) -> impl Iterator<Item = R> {
     parted(rows).0.into_iter()
 }
 
-/// The rows that can be read, and the others, of which the first few are logged and the rest counted.
+/// The readable rows, and the others, of which the first few are logged and the rest counted.
 pub(super) fn parted<R>(rows: Rows<R>) -> (Vec<R>, Vec<UnreadableRow>) {
     let (mut readable, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
@@ -24,11 +24,13 @@ pub(super) fn parted<R>(rows: Rows<R>) -> (Vec<R>, Vec<UnreadableRow>) {
         }
     }
     for row in unreadable.iter().take(EXPLAINED) {
-        error!("Ignoring what luxid says that cannot be understood: {}", row.problem);
+        error!("Ignoring a part of luxid's answer that cannot be understood: {}", row.problem);
     }
     let rest = unreadable.len().saturating_sub(EXPLAINED);
     if rest > 0 {
-        error!("Ignoring what luxid says that cannot be understood: {rest} more rows of the same answer");
+        error!(
+            "Ignoring a part of luxid's answer that cannot be understood: {rest} more rows of the same answer"
+        );
     }
     (readable, unreadable)
 }
@@ -38,15 +40,15 @@ pub(super) fn what_is_known(row: UnreadableRow) -> String {
     row.name.unwrap_or(row.problem)
 }
 
-/// A filter for the objects whose field has one of these values. Without the "&" luxid takes names for ones
-/// that must exist, and refuses the whole query when one does not.
+/// A filter for the objects whose field has one of these values. Without the "&" luxid insists that each name
+/// exists, and refuses the whole query when one does not.
 pub(super) fn any_of(field: &str, values: &[&str]) -> Value {
     let each = values.iter().map(|value| json!(["==", field, value]));
     let any: Vec<Value> = std::iter::once(json!("|")).chain(each).collect();
     json!(["&", any])
 }
 
-/// What luxid says is not what it promises.
+/// What luxid says is not what the protocol promises.
 pub(super) fn malformed(method: &'static str, reason: impl Into<String>) -> LuxiError {
     LuxiError::Malformed { method, reason: reason.into() }
 }

@@ -1,4 +1,4 @@
-//! What luxid knows of starts that an earlier run was about to submit.
+//! What luxid knows about starts that an earlier run was about to submit.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::luxi::opcodes::OpCode;
 use crate::luxi::rows::{Cell, row};
 use crate::luxi::{Client, LuxiError};
 
-/// A job that is looked for: its opcode, and the time of its reason in nanoseconds since the epoch.
+/// A job to look for: its opcode, and the time of its reason in nanoseconds since the epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SoughtJob {
     /// The opcode.
@@ -28,10 +28,10 @@ impl SoughtJob {
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// The number of each job, in the order in which they were wanted; `None` for one that is not among the
-    /// jobs that are not archived.
+    /// The number of each job, in the order of the request; `None` for one that is not among the unarchived
+    /// jobs.
     pub jobs: Vec<Option<JobId>>,
-    /// Whether every job could be read. Otherwise what was not found may be there all the same.
+    /// Whether every job could be read. If not, a job that was not found may still exist.
     pub is_complete: bool,
 }
 
@@ -42,8 +42,8 @@ row! {
     }
 }
 
-/// Looks for jobs among those that are not archived, by the reasons that they were submitted with. Without
-/// any `wanted` nothing is asked.
+/// Looks for jobs among the unarchived ones, by the reasons they were submitted with. Without any `wanted`
+/// nothing is asked.
 ///
 /// # Errors
 /// As [`Client::query`].

@@ -7,14 +7,14 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::values::quoted;
 
-/// How the program is called.
+/// How to call the program.
 pub(crate) const USAGE: &str = "\
 ganeti-watcher [OPTIONS]
        ganeti-watcher retry <INSTANCE...|--all>
        ganeti-watcher simulate [OPTIONS]";
 
-/// Options whose values the original looks at only when it has read the whole command line: a wrong one is no
-/// wrong usage, and `--help` comes before it.
+/// Options whose values the original checks only after reading the whole command line: a wrong one is not a
+/// usage error, and `--help` takes precedence over it.
 pub(super) const LATE: [&str; 4] = ["job-age", "kill-hooks-after", "start-degraded", "rapi-ip"];
 
 /// What to do instead of what was asked for.
@@ -24,11 +24,11 @@ pub enum Refusal {
     Answer(String),
     /// Print this to stderr and exit with 2: the command line is wrong.
     Usage(String),
-    /// Print this to stderr and exit with 1: an option's value is wrong, which the original finds out later.
+    /// Print this to stderr and exit with 1: an option's value is wrong, which the original notices later.
     BadValue(String),
 }
 
-/// What to do instead, from what clap says of a command line for this command.
+/// What to do instead, from what clap says about a command line for this command.
 pub(super) fn refusal(error: &clap::Error, command: &Command) -> Refusal {
     let text = error.to_string();
     if let ErrorKind::DisplayHelp | ErrorKind::DisplayVersion = error.kind() {
@@ -40,7 +40,7 @@ pub(super) fn refusal(error: &clap::Error, command: &Command) -> Refusal {
     {
         return Refusal::BadValue(format!("ganeti-watcher: error: option {option}: {problem}"));
     }
-    // The usage is below everything that somebody typed.
+    // The usage comes after everything that somebody typed.
     let usage = text.rfind("\nUsage: ").map_or("", |start| text[start..].trim_start());
     let usage = usage.split("\n\n").next().unwrap_or_default().trim_end();
     let usage = if usage.is_empty() { format!("Usage: {USAGE}") } else { usage.to_owned() };
@@ -94,7 +94,7 @@ fn message(error: &clap::Error, text: &str, usage: &str, command: &Command) -> S
         ErrorKind::UnknownArgument => {
             let may_be = options_that_begin_with(&option, usage, command);
             if may_be.len() > 1 {
-                return format!("ambiguous option: {}; it may be {}", quoted(&option), may_be.join(", "));
+                return format!("ambiguous option: {}; it could be {}", quoted(&option), may_be.join(", "));
             }
             format!("no such option: {}{}", quoted(&option), did_you_mean(&of(ContextKind::SuggestedArg)))
         }
@@ -129,7 +129,7 @@ fn did_you_mean(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("; did you mean {}?", names.join(" or ")) }
 }
 
-/// Options of the program, or of the subcommand that the usage is about, for an abbreviation of several.
+/// Options of the program, or of the usage's subcommand, that an abbreviation could stand for.
 fn options_that_begin_with(given: &str, usage: &str, all: &Command) -> Vec<String> {
     let word = usage.split_whitespace().nth(2).unwrap_or_default();
     let command = all.find_subcommand(word).unwrap_or(all);

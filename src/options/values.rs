@@ -1,5 +1,5 @@
-//! Values of options. Every error says what is expected; those that stand by themselves, see `LATE` in
-//! `refusal`, say what the value is too, cut.
+//! Values of options. Every error says what is expected; those reported on their own (see `LATE` in
+//! `refusal`) also quote the value, shortened.
 
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::cluster::timespec::parse_timespec;
 use crate::cluster::{self, LONGEST_QUOTE};
 
-const TIMESPEC: &str = "an integer, with s, m, h, d or w after it if wanted";
+const TIMESPEC: &str = "an integer, optionally followed by s, m, h, d or w";
 /// A thousand weeks: sums of times this long stay far from any overflow.
 const LONGEST_LIMIT: u64 = 1000 * 604_800;
 /// No host name is longer.
@@ -27,18 +27,18 @@ where
     number.ok_or_else(|| format!("expected a whole number from {least} to {most}"))
 }
 
-/// What somebody typed, for a message: in quotes, on one line, and not all of it when it is long.
+/// What somebody typed, for a message: in quotes, on one line, and shortened if long.
 pub(super) fn quoted(text: &str) -> String {
     cluster::quoted(text, LONGEST_QUOTE)
 }
 
-/// An age in seconds, which may be negative as with the original: then every job that has ended is older.
+/// An age in seconds, which can be negative as with the original: then every job that has ended is older.
 pub(super) fn parse_age(text: &str) -> Result<i64, String> {
     parse_timespec(text)
         .map_err(|_| format!("invalid time specification {}: expected {TIMESPEC}", quoted(text)))
 }
 
-/// A time that leaves something time to do its work.
+/// A time long enough for something to do its work.
 pub(super) fn parse_limit(text: &str) -> Result<Duration, String> {
     let seconds = parse_timespec(text).ok().and_then(|seconds| u64::try_from(seconds).ok());
     let seconds = seconds.filter(|seconds| (1..=LONGEST_LIMIT).contains(seconds));
@@ -59,7 +59,7 @@ pub(super) fn parse_load(text: &str) -> Result<f64, String> {
     }
 }
 
-/// An IP address, also in brackets, or a host name: the original makes a URL of what it is given.
+/// An IP address, also in brackets, or a host name: the original makes a URL of whatever it is given.
 pub(super) fn parse_address(text: &str) -> Result<String, String> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     match bare {
@@ -76,7 +76,7 @@ fn is_host_name(text: &str) -> bool {
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
     };
     let name = text.strip_suffix('.').unwrap_or(text);
-    // What ends in a number is meant as an address.
+    // Something ending in a number is meant as an address.
     let is_number = |label: &str| label.chars().all(|c| c.is_ascii_digit());
     name.len() <= LONGEST_NAME
         && name.split('.').all(is_label)

@@ -1,4 +1,4 @@
-//! The box's clock: tokio's time, counted from a moment that the scenario names.
+//! The box's clock: tokio's time, counted from a moment given in the scenario.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 
-/// Wall-clock time in the box. Real, accelerated or virtual: that is tokio's affair.
+/// Wall-clock time in the box. Real, accelerated or virtual: that is up to tokio.
 #[derive(Debug, Clone, Copy)]
 pub struct BoxClock {
     epoch: Duration,
     started: Instant,
-    /// Time that passed in the box and nowhere else.
+    /// Time that passed only in the box.
     skipped: Duration,
 }
 
@@ -34,7 +34,7 @@ impl BoxClock {
         self.started + elapsed.saturating_sub(self.skipped)
     }
 
-    /// The clock of a box in which `length` has passed in no time. What time it is does not change.
+    /// The clock of a box in which `length` has passed instantly. The time of day does not change.
     #[must_use]
     pub fn skip(self, length: Duration) -> Self {
         Self { skipped: self.skipped + length, ..self }

@@ -1,16 +1,16 @@
-//! One DRBD device: what its two sides know, from which the states that DRBD shows are derived.
+//! One DRBD device: what its two sides know, from which DRBD's visible states are derived.
 //!
 //! Source: the DRBD 8.4 manual; `storage/drbd_info.py`, `backend.py: DrbdNeedsActivation`.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A mirrored disk, on its primary's node and on its secondary's.
+/// A mirrored disk, on its primary and its secondary node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drbd {
     /// The two sides.
     pub sides: [Side; 2],
-    /// When the resynchronisation that is going on will be done, since the box started.
+    /// When the current resynchronisation will be done, as time since the box started.
     pub resync_until: Option<Duration>,
 }
 
@@ -29,19 +29,19 @@ pub struct Side {
     pub stand_alone: bool,
     /// Whether it missed writes of its peer.
     pub behind: bool,
-    /// Whether it knows that: its local disk is Outdated, or Inconsistent because a resynchronisation broke
-    /// off.
+    /// Whether it knows that: its local disk is Outdated, or Inconsistent because a resynchronisation was
+    /// interrupted.
     pub outdated: bool,
 }
 
-/// What the local disk of a side is worth (`ds:` in `/proc/drbd`).
+/// The state of a side's local disk (`ds:` in `/proc/drbd`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LocalDisk {
     /// It has all writes, as far as it knows.
     UpToDate,
-    /// It gets from its peer what it missed.
+    /// It receives from its peer what it missed.
     Inconsistent,
-    /// It knows that it missed something, and has nobody to get it from.
+    /// It knows that it missed something, and has nowhere to get it from.
     Outdated,
     /// There is none.
     Diskless,
@@ -58,9 +58,9 @@ pub enum Connection {
     WfConnection,
     /// It has its peer.
     Connected,
-    /// It sends its peer what that missed.
+    /// It sends its peer what the peer missed.
     SyncSource,
-    /// It gets from its peer what it missed.
+    /// It receives from its peer what it missed.
     SyncTarget,
 }
 
@@ -106,7 +106,7 @@ impl Drbd {
         self.sides.iter().find(|side| side.node == node)
     }
 
-    /// Whether the sides can talk to each other, when the network between them is as `linked` says.
+    /// Whether the sides can talk to each other, given the state of the network in `linked`.
     #[must_use]
     pub fn is_connected(&self, linked: bool) -> bool {
         linked && self.sides.iter().all(|side| side.attached && !side.stand_alone)
@@ -126,7 +126,7 @@ impl Drbd {
         }
     }
 
-    /// What the local disk of the side with that index, 0 or 1, is worth.
+    /// The state of the local disk of the side with that index, 0 or 1.
     #[must_use]
     pub fn local_disk(&self, index: usize, linked: bool) -> LocalDisk {
         let mine = &self.sides[index];
@@ -161,7 +161,7 @@ impl Drbd {
         }
     }
 
-    /// Takes the side on `node` down: its node lost power, or the disk is not needed any more.
+    /// Takes the side on `node` down: its node lost power, or the disk is no longer needed.
     pub fn detach(&mut self, node: &str) {
         for side in self.sides.iter_mut().filter(|side| side.node == node) {
             side.attached = false;
@@ -169,7 +169,7 @@ impl Drbd {
         }
     }
 
-    /// Draws the consequences of what happened, at `now`: who misses writes, who splits, who resynchronises
+    /// Draws the consequences of what happened, at `now`: which side misses writes, splits, or resynchronises
     /// and for how long (`resync`, which is drawn only then). `writer` is the node on which the disk is
     /// written to.
     pub fn settle(
@@ -180,7 +180,7 @@ impl Drbd {
         resync: impl FnOnce() -> Duration,
     ) {
         if self.is_connected(linked) && self.sides.iter().all(|side| side.behind) {
-            // Both sides have writes that the other has not: a split brain, which no activation mends.
+            // Both sides have writes that the other has not: a split brain, which no activation repairs.
             self.sides.iter_mut().for_each(|side| side.stand_alone = true);
         }
         if !self.is_connected(linked) {
@@ -244,7 +244,7 @@ mod tests {
         assert_eq!(shown(&device, true)[1], Connection::SyncTarget);
         device.settle(false, Some("n1"), Duration::from_secs(6), || RESYNC);
         device.settle(true, Some("n1"), Duration::from_secs(100), || RESYNC);
-        assert_eq!(device.resync_until, Some(Duration::from_secs(160)), "it begins anew");
+        assert_eq!(device.resync_until, Some(Duration::from_secs(160)), "it starts over");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The box at work: cluster, jobs and locks, moved on from event to event. Knows no runtime; time comes from
+//! The box at work: cluster, jobs and locks, moved from event to event. Knows no runtime; time comes from
 //! outside, as the time since the box started.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,16 +14,16 @@ use super::locks::Locks;
 use super::model::{Live, Model};
 use super::work::Verdict;
 
-/// The cluster with everything that goes on in it.
+/// The cluster with everything that happens in it.
 #[derive(Debug)]
 pub struct Engine {
     /// The cluster.
     pub model: Model,
     /// luxid's misbehaviours.
     pub faults: Faults,
-    /// Whether the watcher that runs now was killed.
+    /// Whether the current watcher run was killed.
     pub watcher_is_killed: bool,
-    /// Where the master keeps the pause file, when it has one.
+    /// Where the master keeps the pause file, if it has one.
     pub pause_file: Option<PathBuf>,
     pub(super) jobs: BTreeMap<u64, Job>,
     /// The jobs that have no process yet.
@@ -39,7 +39,7 @@ pub struct Engine {
     due: BTreeMap<(Duration, u64), Due>,
     due_count: u64,
     pub(super) planned: Vec<(Trigger, Event)>,
-    /// When the next process can be started: one after the other.
+    /// When the next process can be started: one after another.
     pub(super) fork_free: Duration,
     pub(super) log_serial: u64,
 }
@@ -51,17 +51,17 @@ pub(super) struct Luxid {
     pub(super) runs: bool,
     /// Whether it can be started.
     pub(super) can_start: bool,
-    /// How often it died; connections of an earlier life are closed.
+    /// How often it died; connections from an earlier life are closed.
     pub(super) life: u32,
 }
 
 #[derive(Debug, Clone)]
 pub(super) enum Due {
-    /// A job's process is there.
+    /// A job's process has started.
     Forked(u64),
-    /// The present opcode of a job ends.
+    /// A job's current opcode ends.
     OpEnds(u64, Option<Verdict>),
-    /// An instance dies by itself.
+    /// An instance dies on its own.
     Dies(String),
     /// Something happens.
     Event(Event),
@@ -99,7 +99,7 @@ impl Engine {
         &self.jobs
     }
 
-    /// How long the box has been running, as far as it was moved on.
+    /// How long the box has been running, up to where it was moved.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.now
@@ -111,7 +111,7 @@ impl Engine {
         self.epoch
     }
 
-    /// Has something happen later; times count from the start of the box.
+    /// Makes something happen later; times count from the start of the box.
     pub fn plan(&mut self, trigger: Trigger, event: Event) {
         match trigger {
             Trigger::At(at) => self.schedule(at, Due::Event(event)),
@@ -119,19 +119,20 @@ impl Engine {
         }
     }
 
-    /// Forgets what was planned and did not happen; says what that was.
+    /// Forgets what was planned and did not happen; returns it.
     pub fn drop_plans(&mut self) -> Vec<Trigger> {
         self.planned.drain(..).map(|(trigger, _)| trigger).collect()
     }
 
-    /// When something happens next, since the box started; `None` when nothing ever will by itself.
+    /// When something happens next, since the box started; `None` when nothing ever will on its own.
     #[must_use]
     pub fn next(&self) -> Option<Duration> {
         let due = self.due.keys().next().map(|(at, _)| *at);
         due.into_iter().chain(self.model.next_change()).min()
     }
 
-    /// Lets time pass until `now`, with everything that happens meanwhile, in order. Whether anything did.
+    /// Lets time pass until `now`, with everything that happens in between, in order. Returns whether
+    /// anything did.
     pub fn advance(&mut self, now: Duration) -> bool {
         let mut happened = false;
         while let Some(next) = self.next().filter(|next| *next <= now) {
@@ -175,7 +176,7 @@ impl Engine {
         }
     }
 
-    /// Summaries of the opcodes that are at work or wait for locks, by the nodes that have to do with them.
+    /// Summaries of the opcodes that are running or waiting for locks, by the nodes involved.
     #[must_use]
     pub fn busy_nodes(&self) -> BTreeMap<&str, BTreeSet<&str>> {
         let mut busy: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();

@@ -15,7 +15,7 @@ pub enum Event {
     PowerOff(String),
     /// A node gets its power back, and boots.
     PowerOn(String),
-    /// A node is reached otherwise than before.
+    /// A node's reachability changes.
     Link(String, Link),
     /// A node is marked offline, or online again.
     Offline(String, bool),
@@ -27,19 +27,19 @@ pub enum Event {
     Stop(String),
     /// An administrator starts an instance.
     Start(String),
-    /// An administrator takes an instance out of the cluster's care.
+    /// An administrator marks an instance offline.
     TakeOut(String),
     /// An instance fails over or migrates to its secondary node.
     Move(String),
     /// An instance is removed.
     Remove(String),
-    /// An instance behaves from now on.
+    /// An instance behaves properly from now on.
     Repair(String),
-    /// A long job of an administrator's holds an instance and its nodes.
+    /// An administrator's long job holds an instance and its nodes.
     Occupy(String, Duration),
-    /// Somebody submits a job with one opcode, given as luxid takes it.
+    /// Somebody submits a job with one opcode, in the form that luxid accepts.
     Submit(Value),
-    /// A job with one opcode that ended before anybody looked: with success, or with that error.
+    /// A job with one opcode that ended before anybody looked: successfully, or with that error.
     EndedJob(Value, Option<Failure>),
     /// The links of an instance's disks give up.
     StandAlone(String),
@@ -49,16 +49,16 @@ pub enum Event {
     SplitBrain(String),
     /// An object gets a tag, or loses it.
     Tag {
-        /// What it is about.
+        /// What it concerns.
         object: Tagged,
         /// The tag.
         tag: String,
         /// Whether it has the tag from now on.
         present: bool,
     },
-    /// The job queue is drained, or takes jobs again.
+    /// The job queue is drained, or accepts jobs again.
     Drain(bool),
-    /// The watcher is paused for so long, or not any more.
+    /// The watcher is paused for this long, or no longer paused.
     Pause(Option<Duration>),
     /// Jobs with this summary that have not begun are canceled.
     Cancel(String),
@@ -71,23 +71,23 @@ pub enum Event {
         /// Whether `daemon-util` can start it again.
         can_start: bool,
     },
-    /// luxid is started by somebody else.
+    /// Somebody else starts luxid.
     StartLuxid,
     /// The master is another node now.
     MasterFailover(String),
-    /// The watcher that runs now is killed.
+    /// The current watcher run is killed.
     KillWatcher,
-    /// The master node dies and boots again, and with it the watcher that runs now and every job that has a
-    /// process.
+    /// The master node dies and boots again; the current watcher run and every job with a process die with
+    /// it.
     CrashMaster,
 }
 
 /// When something happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trigger {
-    /// When the box has been running for so long.
+    /// When the box has been running for this long.
     At(Duration),
-    /// As soon as an opcode with this summary is at work.
+    /// As soon as an opcode with this summary is running.
     OnStart(String),
     /// As soon as an opcode with this summary has ended.
     OnEnd(String),

@@ -1,8 +1,8 @@
-//! Errors of Ganeti's as the box produces them.
+//! Ganeti errors as the box produces them.
 
 use serde_json::{Value, json};
 
-/// An exception of Ganeti's: its class and its arguments.
+/// A Ganeti exception: its class and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Name of the class in `errors.py`.

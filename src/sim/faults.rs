@@ -11,20 +11,20 @@ pub struct Fault {
     pub method: Option<String>,
     /// Only with queries of this kind of object.
     pub what: Option<String>,
-    /// So many calls go well before.
+    /// This many calls succeed first.
     pub after: u32,
-    /// So many times; `None` for always.
+    /// This many times; `None` for always.
     pub times: Option<u32>,
 }
 
 /// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FaultKind {
-    /// The answer takes so much longer.
+    /// The answer takes this much longer.
     Slow(Duration),
     /// There is no answer, and the connection stays open.
     Silent,
-    /// The connection is closed before the call is looked at.
+    /// The connection is closed before the call is read.
     CloseBefore,
     /// The call is carried out, and the connection closed instead of the answer.
     CloseAfter,
@@ -48,7 +48,7 @@ impl Faults {
         self.0.push(fault);
     }
 
-    /// What goes wrong with this call, of a query for `what` if it is one.
+    /// What goes wrong with this call, which if a query is for `what`.
     pub fn strike(&mut self, method: &str, what: Option<&str>) -> Option<FaultKind> {
         let fits = |fault: &&mut Fault| {
             fault.method.as_deref().is_none_or(|wanted| wanted == method)

@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::failure::Failure;
 
-/// A filter, read and checked. luxid knows more operators; these are the ones that watchers use.
+/// A parsed and checked filter. luxid knows more operators; these are the ones that watchers use.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Filter {
     /// Everything passes.
     All,
-    /// `&`: every one of them.
+    /// `&`: all of them.
     And(Vec<Filter>),
     /// `|`: one of them.
     Or(Vec<Filter>),
@@ -25,7 +25,7 @@ impl Filter {
     /// Reads a filter as it crosses the wire; null lets everything pass.
     ///
     /// # Errors
-    /// What is wrong with it, in the form that luxid refuses a request with.
+    /// What is wrong with it, in the form in which luxid refuses a request.
     pub fn parse(value: &Value) -> Result<Self, String> {
         let broken = || format!("Invalid filter: {value}");
         let parts = match value {
@@ -66,8 +66,8 @@ impl Filter {
         }
     }
 
-    /// Texts of which the field must equal one for the filter to pass, if it is one that can tell: with them
-    /// most rows are left out cheaply.
+    /// Texts one of which the field must equal for the filter to pass, if that can be derived: they rule out
+    /// most rows cheaply.
     #[must_use]
     pub fn only(&self, wanted: &str) -> Option<Vec<&str>> {
         match self {
@@ -90,7 +90,7 @@ impl Filter {
     /// Checks that every field is known to `knows`.
     ///
     /// # Errors
-    /// luxid's error for the first that is not.
+    /// luxid's error for the first unknown one.
     pub fn check(&self, knows: &impl Fn(&str) -> bool) -> Result<(), Failure> {
         match self {
             Self::All => Ok(()),
@@ -107,7 +107,8 @@ impl Filter {
         }
     }
 
-    /// Whether a row passes. `cell` gives a field's value, `None` when there is no data: such a row passes.
+    /// Whether a row passes. `cell` returns a field's value, or `None` when there is no data: such a row
+    /// passes.
     pub fn passes(&self, cell: &impl Fn(&str) -> Option<Value>) -> bool {
         match self {
             Self::All => true,

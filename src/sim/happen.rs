@@ -15,7 +15,7 @@ use crate::cluster::AdminState;
 use crate::files;
 
 impl Engine {
-    /// Has something happen now.
+    /// Makes something happen now.
     pub fn apply(&mut self, event: &Event) {
         self.change(event);
         self.settle();
@@ -146,7 +146,7 @@ impl Engine {
         });
     }
 
-    /// luxid is there again at once; the node answers when it has booted.
+    /// luxid is back at once; the node answers when it has booted.
     fn crash_master(&mut self) {
         self.watcher_is_killed = true;
         for id in self.at_work.clone() {
@@ -160,7 +160,7 @@ impl Engine {
         self.luxid.life += 1;
     }
 
-    /// Submits a job that does nothing but hold locks.
+    /// Submits a job that only holds locks.
     fn occupy(&mut self, name: &str, duration: Duration) {
         let reason = json!([["gnt:client:gnt-instance", "replace-disks", 0]]);
         let input = [

@@ -1,4 +1,4 @@
-//! Jobs, and the rows that luxid makes of them.
+//! Jobs, and the rows that luxid makes from them.
 //!
 //! Source: `jqueue/__init__.py`, `JQueue.hs`, `Query/Job.hs`.
 
@@ -16,11 +16,11 @@ pub enum Status {
     Queued,
     /// It waits for locks.
     Waiting,
-    /// It is at work.
+    /// It is running.
     Running,
     /// Somebody canceled it before it began.
     Canceled,
-    /// It did what it was asked.
+    /// It did what it was asked to.
     Success,
     /// It failed.
     Error,
@@ -40,23 +40,23 @@ impl Status {
         }
     }
 
-    /// Whether it stays that way.
+    /// Whether it is final.
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(self, Self::Canceled | Self::Success | Self::Error)
     }
 }
 
-/// Where a job is on its way.
+/// How far a job has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Phase {
     /// Waiting for a process.
     Queued,
     /// Its process is being started.
     Forking,
-    /// Its process takes the locks of the present opcode; these levels are still to be taken.
+    /// Its process is taking the locks of the current opcode; these levels remain.
     Acquiring(Vec<Request>),
-    /// Its present opcode is carried out.
+    /// Its current opcode is being carried out.
     Running,
     /// It has ended.
     Ended,
@@ -69,7 +69,7 @@ pub struct Job {
     pub id: u64,
     /// Its opcodes.
     pub ops: Vec<Op>,
-    /// Where it is on its way.
+    /// How far it has come.
     pub phase: Phase,
     /// When it was submitted, started and ended, since the box started.
     pub received: Duration,
@@ -103,16 +103,16 @@ pub struct Op {
 /// Something that an opcode said.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogEntry {
-    /// Its number, which no other of the box's has.
+    /// Its number, unique in the box.
     pub serial: u64,
     /// When it was said, since the box started.
     pub at: Duration,
-    /// The words.
+    /// The text.
     pub text: String,
 }
 
 impl Job {
-    /// A job that was submitted just now.
+    /// A newly submitted job.
     #[must_use]
     pub fn new(id: u64, opcodes: Vec<Opcode>, received: Duration) -> Self {
         let op = |opcode| Op {
@@ -128,7 +128,8 @@ impl Job {
         Self { id, ops, phase: Phase::Queued, received, started: None, ended: None, archived: false }
     }
 
-    /// The first status that is not success, or running between two opcodes; success when all have succeeded.
+    /// The first status that is not success, or "running" between two opcodes; success when all have
+    /// succeeded.
     #[must_use]
     pub fn status(&self) -> Status {
         let pending = self.ops.iter().map(|op| op.status).find(|status| *status != Status::Success);
@@ -146,7 +147,7 @@ impl Job {
         self.phase == Phase::Ended
     }
 
-    /// The index of the opcode that is carried out, or is to be next; `None` when the job has none left.
+    /// The index of the opcode being carried out, or next; `None` when the job has none left.
     #[must_use]
     pub fn present(&self) -> Option<usize> {
         self.ops.iter().position(|op| !op.status.is_final())

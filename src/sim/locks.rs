@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How a lock is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Together with others.
+    /// Shared with others.
     Shared,
     /// Alone.
     Exclusive,
@@ -24,7 +24,7 @@ impl Mode {
     }
 }
 
-/// Locks that are requested together.
+/// Locks requested together.
 pub type Request = Vec<(String, Mode)>;
 
 /// A lock that is held or wanted.
@@ -50,7 +50,8 @@ pub struct Locks {
 }
 
 impl Locks {
-    /// Takes all of the requested locks, or none and remembers that they are wanted; whether it took them.
+    /// Takes all of the requested locks, or takes none and remembers that they are wanted; returns whether it
+    /// took them.
     pub fn acquire(&mut self, owner: u64, request: &Request) -> bool {
         let is_free = |(name, mode): &(String, Mode)| {
             let others = self.held.get(name).into_iter().flatten().filter(|(holder, _)| *holder != owner);
@@ -68,7 +69,7 @@ impl Locks {
         true
     }
 
-    /// Gives back everything that the owner holds or wants.
+    /// Drops everything that the owner holds or wants.
     pub fn release(&mut self, owner: u64) {
         self.wanted.remove(&owner);
         for name in self.names.remove(&owner).unwrap_or_default() {
@@ -80,7 +81,7 @@ impl Locks {
         }
     }
 
-    /// Whether somebody else than `owner` holds the lock alone.
+    /// Whether somebody other than `owner` holds the lock exclusively.
     #[must_use]
     pub fn is_exclusive(&self, name: &str, owner: u64) -> bool {
         let mut holders = self.held.get(name).into_iter().flatten();

@@ -13,7 +13,7 @@ use super::filter::Filter;
 use super::opcodes::{self, Opcode};
 use super::query::{self, What};
 
-/// A request as it was understood.
+/// A parsed request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
     /// The method.
@@ -113,7 +113,7 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// The answer, if it is time for one. With `timed_out` it always is.
+    /// The answer, if it is due. With `timed_out` it always is.
     #[must_use]
     pub fn poll(&self, engine: &Engine, timed_out: bool) -> Option<Answer> {
         let Some(job) = engine.jobs().get(&self.job).filter(|job| !job.archived) else {
@@ -128,8 +128,7 @@ impl Wait {
     }
 }
 
-/// How long luxid takes for the request. `number` is that of the call, so that not all calls take the same
-/// time.
+/// How long luxid takes for the request. `number` is the call's, so that not all calls take the same time.
 #[must_use]
 pub fn cost(engine: &Engine, request: &Request, number: u64) -> Duration {
     let timing = &engine.model.timing;
@@ -296,8 +295,8 @@ fn query_jobs(engine: &Engine, ids: &[u64], fields: &[String]) -> Value {
     ids.into_iter().map(row).collect()
 }
 
-/// Puts this JSON text, or a text that is none as a string, into the answer to `QueryJobs` as the first field
-/// of this job, or of every job.
+/// Puts this JSON text, or any other text as a string, into the answer to `QueryJobs` as the first field of
+/// this job, or of every job.
 pub(super) fn misstate(answer: &mut Answer, request: &Request, job: Option<u64>, text: &str) {
     let Answer::Success(Value::Array(rows)) = answer else { return };
     let ids = request.arguments[0].as_array().into_iter().flatten();

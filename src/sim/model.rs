@@ -1,4 +1,4 @@
-//! The cluster in the box: what is configured, and what is really the case. Plain data and its transitions,
+//! The cluster in the box: its configuration and its actual condition. Plain data and its transitions,
 //! without jobs and without a clock.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,17 +25,17 @@ pub struct Model {
     pub name: String,
     /// Name of the master node.
     pub master: String,
-    /// Name of the node on which luxid runs: another one only after a failover that went wrong.
+    /// Name of the node on which luxid runs; differs from the master only after a failover that went wrong.
     pub luxid_on: String,
     /// Ganeti's release, such as `3.0.2`.
     pub software_version: String,
-    /// At most so many jobs have a process (`max_running_jobs`).
+    /// At most this many jobs have a process (`max_running_jobs`).
     pub max_running_jobs: usize,
-    /// luxid itself watches at most so many jobs (`max_tracked_jobs`).
+    /// luxid itself watches at most this many jobs (`max_tracked_jobs`).
     pub max_tracked_jobs: usize,
     /// Whether users may shut their instances down from inside (`enabled_user_shutdown`).
     pub user_shutdown: bool,
-    /// Whether the job queue takes no jobs.
+    /// Whether the job queue accepts no jobs.
     pub drained: bool,
     /// Until when the watcher is paused, in seconds since 1970.
     pub paused_until: Option<u64>,
@@ -49,17 +49,17 @@ pub struct Model {
     pub instances: Instances,
     /// How long things take.
     pub timing: Timing,
-    /// Where chance comes from.
+    /// The source of all randomness.
     pub seed: Seed,
-    /// Which nodes other nodes' DRBD could reach when that was looked at last.
+    /// Which nodes other nodes' DRBD could reach at the last check.
     pub(super) linked: Vec<bool>,
-    /// Until when time has passed, since the box started.
+    /// Up to when time has passed, since the box started.
     pub(super) now: Duration,
-    /// The instances that are being started, each with its node.
+    /// The instances being started, with their nodes.
     pub(super) starting: BTreeMap<String, String>,
 }
 
-/// Something that has tags, by its name.
+/// Something that has tags, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tagged {
     /// The cluster.
@@ -80,7 +80,7 @@ pub struct Group {
 }
 
 impl Model {
-    /// The version as numbers; `None` when it has no known form.
+    /// The version as numbers; `None` if its form is unknown.
     #[must_use]
     pub fn version(&self) -> Option<GanetiVersion> {
         GanetiVersion::parse(&self.software_version)
@@ -98,7 +98,7 @@ impl Model {
         self.instances.get(&Name::from(name))
     }
 
-    /// The instance with that name, to be changed.
+    /// The instance with that name, for changes.
     pub fn instance_mut(&mut self, name: &str) -> Option<&mut Instance> {
         self.instances.get_mut(&Name::from(name))
     }
@@ -110,7 +110,7 @@ impl Model {
         self.groups.get(&Name::from(group.as_str())).map(|group| group.uuid.as_str())
     }
 
-    /// The primary IP address of the node, made up from its place among the nodes.
+    /// The node's primary IP address, made up from its position among the nodes.
     #[must_use]
     pub fn primary_ip(&self, node: &Node) -> String {
         // The networks that are reserved for documentation.
@@ -136,7 +136,7 @@ impl Model {
         }
     }
 
-    /// Memory that is free on the node, in MiB.
+    /// Free memory on the node, in MiB.
     #[must_use]
     pub fn free_memory(&self, node: &Node) -> u64 {
         let runs_here = |instance: &&Instance| instance.runs_on(&node.name);
@@ -144,8 +144,8 @@ impl Model {
         node.memory.saturating_sub(used)
     }
 
-    /// What a node costs whoever writes the job queue or the configuration while it does not answer, if one
-    /// of the master candidates does not.
+    /// The delay for whoever writes the job queue or the configuration while a master candidate does not
+    /// answer.
     #[must_use]
     pub fn wait_for_candidates(&self) -> Duration {
         let is_dead = |node: &Node| self.is_candidate(node) && !node.answers() && !node.offline;
@@ -163,7 +163,7 @@ impl Model {
     /// does not answer.
     #[must_use]
     pub fn load(&self, name: &str) -> Option<(f64, u32)> {
-        /// What an instance that just runs adds.
+        /// What an instance adds just by running.
         const RUNNING: f64 = 0.02;
         let node = self.node(name).filter(|node| node.answers() && node.monitor)?;
         let running = self.instances.values().filter(|instance| instance.runs_on(name)).count();
@@ -171,7 +171,7 @@ impl Model {
         Some((node.load + f64::from(self.starts_on(name)) + RUNNING * f64::from(running), node.cpus))
     }
 
-    /// Cuts the power of a node: what ran there is gone, and so are its DRBD minors.
+    /// Cuts the power of a node: everything running there is gone, and so are its DRBD minors.
     pub fn power_off(&mut self, name: &str) {
         let Some(node) = self.nodes.get_mut(&Name::from(name)) else { return };
         node.power = Power::Off;
@@ -191,12 +191,12 @@ impl Model {
         }
     }
 
-    /// No start is going on any more.
+    /// No start is in progress any longer.
     pub(super) fn forget_starts(&mut self) {
         self.starting.clear();
     }
 
-    /// Gives a node its power back; it runs at `ready`.
+    /// Restores a node's power; it is up at `ready`.
     pub fn power_on(&mut self, name: &str, ready: Duration) {
         if let Some(node) = self.nodes.get_mut(&Name::from(name))
             && node.power == Power::Off
@@ -205,7 +205,7 @@ impl Model {
         }
     }
 
-    /// Lets time pass until `now`: nodes come up, resynchronisations end, links break and mend.
+    /// Lets time pass until `now`: nodes come up, resynchronisations end, links break and recover.
     pub fn settle(&mut self, now: Duration) {
         self.now = now;
         for node in self.nodes.values_mut() {
@@ -245,7 +245,7 @@ impl Model {
         move |name, index| seed.duration(span, &format!("resync of disk {index} of {name}"))
     }
 
-    /// When something will happen by itself next, since the box started.
+    /// When something will next happen on its own, since the box started.
     #[must_use]
     pub fn next_change(&self) -> Option<Duration> {
         let boots = self.nodes.values().filter_map(|node| match node.power {

@@ -8,7 +8,7 @@ use std::fmt;
 /// The name of a node or an instance, ordered naturally.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name {
-    /// Bytes that compare as the names do: they are compared far more often than made.
+    /// Bytes that sort as the names do: they are compared far more often than created.
     key: Vec<u8>,
     text: String,
 }

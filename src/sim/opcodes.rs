@@ -1,4 +1,4 @@
-//! Opcodes as luxid takes them: every key must be known to the cluster's version, and what is left out is
+//! Opcodes as luxid accepts them: every key must be known to the cluster's version, and missing ones are
 //! filled in.
 //!
 //! Source: `OpCodes.hs`, `JSON.hs: readJSONfromDict`.
@@ -11,7 +11,7 @@ use crate::cluster::GanetiVersion;
 
 mod fields;
 
-/// What an opcode is to do.
+/// What an opcode should do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
     /// `OP_INSTANCE_STARTUP`
@@ -27,7 +27,7 @@ pub enum Work {
     Shutdown {
         /// Name of the instance.
         instance: String,
-        /// Whether its user shut it down already, from inside.
+        /// Whether its user has already shut it down from inside.
         by_user: bool,
         /// Whether the admin state stays as it is.
         no_remember: bool,
@@ -41,12 +41,12 @@ pub enum Work {
     VerifyDisks {
         /// Name or UUID of the group.
         group: String,
-        /// Whether locks are waited for.
+        /// Whether to wait for locks.
         is_strict: bool,
     },
     /// `OP_INSTANCE_QUERY_DATA`
     QueryData {
-        /// Names of the instances; none for all.
+        /// Names of the instances; empty for all.
         instances: Vec<String>,
         /// Whether nodes are asked and locks taken.
         locking: Locking,
@@ -56,8 +56,8 @@ pub enum Work {
         /// Name of the instance.
         instance: String,
     },
-    /// `OP_INSTANCE_REPLACE_DISKS`, `OP_BACKUP_EXPORT` and the like: something long that holds the instance
-    /// and its nodes.
+    /// `OP_INSTANCE_REPLACE_DISKS`, `OP_BACKUP_EXPORT` and the like: something lengthy that holds the
+    /// instance and its nodes.
     Occupy {
         /// Name of the instance.
         instance: String,
@@ -69,7 +69,7 @@ pub enum Work {
 /// What `OP_INSTANCE_QUERY_DATA` looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Locking {
-    /// The nodes, which it does not do without locks, whatever `use_locking` says.
+    /// The nodes, which requires locks, whatever `use_locking` says.
     Live,
     /// The configuration alone, under locks.
     StaticLocked,
@@ -78,7 +78,7 @@ pub enum Locking {
 }
 
 impl Work {
-    /// The instance that it is about.
+    /// The instance concerned.
     #[must_use]
     pub fn instance(&self) -> Option<&str> {
         match self {
@@ -95,13 +95,13 @@ impl Work {
 /// One opcode of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opcode {
-    /// What it is to do.
+    /// What it should do.
     pub work: Work,
     /// Its summary, such as `INSTANCE_STARTUP(inst1.example.com)`.
     pub summary: String,
-    /// -10, 0 or 10; less is more urgent.
+    /// -10, 0 or 10; lower is more urgent.
     pub priority: i64,
-    /// Jobs that must have ended before, each with the statuses that will do; none of these for any.
+    /// Jobs that must have ended first, each with the acceptable statuses; empty for any.
     pub depends: Vec<(i64, Vec<String>)>,
     /// The opcode as luxid shows it, with every field.
     pub input: Map<String, Value>,

@@ -1,10 +1,10 @@
-//! Accelerated time: virtual time that does not run away, for whoever watches.
+//! Accelerated time: virtual time slowed down to a pace that people can watch.
 
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-/// How often virtual time waits for real time, in real time: often enough for the eye.
+/// How often virtual time waits for real time, in real time: often enough to look smooth.
 const TICK: Duration = Duration::from_millis(40);
 
 /// Lets virtual time pass `speed` times as fast as real time, for as long as the future is polled. Tokio's

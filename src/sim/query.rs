@@ -24,7 +24,7 @@ pub use row::{Cell, What};
 /// Fields that need the nodes' answers.
 const LIVE_FIELDS: [&str; 2] = ["status", "bootid"];
 
-/// Nodes that the query asks, which makes it wait for those that do not answer.
+/// Nodes that the query asks, waiting for those that do not answer.
 pub fn asked_nodes<'a>(engine: &'a Engine, what: What, fields: &[String], filter: &Filter) -> Vec<&'a Node> {
     if !fields.iter().any(|field| LIVE_FIELDS.contains(&field.as_str())) {
         return Vec::new();
@@ -44,7 +44,7 @@ pub fn asked_nodes<'a>(engine: &'a Engine, what: What, fields: &[String], filter
 /// The rows that pass the filter, each with the cells of these fields.
 ///
 /// # Errors
-/// When the filter names a field that does not exist, or asks for nothing but names of which one does not.
+/// When the filter names a field that does not exist, or asks only for names and one does not exist.
 pub fn query(
     engine: &Engine,
     what: What,
@@ -97,8 +97,7 @@ pub fn groups(engine: &Engine, names: &[String], fields: &[String]) -> Result<Va
     Ok(Value::Array(values.collect()))
 }
 
-/// How long a query for these fields takes because of nodes that do not answer; `None` when it asks no node
-/// at all.
+/// How long a query for these fields takes because of silent nodes; `None` when it asks no node at all.
 pub fn delay(engine: &Engine, what: What, fields: &[String], filter: &Filter) -> Option<std::time::Duration> {
     let nodes = asked_nodes(engine, what, fields, filter);
     (!nodes.is_empty()).then(|| work::delay_of(&engine.model, &nodes))

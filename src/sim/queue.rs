@@ -14,7 +14,7 @@ use super::opcodes::{Opcode, Work};
 use super::work::{self, Verdict};
 
 impl Engine {
-    /// Takes a job in, and gives it the next number.
+    /// Accepts a job, and gives it the next number.
     pub(super) fn submit(&mut self, mut opcodes: Vec<Opcode>) -> u64 {
         let id = self.jobs.keys().next_back().map_or(1, |last| last + 1);
         for (job, _) in opcodes.iter_mut().flat_map(|opcode| &mut opcode.depends) {
@@ -41,7 +41,7 @@ impl Engine {
     }
 
     pub(super) fn fire(&mut self, trigger: &Trigger) {
-        // At the same moment, but after what is going on now.
+        // At the same moment, but after what is happening now.
         while let Some(at) = self.planned.iter().position(|(planned, _)| planned == trigger) {
             let (_, event) = self.planned.remove(at);
             self.schedule(self.now, Due::Event(event));
@@ -193,7 +193,7 @@ impl Engine {
         self.fire(&Trigger::OnEnd(summary));
     }
 
-    /// Puts a job into the queue that has ended already.
+    /// Puts a job into the queue that has already ended.
     pub(super) fn put_ended(&mut self, opcode: Opcode, failure: Option<&Failure>) {
         let id = self.submit(vec![opcode]);
         let (status, result) = match failure {
@@ -215,7 +215,7 @@ impl Engine {
         }
     }
 
-    /// Ends a job; its opcodes that have no end yet get this status and result.
+    /// Ends a job; its unfinished opcodes get this status and result.
     pub(super) fn end_job(&mut self, id: u64, status: Status, result: &Value) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
         for op in job.ops.iter_mut().filter(|op| !op.status.is_final()) {

@@ -1,12 +1,12 @@
-//! Chance that can be repeated: every drawing names what it is for, and depends on nothing but that name and
-//! the seed. So one node more does not change what happens to the others.
+//! Repeatable randomness: every draw names its purpose, and depends only on that name and the seed. So an
+//! additional node does not change what happens to the others.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::span::Span;
 
-/// Where all chance of one story comes from.
+/// The source of all randomness of one story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seed(pub u64);
 
@@ -14,14 +14,14 @@ impl Seed {
     /// A generator for one purpose, such as `boot id of node1, boot 3`.
     #[must_use]
     pub fn draw(self, purpose: &str) -> fastrand::Rng {
-        // FNV-1a: any hash does that is the same in every build.
+        // FNV-1a: any hash that is the same in every build will do.
         let hash = purpose.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
         fastrand::Rng::with_seed(hash ^ self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// A length of time within the span.
+    /// A duration within the span.
     #[must_use]
     pub fn duration(self, span: Span, purpose: &str) -> Duration {
         span.from + span.to.saturating_sub(span.from).mul_f64(self.draw(purpose).f64())

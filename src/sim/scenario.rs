@@ -10,7 +10,7 @@ use thiserror::Error;
 use super::model::Model;
 use crate::files;
 
-/// Longer than anybody writes.
+/// Longer than any real one.
 const LONGEST_FILE: u64 = 64 << 20;
 
 mod cluster;
@@ -40,7 +40,7 @@ pub struct ScenarioError {
 /// A scenario, read and checked.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// The cluster as it is in the beginning.
+    /// The cluster at the beginning.
     pub model: Model,
     /// The moment of the beginning, since 1970.
     pub epoch: Duration,
@@ -57,7 +57,7 @@ impl Scenario {
     /// When it cannot be read, or something in it is wrong.
     pub fn load(path: &Path) -> Result<Self, ScenarioError> {
         let file = path.display().to_string();
-        // Whoever names a file may name a link to it.
+        // Whoever names a file can name a link to it.
         let named = fs::canonicalize(path);
         match named.and_then(|path| files::read_text(&path, LONGEST_FILE)) {
             Ok(text) => Self::parse(&file, &text),
@@ -65,7 +65,7 @@ impl Scenario {
         }
     }
 
-    /// The same story with everything that takes time in `factor` of it, beginning at `epoch`.
+    /// The same story with all durations multiplied by `factor`, beginning at `epoch`.
     #[must_use]
     pub fn scaled(mut self, factor: f64, epoch: Duration) -> Self {
         self.epoch = epoch;
@@ -82,7 +82,7 @@ impl Scenario {
         self
     }
 
-    /// Reads the text of a scenario. `file` is what errors call it.
+    /// Reads the text of a scenario. `file` is its name in errors.
     ///
     /// # Errors
     /// When something in it is wrong.
@@ -119,7 +119,7 @@ impl Scenario {
 fn parse_time(text: &str) -> Result<Duration, String> {
     let time: jiff::Timestamp = text
         .parse()
-        .map_err(|_| format!("'{text}' is no time: expected something like 2026-11-22T10:15:00Z"))?;
+        .map_err(|_| format!("'{text}' is not a time: expected something like 2026-11-22T10:15:00Z"))?;
     Duration::try_from(time.as_duration()).map_err(|_| format!("'{text}' is before 1970"))
 }
 
@@ -162,7 +162,7 @@ mod tests {
             ("seed = 1\n[[node]\n".to_owned(), "cluster.toml:2: "),
             (
                 format!("start = \"noon\"\n{NODE}"),
-                "cluster.toml:1: start: 'noon' is no time: expected something like",
+                "cluster.toml:1: start: 'noon' is not a time: expected something like",
             ),
             (format!("{NODE}[[step]]\nrun = [\"--bogus\"]\n"), "cluster.toml:4: run: Usage: ganeti-watcher"),
         ] {

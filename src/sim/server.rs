@@ -20,24 +20,24 @@ use super::faults::FaultKind;
 use super::luxid::{self, Answer, Request};
 use crate::luxi::wire::{END_OF_MESSAGE, FrameDecoder};
 
-/// luxid closes a connection on which nothing is asked for so long (`luxiDefRwto`).
+/// luxid closes a connection that has been idle for this long (`luxiDefRwto`).
 const IDLE: Duration = Duration::from_secs(180);
 const PIPE_SIZE: usize = 64 << 10;
 const LONGEST_REQUEST: usize = 64 << 20;
 
-/// A cluster in a box that runs. Clones are the same box.
+/// A running cluster in a box. Clones are the same box.
 #[derive(Clone)]
 pub struct ClusterInABox(Arc<Inner>);
 
 struct Inner {
     engine: Mutex<Engine>,
     clock: Mutex<BoxClock>,
-    /// Counts changes, so that whoever waits for one looks again.
+    /// Counts changes, so that waiters check again.
     changes: watch::Sender<u64>,
 }
 
 impl Inner {
-    /// The engine, moved on to the present.
+    /// The engine, moved up to the present.
     fn engine(&self) -> MutexGuard<'_, Engine> {
         let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         if engine.advance(self.clock().elapsed()) {
@@ -79,7 +79,7 @@ impl ClusterInABox {
         self.0.clock()
     }
 
-    /// Lets time pass in the box alone, at once, with everything that happens meanwhile.
+    /// Lets time pass in the box alone, instantly, with everything that happens in between.
     pub fn skip(&self, length: Duration) {
         {
             let mut engine = self.0.engine();
@@ -91,7 +91,7 @@ impl ClusterInABox {
         self.0.tell();
     }
 
-    /// Looks into the box, as it is now.
+    /// Looks into the box in its present state.
     pub fn look<T>(&self, look: impl FnOnce(&Engine) -> T) -> T {
         look(&self.0.engine())
     }
@@ -103,18 +103,18 @@ impl ClusterInABox {
         result
     }
 
-    /// Has something happen now.
+    /// Makes something happen now.
     pub fn apply(&self, event: &Event) {
         self.change(|engine| engine.apply(event));
     }
 
-    /// Waits until something is so in the box.
+    /// Waits until something holds in the box.
     pub async fn until(&self, is_so: impl Fn(&Engine) -> bool) {
         let mut changes = self.0.changes.subscribe();
         while !self.look(&is_so) && changes.changed().await.is_ok() {}
     }
 
-    /// Has something happen later; unlike with [`Engine::plan`], times count from now.
+    /// Makes something happen later; unlike with [`Engine::plan`], times count from now.
     pub fn plan(&self, trigger: Trigger, event: Event) {
         let trigger = match trigger {
             Trigger::At(after) => Trigger::At(self.0.clock().elapsed() + after),
@@ -152,7 +152,7 @@ impl ClusterInABox {
         self.look(|engine| engine.luxid.runs)
     }
 
-    /// Starts luxid, unless it cannot be started; whether it runs then.
+    /// Starts luxid, unless it cannot be started; returns whether it then runs.
     #[must_use]
     pub fn start_luxid(&self) -> bool {
         if self.look(|engine| engine.luxid.can_start) {
@@ -162,7 +162,7 @@ impl ClusterInABox {
     }
 }
 
-/// Moves the box on whenever something is due, until nobody holds it any more.
+/// Moves the box on whenever something is due, until nobody holds it any longer.
 async fn drive(inner: Weak<Inner>) {
     let Some(mut changes) = inner.upgrade().map(|inner| inner.changes.subscribe()) else { return };
     loop {
@@ -202,7 +202,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(cluster: &ClusterInABox, st
     }
 }
 
-/// Answers one message; whether the connection stays open.
+/// Answers one message; returns whether the connection stays open.
 async fn exchange<S: AsyncWrite + Unpin>(cluster: &ClusterInABox, stream: &mut S, frame: &[u8]) -> bool {
     let request = match Request::parse(frame) {
         Ok(request) => request,

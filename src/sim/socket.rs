@@ -1,4 +1,4 @@
-//! The box on a real UNIX socket, for programs that know nothing of it.
+//! The box on a real UNIX socket, for programs that know nothing about it.
 
 use std::io;
 use std::path::Path;
@@ -9,14 +9,14 @@ use tokio::time::{sleep, timeout};
 
 use super::ClusterInABox;
 
-/// How often it is looked whether luxid died or was started.
+/// How often to check whether luxid died or was started.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Listens at `path` whenever luxid runs; the path is gone when it does not. A file beside it with the ending
-/// `.start` asks for luxid to be started, and is removed.
+/// Listens at `path` whenever luxid runs; the path is gone when it does not. A file next to it with the
+/// suffix `.start` asks for luxid to be started, and is then removed.
 ///
 /// # Errors
-/// When the socket cannot be made.
+/// When the socket cannot be created.
 pub async fn serve(cluster: ClusterInABox, path: &Path) -> io::Result<()> {
     let wish = path.with_extension("start");
     loop {

@@ -1,33 +1,32 @@
-//! Lengths of time as a scenario file writes them: `250ms`, `1m30s`, `2h`, and `4s..6s` for something in
-//! between.
+//! Durations as written in a scenario file: `250ms`, `1m30s`, `2h`, and `4s..6s` for something in between.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
-/// A length of time that varies between two limits.
+/// A duration that varies between two limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// At least so long.
+    /// The minimum.
     pub from: Duration,
-    /// At most so long.
+    /// The maximum.
     pub to: Duration,
 }
 
 impl Span {
-    /// A length of time that does not vary.
+    /// A fixed duration.
     #[must_use]
     pub const fn exactly(length: Duration) -> Self {
         Self { from: length, to: length }
     }
 
-    /// A length of time in milliseconds that does not vary.
+    /// A fixed duration in milliseconds.
     #[must_use]
     pub const fn millis(length: u64) -> Self {
         Self::exactly(Duration::from_millis(length))
     }
 
-    /// The span made shorter, to `factor` of its length.
+    /// The span shortened to `factor` of its length.
     #[must_use]
     pub fn scaled(self, factor: f64) -> Self {
         Self { from: self.from.mul_f64(factor), to: self.to.mul_f64(factor) }
@@ -41,7 +40,7 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// One length of time, as the key of a scenario file.
+/// One duration, as the key of a scenario file.
 ///
 /// # Errors
 /// What is wrong with the text.
@@ -59,7 +58,7 @@ pub fn deserialize_some_duration<'de, D: Deserializer<'de>>(
     deserialize_duration(deserializer).map(Some)
 }
 
-/// Reads a length of time, or two with `..` between them.
+/// Reads a duration, or two with `..` between them.
 ///
 /// # Errors
 /// What is wrong with the text.
@@ -74,12 +73,12 @@ pub fn parse_span(text: &str) -> Result<Span, String> {
     Ok(Span { from, to })
 }
 
-/// Reads a length of time: numbers with the units `ms`, `s`, `m`, `h` or `d`, one after the other.
+/// Reads a duration: numbers with the units `ms`, `s`, `m`, `h` or `d`, one after another.
 ///
 /// # Errors
 /// What is wrong with the text.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let expected = || format!("'{text}' is no length of time: expected something like 250ms, 30s or 1h30m");
+    let expected = || format!("'{text}' is not a duration: expected something like 250ms, 30s or 1h30m");
     let mut rest = text.trim();
     if rest.starts_with('-') {
         return Err(format!("'{text}' is negative"));

@@ -1,4 +1,4 @@
-//! Where a story is played: a box, and below a directory what Ganeti keeps on each node.
+//! Where a story is played: a box, and a directory with what Ganeti keeps on each node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -29,7 +29,7 @@ pub struct Stage {
     pub cluster: ClusterInABox,
     root: PathBuf,
     locks: BTreeMap<PathBuf, File>,
-    /// Files that a step has written, which Ganeti does not write over.
+    /// Files that a step has written, which Ganeti does not overwrite.
     written: BTreeSet<PathBuf>,
 }
 
@@ -65,8 +65,8 @@ impl Stage {
         self.cluster.look(groups)
     }
 
-    /// The layout of a node: `GANETI_ROOTDIR` is a directory of its name below the stage's. The node is
-    /// called as its kernel calls it where nothing resolves that.
+    /// The layout of a node: `GANETI_ROOTDIR` is a directory of its name below the stage's. The node has its
+    /// kernel's name if that does not resolve.
     ///
     /// # Errors
     /// When the node's name cannot be the name of a directory.
@@ -86,7 +86,7 @@ impl Stage {
         self.root.join(node)
     }
 
-    /// Writes what Ganeti would have told the node about the cluster, with the directories for it.
+    /// Writes what Ganeti would have distributed to the node about the cluster, with the directories for it.
     ///
     /// # Errors
     /// When files cannot be written.
@@ -103,7 +103,7 @@ impl Stage {
         ] {
             let directory = directory.join(below);
             fs::create_dir_all(&directory)
-                .with_context(|| format!("cannot make '{}'", directory.display()))?;
+                .with_context(|| format!("cannot create '{}'", directory.display()))?;
         }
         let boot_id = self.cluster.look(|engine| engine.model.node(node).map(|node| node.boot_id.clone()));
         let mut groups = String::new();
@@ -129,7 +129,7 @@ impl Stage {
         ];
         let files = ssconf.map(|(key, value)| (layout.ssconf(key), value)).into_iter();
         for (path, value) in files.chain(boot_id.map(|boot_id| (layout.boot_id(), boot_id + "\n"))) {
-            // Not safe against a kill, and so much faster: nobody reads it while it is written.
+            // Not safe against a kill, but much faster: nobody reads it while it is written.
             if self.written.contains(&path) {
                 continue;
             }
@@ -166,10 +166,10 @@ impl Stage {
         }
     }
 
-    /// Holds the lock of a file on the master, or lets it go.
+    /// Holds the lock of a file on the master, or releases it.
     ///
     /// # Errors
-    /// When it cannot be had.
+    /// When it is not available.
     pub fn lock(&mut self, path: &str, held: bool) -> Result<()> {
         let path = self.path(path);
         if !held {
@@ -200,7 +200,7 @@ fn layout(root: &Path, node: &str) -> Result<Layout> {
     Ok(layout.with_proc(root.join(node).join("proc")))
 }
 
-/// The box as one of its nodes sees it: luxid listens on one node only, the master as a rule.
+/// The box as one of its nodes sees it: luxid listens on one node only, usually the master.
 #[derive(Debug)]
 pub struct OnNode<'a> {
     /// The box.

@@ -1,4 +1,4 @@
-//! What luxid says the status of an instance is.
+//! What luxid reports as the status of an instance.
 //!
 //! Source: `Query/Instance.hs: determineInstanceStatus`.
 

@@ -1,4 +1,4 @@
-//! A scenario as it is played: its steps one after the other, and a record of every run.
+//! Plays a scenario: its steps one after another, with a record of every run.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -24,13 +24,13 @@ use crate::watch::{self, Context, Ended};
 
 /// No run takes longer, in the box's time.
 const LONGEST_RUN: Duration = Duration::from_secs(86_400);
-/// What a watcher that was killed exits with, as a shell shows it.
+/// The exit code of a killed watcher, as a shell shows it.
 const KILLED: u8 = 137;
 const LONGEST_FILE: u64 = 64 << 20;
-/// What the log lines name as the process: a real one would not be the same twice.
+/// The process number in log lines: a real one would differ each time.
 const PID: u32 = 4242;
 
-/// How the watcher is run.
+/// How to run the watcher.
 pub trait Watcher {
     /// Makes one run on the named node and returns its exit code.
     ///
@@ -50,15 +50,15 @@ pub struct RunRecord {
     pub time: (Duration, Duration),
     /// What it wrote into the log.
     pub log: String,
-    /// The jobs that are new since the last run.
+    /// The new jobs since the last run.
     pub jobs: Vec<Job>,
-    /// Name of each group with what its state file then was; `None` when there is none.
+    /// Name of each group with its state file's content at that time; `None` when there is none.
     pub states: Vec<(String, Option<Value>)>,
-    /// Name of each group, and at last `cluster`, with the content of its status file.
+    /// Name of each group, and finally `cluster`, with the content of its status file.
     pub statuses: Vec<(String, Option<String>)>,
 }
 
-/// What became of a scenario.
+/// The outcome of a scenario.
 #[derive(Debug)]
 pub struct Record {
     /// The runs in order.
@@ -67,19 +67,19 @@ pub struct Record {
     pub stage: Stage,
 }
 
-/// What becomes of the steps of a scenario that wait.
+/// What happens in the waiting steps of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitSteps {
-    /// Their time is waited for.
+    /// Their time is actually waited for.
     Wait,
-    /// Their time passes in the box alone, and at once.
+    /// Their time passes in the box alone, instantly.
     Skip,
 }
 
 /// Plays a scenario in virtual time with this program as the watcher.
 ///
 /// # Errors
-/// See [`play`]; and when a run ends otherwise than the scenario says.
+/// See [`play`]; and when a run does not end as the scenario says.
 pub fn play_in_virtual_time(scenario: &Scenario, root: &Path) -> Result<Record> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
     let record = runtime.block_on(play(scenario, root, &InProcess, WaitSteps::Wait))?;
@@ -90,7 +90,10 @@ pub fn play_in_virtual_time(scenario: &Scenario, root: &Path) -> Result<Record> 
     for (number, (run, made)) in runs.zip(&record.runs).enumerate() {
         if made.exit != run.exit {
             let (wanted, found, log) = (run.exit, made.exit, &made.log);
-            bail!("run {} was to end with exit code {wanted}, not {found}; its log:\n{log}", number + 1);
+            bail!(
+                "run {} should have ended with exit code {wanted}, not {found}; its log:\n{log}",
+                number + 1
+            );
         }
     }
     Ok(record)
@@ -99,8 +102,8 @@ pub fn play_in_virtual_time(scenario: &Scenario, root: &Path) -> Result<Record> 
 /// Plays a scenario below the directory `root`.
 ///
 /// # Errors
-/// When the stage cannot be set up or a step cannot be taken, and when something that was to happen during a
-/// run did not.
+/// When the stage cannot be set up or a step cannot be taken, and when something planned for a run did not
+/// happen.
 pub async fn play(
     scenario: &Scenario,
     root: &Path,
@@ -162,7 +165,7 @@ async fn make(stage: &Stage, run: &Run, watcher: &dyn Watcher, seen: usize) -> R
     };
     let missed = stage.cluster.change(super::engine::Engine::drop_plans);
     if !missed.is_empty() {
-        bail!("it ended before this came: {missed:?}");
+        bail!("it ended before this happened: {missed:?}");
     }
     let command = run.arguments.iter().map(|argument| format!(" {argument}")).collect::<String>();
     let log = text_of(&log_file).unwrap_or_default().split_off(logged_before);
@@ -189,7 +192,7 @@ fn text_of(path: &Path) -> Option<String> {
     read_text(path, LONGEST_FILE).ok()
 }
 
-/// The state as a value; text that is no JSON stands for itself.
+/// The state as a value; text that is not JSON is kept as is.
 fn state(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
@@ -226,7 +229,7 @@ impl Watcher for InProcess {
     }
 }
 
-/// `ganeti-watcher retry`. What it says goes to the log, where the record has what runs say.
+/// `ganeti-watcher retry`. What it says goes to the log, where the record keeps what runs say.
 async fn retry(layout: &Layout, whose: &Whose, now: Duration) -> Result<u8> {
     let armed = Armed::for_retry();
     let (ended, lines) = match watch::retry::retry(&armed, layout, whose, &file_stamp(now)).await {

@@ -8,13 +8,13 @@ use super::span::Span;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Timing {
-    /// An answer that needs no other node.
+    /// An answer that involves no other node.
     pub answer: Span,
     /// A query that asks the nodes; 0.2 s to 0.45 s were measured.
     pub live_query: Span,
     /// `SubmitJob`, and each job of `SubmitManyJobs`; 0.2 s to 1 s were measured.
     pub submit: Span,
-    /// The start of a job's process; one starts after the other.
+    /// The start of a job's process; they start one after another.
     pub fork: Span,
     /// Start of an instance.
     pub startup: Span,
@@ -30,16 +30,16 @@ pub struct Timing {
     pub refusal: Span,
     /// Migration or failover of an instance.
     pub migrate: Span,
-    /// From power to a node that answers.
+    /// From power-on to a node that answers.
     pub boot: Span,
     /// Resynchronisation of a mirror that missed writes.
     pub resync: Span,
-    /// What a node costs that does not answer at all: the limit for connecting to it.
+    /// The delay caused by a node that does not answer at all: the limit for connecting to it.
     pub dead_node: Span,
-    /// What each write of the job queue or the configuration costs while a master candidate does not answer
-    /// and is not marked offline: nothing, unless a scenario says so; about 5 s were measured.
+    /// The delay of each write of the job queue or the configuration while a master candidate does not answer
+    /// and is not marked offline: none, unless a scenario says so; about 5 s were measured.
     pub dead_candidate: Span,
-    /// What a node costs that takes a call and never answers it: the limit for urgent calls.
+    /// The delay caused by a node that accepts a call and never answers it: the limit for urgent calls.
     pub silent_node: Span,
     /// `check-and-start` of a daemon.
     pub daemon_start: Span,
@@ -70,7 +70,7 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// Everything in `factor` of its time: a comparison with the original takes real time.
+    /// All durations multiplied by `factor`: a comparison with the original takes real time.
     #[must_use]
     pub fn scaled(&self, factor: f64) -> Self {
         let scale = |span: Span| span.scaled(factor);

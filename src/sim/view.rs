@@ -1,4 +1,4 @@
-//! What there is to see in the box at one moment, for whoever tells its story.
+//! What can be seen in the box at one moment, for whoever tells its story.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub struct View {
     pub nodes: Vec<NodeView>,
     /// How many instances run.
     pub running: usize,
-    /// How many instances the configuration wants up.
+    /// How many instances should be up.
     pub wanted: usize,
     /// The jobs that have not ended, by number.
     pub jobs: Vec<JobView>,
@@ -30,13 +30,13 @@ pub struct NodeView {
     pub name: String,
     /// Whether it runs.
     pub power: Power,
-    /// How it is reached.
+    /// Its reachability.
     pub link: Link,
     /// Whether it is marked offline.
     pub offline: bool,
     /// How many instances run there.
     pub running: usize,
-    /// How many instances that the configuration wants up have it as primary node.
+    /// How many instances that should be up have it as primary node.
     pub wanted: usize,
     /// Summaries of what jobs are doing for instances that have it as primary node.
     pub doing: Vec<String>,
@@ -47,11 +47,11 @@ pub struct NodeView {
 pub struct JobView {
     /// Its number.
     pub id: u64,
-    /// Summary of its present opcode.
+    /// Summary of its current opcode.
     pub summary: String,
     /// How far it is.
     pub status: Status,
-    /// How long its present opcode has been at work.
+    /// How long its current opcode has been running.
     pub at_work: Option<Duration>,
 }
 

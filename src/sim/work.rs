@@ -1,5 +1,4 @@
-//! What opcodes do to the cluster: the locks that they take, what they check, what they change and how they
-//! fail.
+//! What opcodes do to the cluster: the locks they take, what they check, what they change and how they fail.
 //!
 //! Source: `cmdlib/instance_operation.py, instance_storage.py, group.py`.
 
@@ -27,7 +26,7 @@ pub use verdict::Verdict;
 /// The locks of an opcode, level by level, in the order in which they are taken.
 ///
 /// # Errors
-/// When what it is about does not exist.
+/// When its subject does not exist.
 pub fn locks(model: &Model, work: &Work, locks: &Locks, job: u64) -> Result<Vec<Request>, Failure> {
     let everything = vec![("cluster/BGL".to_owned(), Mode::Shared)];
     let lock = |kind: &str, name: &str, mode| (format!("{kind}/{name}"), mode);
@@ -55,8 +54,7 @@ pub fn locks(model: &Model, work: &Work, locks: &Locks, job: u64) -> Result<Vec<
     Ok(levels)
 }
 
-/// Checks what an opcode needs and makes its first changes. Says how long it takes to its end, or to its
-/// failure.
+/// Checks what an opcode needs and makes its first changes. Returns how long it takes to end or to fail.
 pub fn begin(model: &mut Model, work: &Work, locks: &Locks, job: u64) -> (Duration, Result<(), Failure>) {
     let checked = check(model, work, locks, job);
     let span = match (&checked, work) {
@@ -94,7 +92,7 @@ pub fn begin(model: &mut Model, work: &Work, locks: &Locks, job: u64) -> (Durati
     (takes, checked)
 }
 
-/// Counts a start in, and says how long it takes when its node has too much to do.
+/// Counts a start, and returns how long it takes on an overloaded node.
 fn slowed_down(model: &mut Model, instance: &str, takes: Duration) -> Duration {
     let Some(node) = model.instance(instance).map(|instance| instance.primary.clone()) else { return takes };
     model.starting.insert(instance.to_owned(), node.clone());
@@ -116,7 +114,7 @@ fn lap(model: &mut Model, work: &Work) -> u32 {
     })
 }
 
-/// Nodes that do not answer and are not marked offline hold a job up.
+/// Nodes that do not answer and are not marked offline delay a job.
 fn waiting_for_nodes(model: &Model, work: &Work) -> Duration {
     let nodes: Vec<&Node> = match work {
         Work::VerifyDisks { group, .. } => match find_group(model, group) {
@@ -133,7 +131,7 @@ fn waiting_for_nodes(model: &Model, work: &Work) -> Duration {
     delay_of(model, &nodes)
 }
 
-/// How long asking these nodes at the same time takes because of those that do not answer.
+/// How long it takes to ask these nodes at the same time, because of those that do not answer.
 pub fn delay_of(model: &Model, nodes: &[&Node]) -> Duration {
     let delay = |node: &&Node| match (node.answers() || node.offline, node.link) {
         (true, _) => Duration::ZERO,
@@ -199,7 +197,7 @@ fn check(model: &Model, work: &Work, locks: &Locks, job: u64) -> Result<(), Fail
     }
 }
 
-/// Brings an opcode to its end: changes the cluster, or fails.
+/// Finishes an opcode: changes the cluster, or fails.
 pub fn finish(model: &mut Model, work: &Work) -> Verdict {
     let verdict = match work {
         Work::Startup { instance, force, .. } => {

@@ -48,11 +48,11 @@ pub struct Options {
     #[arg(long, default_value = "27s..31s", allow_hyphen_values = true, value_parser = parse_start)]
     start: String,
 
-    /// Where chance comes from: the same seed tells the same story
+    /// Seed of all random choices: the same seed gives the same story
     #[arg(long, default_value_t = 1, allow_hyphen_values = true, value_parser = |text: &str| whole_number::<u32>(text, 0, u32::MAX))]
     seed: u32,
 
-    /// So many simulated seconds in one real second, or 'max' (on a terminal 240, else 'max')
+    /// Simulated seconds per real second, or 'max' (default 240 on a terminal, otherwise 'max')
     #[arg(long, allow_hyphen_values = true, value_parser = parse_speed)]
     speed: Option<Speed>,
 
@@ -60,7 +60,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["nodes", "instances", "broken", "outage", "start", "seed"])]
     pub(super) scenario: Option<PathBuf>,
 
-    /// Make this directory for the files of the story, not a temporary one
+    /// Create this directory for the story's files, instead of a temporary one
     #[arg(long)]
     pub(super) directory: Option<PathBuf>,
 }
@@ -83,7 +83,7 @@ enum Outage {
 pub(super) enum Speed {
     /// As fast as it can be computed.
     Max,
-    /// So many simulated seconds in one real second.
+    /// This many simulated seconds per real second.
     Times(f64),
 }
 
@@ -95,11 +95,11 @@ fn parse_speed(text: &str) -> Result<Speed, String> {
     }
 }
 
-/// How long a start takes, as the scenario has it.
+/// How long a start takes, as written in the scenario.
 fn parse_start(text: &str) -> Result<String, String> {
     match parse_span(text) {
         Ok(span) if span.to <= LONGEST_START => Ok(text.to_owned()),
-        _ => Err("expected a length of time up to 1d, such as 29s, or two of them as in 20s..40s".to_owned()),
+        _ => Err("expected a duration of at most 1d, such as 29s, or a range such as 20s..40s".to_owned()),
     }
 }
 

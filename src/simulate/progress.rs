@@ -1,4 +1,4 @@
-//! What is shown while a story goes on: on a terminal a bar and what every node is doing, else a line a
+//! What is shown during a story: on a terminal a bar and what each node is doing, otherwise one line a
 //! minute.
 
 use std::fmt::Write as _;
@@ -12,12 +12,12 @@ use crate::sim::model::{Link, Power};
 use crate::sim::stage::Stage;
 use crate::sim::view::{NodeView, View, view};
 
-/// Between two pictures, in real time when the story is told at some speed, else in simulated time.
+/// Time between two pictures: real time when the story has a speed, otherwise simulated time.
 const REAL_TICK: Duration = Duration::from_millis(100);
 const TERMINAL_TICK: Duration = Duration::from_secs(10);
 const LINE_TICK: Duration = Duration::from_secs(60);
 const BAR_WIDTH: usize = 40;
-/// With more nodes than this only those that do something, or should, are shown.
+/// With more nodes than this, only those that are doing something, or should be, are shown.
 const MOST_NODES: usize = 20;
 
 pub(super) struct Progress<W> {
@@ -49,7 +49,7 @@ impl<W: Write> Progress<W> {
         if self.terminal { self.draw(&view) } else { self.line(&view) }
     }
 
-    /// Tells what happens to the cluster.
+    /// Reports what happens to the cluster.
     pub(super) fn tell_events(&mut self, events: &[Event], stage: &Stage) -> io::Result<()> {
         let mut texts: Vec<String> = Vec::new();
         for event in events {
@@ -62,7 +62,7 @@ impl<W: Write> Progress<W> {
         self.say(&format!("{time}  {}\n", texts.join("; ")))
     }
 
-    /// Tells that cron starts the watcher.
+    /// Reports that cron starts the watcher.
     pub(super) fn tell_run(&mut self, number: usize, stage: &Stage) -> io::Result<()> {
         let time = time(stage.cluster.clock().elapsed());
         self.say(&format!("{time}  run {number} of the watcher begins\n"))
@@ -163,7 +163,7 @@ fn words(event: &Event) -> String {
     match event {
         Event::PowerOff(node) => format!("{node} loses its power"),
         Event::PowerOn(node) => format!("{node} has power again and boots"),
-        Event::Link(node, Link::Cut) => format!("{node} cannot be reached any more"),
+        Event::Link(node, Link::Cut) => format!("{node} can no longer be reached"),
         Event::Link(node, Link::Silent) => format!("the node daemon of {node} falls silent"),
         Event::Link(node, Link::Up) => format!("{node} can be reached again"),
         Event::Offline(node, true) => format!("an administrator marks {node} offline"),
@@ -178,7 +178,7 @@ fn words(event: &Event) -> String {
         Event::Drain(true) => "the job queue is drained".to_owned(),
         Event::Drain(false) => "the job queue takes jobs again".to_owned(),
         Event::Pause(Some(_)) => "an administrator pauses the watcher".to_owned(),
-        Event::Pause(None) => "the watcher is not paused any more".to_owned(),
+        Event::Pause(None) => "the watcher is no longer paused".to_owned(),
         Event::StopLuxid { .. } => "luxid dies".to_owned(),
         Event::StartLuxid => "luxid starts".to_owned(),
         Event::MasterFailover(node) => format!("{node} becomes the master"),

@@ -1,4 +1,4 @@
-//! What came of a story, in words.
+//! The outcome of a story, in words.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -22,7 +22,7 @@ pub(super) fn summary(record: &Record) -> String {
         // Writing to a String does not fail.
         let _written = writeln!(
             text,
-            "From the first job to the last that helped it took {}; one at a time, the {} jobs would have taken {}.",
+            "Recovery took {}; one at a time, the {} jobs would have taken {}.",
             time(end.saturating_sub(begin)),
             jobs.len(),
             time(one_by_one)
@@ -38,7 +38,7 @@ pub(super) fn is_booting(engine: &Engine) -> bool {
     engine.model.nodes.values().any(|node| matches!(node.power, Power::Booting(_)))
 }
 
-/// How long a job takes when it waits for no other: from its process to its end, without the wait for locks.
+/// How long a job takes on its own: from process start to end, without waiting for locks.
 fn alone(job: &Job) -> Option<Duration> {
     let waited = job.ops.iter().filter_map(|op| Some(op.exec?.saturating_sub(op.start?))).sum();
     Some((job.ended? - job.started?).saturating_sub(waited))
@@ -73,9 +73,9 @@ fn left_over(engine: &Engine, jobs: &[&Job]) -> String {
             (Some(node), _) => format!("its primary node {} does not answer", node.name),
             (None, Some(error)) => error.clone(),
             (None, None) if primary.is_some_and(|node| engine.model.free_memory(node) < instance.memory) => {
-                format!("its primary node {} has not enough memory for it", instance.primary)
+                format!("its primary node {} does not have enough memory for it", instance.primary)
             }
-            (None, None) => "nobody tried to start it".to_owned(),
+            (None, None) => "no start was attempted".to_owned(),
         };
         let _written = writeln!(text, "{} needs a human: {why}", instance.name);
     }

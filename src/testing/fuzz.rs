@@ -1,8 +1,8 @@
-//! A fuzzing loop for every parser of what comes from outside: good texts, changed by chance, with the same
-//! chance every time. Nothing may panic or take long. Parsers that only their file knows have their loop in
-//! that file's tests.
+//! A fuzzing loop for every parser of outside input: good texts, changed at random but the same way every
+//! time. Nothing may panic or take long. Parsers that are private to a file have their loop in that file's
+//! tests.
 //!
-//! `cargo test` tries a few thousand inputs of each; `tests/faults/fuzz` sets [`COUNT`] and tries ten
+//! `cargo test` tries a few thousand inputs for each; `tests/faults/fuzz` sets [`COUNT`] and tries ten
 //! million.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -27,13 +27,13 @@ const COUNT: &str = "GANETI_WATCHER_FUZZ";
 const FEW: u64 = 3000;
 const MOST_CHANGES: usize = 6;
 const LONGEST: usize = 8 << 10;
-/// Now and then an input is so many times as long, so that what takes more than linear time is seen.
+/// Now and then an input is this many times as long, to reveal anything that takes more than linear time.
 const REPEATED: usize = 500;
 const REPEATED_EVERY: u64 = 20_000;
-/// For one input; a machine under load may pause longer than a parser takes.
+/// For one input; a loaded machine can pause longer than a parser takes.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Pieces that parsers have opinions about.
+/// Fragments that parsers treat specially.
 const PIECES: [&[u8]; 34] = [
     b"\0",
     b"\n",
@@ -71,8 +71,7 @@ const PIECES: [&[u8]; 34] = [
     b"\xc3",
 ];
 
-/// Gives `attempt` changed copies of the seeds. What it panics with, or takes too long for, is told with the
-/// input.
+/// Gives `attempt` changed copies of the seeds. A panic, or taking too long, is reported with the input.
 pub(crate) fn fuzz<S: AsRef<[u8]>>(seeds: &[S], mut attempt: impl FnMut(&[u8])) {
     let count = std::env::var(COUNT).ok().and_then(|count| count.parse().ok()).unwrap_or(FEW);
     let mut chance = fastrand::Rng::with_seed(1);
@@ -98,7 +97,7 @@ pub(crate) fn fuzz<S: AsRef<[u8]>>(seeds: &[S], mut attempt: impl FnMut(&[u8])) 
     }
 }
 
-/// As [`fuzz`], for what takes text.
+/// As [`fuzz`], for functions that take text.
 pub(crate) fn fuzz_text<S: AsRef<[u8]>>(seeds: &[S], mut attempt: impl FnMut(&str)) {
     fuzz(seeds, |input| attempt(&String::from_utf8_lossy(input)));
 }

@@ -1,8 +1,8 @@
 //! A virtual node for tests: Ganeti's files below one directory, what belongs to the system below another,
-//! and scripts in the place of programs, which note how they are called.
+//! and scripts in place of programs, which record how they are called.
 //!
-//! Unit tests take it from `testing`, tests from outside from `tests/support/program.rs`. The module above
-//! says which `Layout` it is: the crate's own, or the library's.
+//! Unit tests take it from `testing`, tests from outside from `tests/support/program.rs`. The parent module
+//! decides which `Layout` it is: the crate's own, or the library's.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -26,7 +26,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// A node with the directories that Ganeti makes on every node, without any file, program or `/proc`.
+    /// A node with the directories that Ganeti creates on every node, without any file, program or `/proc`.
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let root = directory.path().join(HOST);

@@ -1,4 +1,5 @@
-//! The connection to luxid, with the rules that tell a node that is not the master from a luxid that is down.
+//! The connection to luxid, with the rules that distinguish a node that is not the master from a luxid that
+//! is down.
 //!
 //! Source: `runtime.py: GetClient`, `rpc/transport.py: Transport._Connect`, `watcher/__init__.py:
 //! GetLuxiClient, _CheckMaster`.
@@ -19,14 +20,13 @@ use crate::node::own_name::{self, IsOwn, Nameless};
 use crate::node::ssconf::{self, Untold};
 use crate::observe::{self, ClusterFacts};
 
-/// How long luxid may take to listen before it is taken for down. `daemon-util` does nothing to a luxid that
-/// runs.
+/// How long luxid may take to listen before it counts as down. `daemon-util` leaves a running luxid alone.
 const START_GRACE: Duration = Duration::from_secs(3);
 
 /// Connects to luxid, and starts it once when it seems to be down.
 ///
 /// # Errors
-/// [`NotMaster`] when this node is not the master, [`Nameless`] when nobody can tell; otherwise why there is
+/// [`NotMaster`] when this node is not the master, [`Nameless`] when that is unknown; otherwise why there is
 /// no connection.
 pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client<'a>, CutShort> {
     match connect(context, START_GRACE, MayStart::Ask).await {
@@ -60,7 +60,7 @@ pub(super) async fn connect_within<'a>(
 /// Asks luxid who the master is, and whether the queue is drained.
 ///
 /// # Errors
-/// [`NotMaster`] when it is another node, [`Nameless`] when nobody can tell.
+/// [`NotMaster`] when it is another node, [`Nameless`] when that is unknown.
 pub(super) async fn check_master(
     context: &Context<'_>,
     client: &mut Client<'_>,
@@ -76,7 +76,7 @@ pub(super) async fn check_master(
 /// Whether luxid belongs on this node.
 #[derive(Clone, Copy, PartialEq)]
 enum MayStart {
-    /// ssconf is to be asked when luxid does not listen.
+    /// Ask ssconf when luxid does not listen.
     Ask,
     /// It was asked already.
     IsKnown,
@@ -84,7 +84,7 @@ enum MayStart {
 
 enum Unconnected {
     NotMaster(NotMaster),
-    /// Nobody can tell whether luxid should be there.
+    /// It is unknown whether luxid should be there.
     Nameless(Nameless),
     /// luxid should be there, and is not.
     Down(io::Error),
@@ -129,8 +129,8 @@ async fn connect<'a>(
 
 /// Whether luxid belongs here, by ssconf.
 ///
-/// A file that does not tell who the master is, after a power cut for example, leaves that to luxid, which is
-/// started if need be. That is no guess: luxid refuses to start where more than half of the nodes of its own
+/// When the file does not say who the master is, after a power cut for example, luxid decides, and is started
+/// if need be. That is not a guess: luxid refuses to start where more than half of the nodes of its own
 /// configuration do not name this host as the master (`Daemon/Utils.hs: verifyMasterVotes`), which is why
 /// Ganeti's own script has every node start it at every boot (`daemon-util: start_all`). The run goes on only
 /// when luxid then names this node.
@@ -140,7 +140,7 @@ async fn check_ssconf_master(context: &Context<'_>) -> Result<(), Unconnected> {
         Ok(master) => master,
         Err(Untold::Missing(_)) => return not_master("this machine is not part of a cluster".to_owned()),
         Err(untold) => {
-            warn!("Who the master is cannot be learnt from ssconf, asking luxid: {untold}");
+            warn!("Cannot tell from ssconf who the master is, asking luxid: {untold}");
             return Ok(());
         }
     };

@@ -14,7 +14,7 @@ use crate::options::Options;
 /// What a run works with.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
-    /// What it is asked to do.
+    /// What it was asked to do.
     pub options: &'a Options,
     /// Where things are.
     pub layout: &'a Layout,
@@ -33,7 +33,7 @@ pub struct Context<'a> {
 impl Context<'_> {
     /// Whether an administrator wants the watcher to do nothing now.
     pub(super) fn is_paused(&self) -> Result<bool> {
-        // Read before the option is minded: an expired or broken pause file is removed either way.
+        // Read before the option is applied: an expired or broken pause file is removed either way.
         let pause = pause::check(&self.layout.pause_file(), self.clock.now(), self.armed)?;
         Ok(pause != Pause::Off && !self.options.ignore_pause)
     }

@@ -1,4 +1,4 @@
-//! Why a part of a run ended before its time.
+//! Why a part of a run ended early.
 
 use anyhow::Error;
 use thiserror::Error;
@@ -7,17 +7,17 @@ use crate::luxi::LuxiError;
 use crate::memory::state_file::{OpenError, StateBusy};
 use crate::node::own_name::Nameless;
 
-/// This node is not the master, so a run has nothing to do with the cluster.
+/// This node is not the master, so the run has no business with the cluster.
 #[derive(Debug, Error)]
 #[error("Not on master node ({0})")]
 pub(super) struct NotMaster(pub(super) String);
 
-/// Why a part of a run ended before its time.
+/// Why a part of a run ended early.
 #[derive(Debug, Error)]
 #[error(transparent)]
 pub(super) enum CutShort {
     NotMaster(#[from] NotMaster),
-    /// Nobody can tell whether this node is the master.
+    /// It is unknown whether this node is the master.
     Nameless(#[from] Nameless),
     StateBusy(#[from] StateBusy),
     Failed(#[from] Error),

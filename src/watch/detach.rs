@@ -29,11 +29,11 @@ pub(super) fn start(_armed: &Armed, context: &Context<'_>, groups: &[Group], loc
 }
 
 fn start_one(context: &Context<'_>, uuid: &str, groups: usize, lock: &File) -> io::Result<Child> {
-    // This very program, even when a package manager has meanwhile put another one in its place.
+    // This very program, even if a package manager has replaced it in the meantime.
     Command::new("/proc/self/exe")
         .arg0("ganeti-watcher")
         .args(arguments(context.options, uuid, groups))
-        // As its standard input the child keeps the watcher lock from before this process ends, so that
+        // The child holds the watcher lock as its standard input from before this process ends, so that
         // maintenance which waits for all watchers waits for it too.
         .stdin(Stdio::from(lock.try_clone()?))
         .process_group(0)
@@ -66,7 +66,7 @@ fn arguments(options: &Options, group: &str, groups: usize) -> Vec<String> {
         (no_strict, "--no-strict"),
         (&(*debug > 0), "--debug"),
     ];
-    // The parts of the cluster's slots add up to what was asked for.
+    // The shares of the cluster's slots add up to what was asked for.
     let part = (parallel_jobs / groups.max(1)).max(1);
     arguments.push(format!("--parallel-jobs={part}"));
     arguments.push(format!("--starts-per-node={starts_per_node}"));

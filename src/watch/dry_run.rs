@@ -1,4 +1,4 @@
-//! A dry run of the group part: the same look and the same decisions, told instead of carried out.
+//! A dry run of the group part: the same look and the same decisions, printed instead of carried out.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::memory::state_file::StateFile;
 use crate::node::boot_id::boot_id;
 use crate::{logging, observe};
 
-/// Tells what the group part would do.
+/// Prints what the group part would do.
 ///
 /// # Errors
 /// When luxid cannot be used, or the state file cannot be opened.
@@ -39,7 +39,7 @@ pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path)
     }
     let strict = verify::is_strict(context.options.no_strict, setup.version);
     if verify::wanted(&pass, snapshot, strict).is_some() {
-        info!("Would verify the disks of group '{group}', and activate those that are found broken");
+        info!("Would verify the disks of group '{group}', and activate those found broken");
     }
     Ok(())
 }
@@ -59,8 +59,8 @@ fn would(action: &Action, snapshot: &Snapshot) -> String {
             format!("Would clean up instance '{name}': its user shut it down (status {status})")
         }
         ActionKind::ActivateDisks { .. } => format!(
-            "Would activate disks for instance '{name}': a secondary node of it has a new boot id, or an earlier activation \
-             failed (status {status})"
+            "Would activate disks for instance '{name}': a secondary node has a new boot id, or an \
+             earlier activation failed (status {status})"
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! How a run ends, and what its exit code is.
+//! How a run ends, and its exit code.
 
 /// `constants.EXIT_SUCCESS`.
 const EXIT_SUCCESS: u8 = 0;
@@ -12,14 +12,14 @@ const EXIT_NOTMASTER: u8 = 11;
 pub enum Ended {
     /// Everything was done, or there was nothing to do here.
     Done,
-    /// Something failed, and was told.
+    /// Something failed, and was logged.
     Failed,
-    /// This is not the master, and that was found too late to be quiet about it.
+    /// This is not the master, which was found out too late to stay quiet about it.
     NotMaster,
 }
 
 impl Ended {
-    /// What the process exits with.
+    /// The process's exit code.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {

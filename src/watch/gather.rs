@@ -20,9 +20,9 @@ use crate::memory::recovery::Intent;
 use crate::observe::starts::{self, Found, SoughtJob};
 use crate::observe::{self, ClusterFacts};
 
-/// What the options of the run say about its decisions.
+/// What the run's options say about its decisions.
 pub(super) fn pass_options(options: &Options) -> PassOptions {
-    // What this or another node's watcher archives, it archives by that age.
+    // Both this watcher and another node's archive by that age.
     let archived_after = u64::try_from(options.job_age).ok().map(Duration::from_secs);
     PassOptions { start_degraded: options.start_degraded, archived_after }
 }
@@ -66,7 +66,7 @@ impl Gathered {
     }
 }
 
-/// Asks luxid what became of the starts that earlier runs left on record, where instances are that were to be
+/// Asks luxid what became of the starts that earlier runs left on record, where instances are that were being
 /// moved, and for the group's tags, which go into the view's snapshot.
 ///
 /// # Errors
@@ -111,12 +111,12 @@ async fn fates(
     Ok(intents.keys().cloned().zip(jobs.into_iter().map(fate)).collect())
 }
 
-/// The jobs that tell where the instances are that are down and were to be moved. There hardly ever are any.
+/// The jobs that show where instances are that are down after a move. There are hardly ever any.
 async fn moves_of_down_instances(
     client: &mut Client<'_>,
     snapshot: &Snapshot,
 ) -> Result<BTreeMap<String, Vec<EndedOpCode>>, LuxiError> {
-    // One whose node is away is asked about too: its jobs may be archived when that is back.
+    // Those whose node is away are included: their jobs may be archived by the time it is back.
     if !snapshot.instances.iter().any(|instance| instance.status.may_be_down()) {
         return Ok(BTreeMap::new());
     }

@@ -18,8 +18,8 @@ use crate::observe::{self, Group};
 
 /// Runs the global part. `lock` is the watcher lock, which detached group parts keep.
 ///
-/// What this node owes its cluster comes first, and nothing of it ends the run: in the original a failure of
-/// node maintenance does, and then the instances of the whole cluster stay down.
+/// This node's own duties come first, and no failure there ends the run: in the original a failed node
+/// maintenance does, and then the instances of the whole cluster stay down.
 ///
 /// # Errors
 /// When luxid cannot be used. A group that fails is logged and makes the run [`Ended::Failed`].
@@ -40,7 +40,7 @@ pub(super) async fn run(
         client => client?,
     };
     // Before RAPI or WConfD is touched: they belong to the master alone. luxid may be silent because of
-    // WConfD, so when it does not answer they are seen to first, and it is asked again.
+    // WConfD, so when it does not answer they are checked first, and luxid is asked again.
     let asked = connect::check_master(context, &mut client).await;
     if let Err(CutShort::NotMaster(_) | CutShort::Nameless(_)) = &asked {
         return asked.map(|_| Ended::Done);
@@ -65,19 +65,19 @@ pub(super) async fn run(
     Ok(if results.into_iter().all(|succeeded| succeeded) { Ended::Done } else { Ended::Failed })
 }
 
-/// One group; whether it went well. Whatever happens in it, the other groups go on.
+/// Handles one group, and returns whether it went well. Whatever happens in it, the other groups go on.
 async fn watch(context: &Context<'_>, slots: &Slots, group: &Group) -> bool {
     let Group { name, uuid } = group;
     let watched = AssertUnwindSafe(group::run(context, slots, uuid)).catch_unwind();
     let Ok(result) = watched.await else {
         // The panic hook has logged the place.
-        error!("Watcher for node group '{name}' ({uuid}) failed by an internal error");
+        error!("Watcher for node group '{name}' ({uuid}) failed with an internal error");
         return false;
     };
     match result {
         Ok(()) => true,
         Err(CutShort::NotMaster(error)) => {
-            debug!("Not master any more: {error}");
+            debug!("No longer the master: {error}");
             true
         }
         Err(CutShort::StateBusy(error)) => {

@@ -1,4 +1,4 @@
-//! The group part of a run: one node group is looked at, and what can be repaired is.
+//! The group part of a run: looks at one node group and repairs what can be repaired.
 //!
 //! Source: `watcher/__init__.py: _GroupWatcher`; the order of saving and verifying is that of 3.1.
 
@@ -26,7 +26,7 @@ use crate::observe;
 ///
 /// # Errors
 /// When the group is unknown, its state is locked, luxid cannot be used, or something cannot be written. What
-/// was done before that is remembered.
+/// was done before is remembered.
 pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Result<(), CutShort> {
     let group = group.to_lowercase();
     if !ssconf::is_uuid(&group) {
@@ -57,7 +57,7 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
             return Err(error);
         }
     };
-    // Before anything is repaired: the files say what was found. When they cannot be written, repairs come
+    // Before anything is repaired: the files say what was found. If they cannot be written, repairs go ahead
     // first.
     let reported = report_status(context, armed, &view.snapshot, &known_groups).await;
     if facts.queue_is_drained {
@@ -79,7 +79,7 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     let repaired = repair(&mut runner, &mut ledger, setup.tags, boot_id(context.layout)).await;
     ledger.pass.end(context.clock.now());
     let saved = ledger.save();
-    // Verifying may take long, and needs no state: other runs may go on meanwhile.
+    // Verifying may take long and needs no state, so other runs can work in the meantime.
     let pass = ledger.close();
     let result = match may_go_on(repaired) {
         Ok(true) if !options.no_verify_disks => {
@@ -109,8 +109,7 @@ async fn report_status(
     status::merge(armed, &context.layout.instance_status(), &files, written).await
 }
 
-/// Everything that changes the state: starts and clean-ups, and the activations of disks beside and after
-/// them.
+/// Everything that changes the state: starts and clean-ups, and disk activations alongside and after them.
 async fn repair(
     runner: &mut Runner<'_>,
     ledger: &mut Ledger,
@@ -140,7 +139,7 @@ async fn repair(
     Ok(())
 }
 
-/// Whether the run may go on; not when an administrator stopped it, which is no failure.
+/// Whether the run can go on; not if an administrator stopped it, which is not a failure.
 fn may_go_on(result: Result<(), Stopped>) -> Result<bool> {
     match result {
         Ok(()) => Ok(true),

@@ -1,4 +1,4 @@
-//! Looks whether the mirrors of instances that were started without them are whole again, by asking Ganeti.
+//! Asks Ganeti whether the mirrors of instances that were started without them are whole again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,15 +12,15 @@ use crate::act::Runner;
 use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
 
-/// It needs the instances' locks, and an administrator who repairs the mirror holds those for long.
+/// It needs the instances' locks, and an administrator repairing the mirror holds those for a long time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The instances of these whose mirror is whole on both sides; none when that cannot be learnt now, which is
-/// a warning.
+/// Those of the instances whose mirror is whole on both sides; empty, with a warning, when that cannot be
+/// found out now.
 pub(super) async fn whole_mirrors(runner: &mut Runner<'_>, instances: &[String]) -> Vec<String> {
     let opcode = OpCode::InstanceQueryData { instances: instances.to_vec() };
     if runner.snapshot().pending_jobs.iter().any(|job| job.does(&opcode.summary())) {
-        debug!("An earlier look at the mirrors has not ended");
+        debug!("An earlier check of the mirrors has not ended");
         return Vec::new();
     }
     let looked = match timeout(PATIENCE, look(runner, &opcode)).await {
@@ -28,7 +28,7 @@ pub(super) async fn whole_mirrors(runner: &mut Runner<'_>, instances: &[String])
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     };
     looked.unwrap_or_else(|problem| {
-        warn!("Cannot look at the mirrors of {}: {problem}", instances.join(", "));
+        warn!("Cannot check the mirrors of {}: {problem}", instances.join(", "));
         Vec::new()
     })
 }
@@ -58,7 +58,7 @@ fn whole(result: &Value) -> Result<Vec<String>, String> {
     }
     let instances: BTreeMap<String, Instance> = parse_shape(&result.to_string(), "result")?;
     let side_is_whole = |status: &Option<Status>| {
-        // No percent: nothing is being synchronised.
+        // No percentage: nothing is being synchronised.
         matches!(status, Some((_, _, _, None, _, Some(false), _)))
     };
     let disk_is_whole = |disk: &Disk| side_is_whole(&disk.pstatus) && side_is_whole(&disk.sstatus);

@@ -16,11 +16,11 @@ use crate::decide::{Action, Note, Outcome, activations};
 use crate::logging;
 use crate::memory::state_file::StateFile;
 
-/// How often, and after how long, the state's lock is asked for again after disks were verified.
+/// How often, and at what intervals, the state's lock is requested again after disks were verified.
 const LOCK_ATTEMPTS: u32 = 30;
 const LOCK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Says what there is to say, and does what there is to do.
+/// Logs what there is to say, and does what there is to do.
 pub(super) async fn carry_out(
     runner: &mut Runner<'_>,
     plan: Plan,
@@ -37,9 +37,9 @@ pub(super) async fn carry_out(
 pub(super) struct Ledger {
     file: StateFile,
     pub(super) pass: Pass,
-    /// How many outcomes the file does not know yet.
+    /// How many outcomes are not in the file yet.
     unsaved: usize,
-    /// Whether it was told that intents cannot be saved.
+    /// Whether it was reported that intents cannot be saved.
     is_told: bool,
 }
 
@@ -52,12 +52,12 @@ impl Ledger {
         self.file.save(self.pass.to_save())
     }
 
-    /// Writes the state if opening its file could not.
+    /// Writes the state if that failed when its file was opened.
     pub(super) fn save_first(&mut self) -> Result<()> {
         self.file.save_first(self.pass.to_save())
     }
 
-    /// Gives the state file's lock back.
+    /// Releases the state file's lock.
     pub(super) fn close(self) -> Pass {
         self.pass
     }
@@ -74,9 +74,9 @@ impl Witness for Ledger {
         LogWitness.noted(note, now);
     }
 
-    /// Starts are on record before they are submitted, whatever that costs: what is not on record is
-    /// forgotten when the master dies of it. Where the record cannot be written they are made all the same;
-    /// repairs come first.
+    /// Starts are recorded before they are submitted, whatever the cost: a start that is not on record is
+    /// forgotten if it kills the master. If the record cannot be written they are made anyway; repairs come
+    /// first.
     fn begin(&mut self, actions: &[Action], epoch_ns: u64) {
         LogWitness.begin(actions, epoch_ns);
         if !self.pass.begin(actions, epoch_ns) {
@@ -86,8 +86,8 @@ impl Witness for Ledger {
             && !std::mem::replace(&mut self.is_told, true)
         {
             warn!(
-                "Starting instances although that cannot be put on record ({error:#}): should this run be killed, their \
-                 tries are forgotten"
+                "Starting instances although their starts cannot be recorded ({error:#}): if this run is \
+                 killed, these tries are forgotten"
             );
         }
     }
@@ -97,9 +97,8 @@ impl Witness for Ledger {
         self.unsaved += 1;
     }
 
-    /// So that a run that is killed has not forgotten what it did, but for the last hundredth of it: every
-    /// save writes all there is. A full disk is no reason to leave the other instances down; the save at the
-    /// end of the pass reports it.
+    /// So that a killed run forgets only the last hundredth of what it did: every save writes everything. A
+    /// full disk is no reason to leave the other instances down; the save at the end of the pass reports it.
     fn checkpoint(&mut self) {
         if self.unsaved == 0 || self.unsaved * 100 < self.pass.state().instances().count() {
             return;
@@ -152,7 +151,8 @@ impl Activations {
         });
         if let Err(error) = remembered {
             warn!(
-                "The failed activations of verify-disks are not remembered, and so not tried again: {error:#}"
+                "The failed activations of verify-disks cannot be recorded, so they are not tried again: \
+                 {error:#}"
             );
         }
     }
@@ -179,7 +179,7 @@ mod tests {
             ledger.begin(&[start("i2")], 6);
             ledger.begin(&[start("i3")], 7);
         });
-        let told = lines.lines().filter(|line| line.contains("cannot be put on record")).count();
+        let told = lines.lines().filter(|line| line.contains("cannot be recorded")).count();
         assert_eq!(told, 1, "{lines}");
         assert_eq!(ledger.pass.state().recovery.starting.len(), 3);
     }

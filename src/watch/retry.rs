@@ -1,4 +1,4 @@
-//! `ganeti-watcher retry`: gives instances all their tries back, without anybody deleting state files.
+//! `ganeti-watcher retry`: gives instances all their tries back, so that nobody has to delete state files.
 
 use std::collections::BTreeSet;
 
@@ -18,9 +18,9 @@ const LONGEST_NAME: usize = 255;
 /// Whose budgets are reset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whose {
-    /// Every instance's that has something on record.
+    /// Those of every instance that has something on record.
     All,
-    /// These instances', by full name or by its first parts, as Ganeti's own commands take them.
+    /// Those of these instances, by full name or its first parts, as Ganeti's own commands accept them.
     Of(Vec<String>),
 }
 
@@ -30,21 +30,21 @@ impl From<Retry> for Whose {
     }
 }
 
-/// Resets budgets, and gives a line for each instance about what was on record, and one about what is not
-/// known here: whether the next run starts them. `stamp` is as for
+/// Resets budgets, and returns a line per instance about what was on record, and one about what is unknown
+/// here: whether the next run starts them. `stamp` is as for
 /// [`StateFile::open`](crate::memory::state_file::StateFile::open).
 ///
 /// # Errors
-/// When this is not the master or nobody can tell, when a run is at work on a group, when a file cannot be
+/// When this is not the master or that is unknown, when a run is working on a group, when a file cannot be
 /// written, and when there is no instance of a given name; in that case nothing is changed.
 pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -> Result<Vec<String>> {
     let master = ssconf::master_node(layout).map_err(|untold| match untold {
-        Untold::Missing(_) => anyhow!("this is no node of a cluster: {untold}"),
+        Untold::Missing(_) => anyhow!("this is not a node of a cluster: {untold}"),
         untold => anyhow!("cannot tell whether this node is the master: {untold}"),
     })?;
     match own_name::is_own(layout, &master).await {
         IsOwn::Yes => {}
-        IsOwn::No => bail!("the tries are on record on the master, which is '{master}': run it there"),
+        IsOwn::No => bail!("the tries are recorded on the master, '{master}': run this there"),
         IsOwn::Unknown(nameless) => return Err(nameless.into()),
     }
     let mut open = Vec::new();
@@ -54,8 +54,9 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
         if has_state.with_context(|| format!("cannot look for the state file '{}'", path.display()))? {
             let file = StateFile::open(armed, &path, stamp);
             open.push(file.map_err(|error| {
-                Error::from(error)
-                    .context("a run is at work, or the state cannot be used; try again when it has ended")
+                Error::from(error).context(
+                    "a run is under way, or the state cannot be used; try again when the run has ended",
+                )
             })?);
         }
     }
@@ -74,28 +75,27 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
         }
         file.save_change(state)?;
     }
-    // luxid is not asked, so what else keeps an instance down is not known here.
+    // luxid is not asked, so whatever else keeps an instance down is unknown here.
     let line = |name: &String| match on_record.contains(name) {
         true => format!(
-            "{name}: its record of tries and failures is dropped: it has all its tries, and no earlier failure makes \
-             it wait"
+            "{name}: its record of tries and failures is dropped: it has all its tries again, and no earlier \
+             failure makes it wait"
         ),
         false => format!("{name}: no tries or failures were on record, and nothing was changed"),
     };
     if names.is_empty() {
         return Ok(vec!["No instance has anything on record.".to_owned()]);
     }
-    let outlook =
-        "What the next run does is decided by what it finds: 'ganeti-watcher --dry-run' shows it now.";
+    let outlook = "What the next run does depends on what it finds: 'ganeti-watcher --dry-run' shows it now.";
     Ok(names.iter().map(line).chain([outlook.to_owned()]).collect())
 }
 
-/// The instance that is meant: by its very name, else by name or first parts whatever their case.
+/// The instance that is meant: by its exact name, otherwise by name or first parts in any case.
 ///
 /// Source: `utils/text.py: MatchNameComponent`, as `config: ExpandInstanceName` calls it.
 ///
 /// # Errors
-/// When none or more than one may be meant. Without Ganeti's list nobody knows whether there is such an
+/// When no instance or more than one matches. Without Ganeti's list it is unknown whether there is such an
 /// instance.
 fn full_name(
     given: &str,
@@ -117,14 +117,14 @@ fn full_name(
     }
     let quoted = cluster::quoted(given, LONGEST_NAME);
     match (same.as_slice(), begin.as_slice(), listed) {
-        // The first parts of a name may be those of others that only the list has.
+        // The first parts of a name may also match others that only the list has.
         ([name], ..) | ([], [name], Ok(_)) => Ok((*name).to_owned()),
         ([], [], Ok(_)) => {
             bail!("there is no instance {quoted}, and nothing was changed{}", suggestion(&wanted, &names))
         }
         ([], [] | [_], Err(error)) => bail!(
-            "no instance on record is called {quoted}, whether there is one is not known ({error}), and nothing was \
-             changed{}",
+            "no instance on record is called {quoted}, it is unknown whether there is one ({error}), and \
+             nothing was changed{}",
             suggestion(&wanted, &names)
         ),
         _ => {
@@ -134,7 +134,7 @@ fn full_name(
     }
 }
 
-/// `; did you mean …?` with the nearest names, or nothing when none is near. `wanted` is in lower case.
+/// `; did you mean …?` with the nearest names, or nothing if there are none. `wanted` is in lower case.
 fn suggestion(wanted: &str, names: &BTreeSet<&String>) -> String {
     let parts = wanted.matches('.').count() + 1;
     let mut near: Vec<(usize, &str)> = Vec::new();
@@ -152,7 +152,7 @@ fn suggestion(wanted: &str, names: &BTreeSet<&String>) -> String {
     if near.is_empty() { String::new() } else { format!("; did you mean {}?", one_of(&near)) }
 }
 
-/// A few of the names as a choice, and the number of the others.
+/// Some of the names as alternatives, and the number of the others.
 fn one_of(names: &[&str]) -> String {
     let (shown, others) = names.split_at(names.len().min(3));
     let mut choice: Vec<String> = shown.iter().map(|name| cluster::quoted(name, LONGEST_NAME)).collect();
@@ -239,8 +239,8 @@ mod tests {
                     .next()
                     .unwrap(),
                 format!(
-                    "no instance on record is called '{given}', whether there is one is not known (cannot read '/FILE': \
-                     there is no such file), and nothing was changed"
+                    "no instance on record is called '{given}', it is unknown whether there is one \
+                     (cannot read '/FILE': there is no such file), and nothing was changed"
                 )
             );
         }

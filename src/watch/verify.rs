@@ -23,7 +23,8 @@ use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
 use crate::luxi::rows::EXPLAINED;
 
-/// Verifies the group's disks, unless that is useless or already under way, and activates what needs it.
+/// Verifies the group's disks, unless that is pointless or already under way, and activates those that need
+/// it.
 ///
 /// # Errors
 /// See [`Stopped`].
@@ -56,14 +57,14 @@ pub(super) async fn run(
     // One that failed stays in the queue, where an administrator can look at it.
     runner.archive(job).await;
     findings.log_lines(strict).iter().for_each(logging::log);
-    // The job may have waited for locks for a long time.
+    // The job may have waited for locks a long time.
     runner.view_mut().renew().await?;
     let now = runner.now();
     let plan = pass.plan_after_verification(runner.snapshot(), &findings);
     carry_out(runner, plan, activations, now).await
 }
 
-/// The verification that the group needs now; when it needs none, that is logged.
+/// The verification that the group needs now; if none, that is logged.
 pub(super) fn wanted(pass: &Pass, snapshot: &Snapshot, strict: bool) -> Option<OpCode> {
     let opcode = OpCode::GroupVerifyDisks { group: snapshot.group.clone(), strict };
     let verification = pass.verification(snapshot, &opcode.summary());
@@ -80,14 +81,14 @@ pub(super) fn is_strict(no_strict: bool, version: Option<GanetiVersion>) -> bool
     !no_strict
 }
 
-/// Ganeti 3.1 fails this way when a node's lock is held by another job and is not waited for
-/// (`cmdlib/common.py: CheckInstancesNodeGroups`).
+/// Ganeti 3.1 fails this way, instead of waiting, when another job holds a node's lock (`cmdlib/common.py:
+/// CheckInstancesNodeGroups`).
 fn is_busy_node(failure: &JobFailure) -> bool {
     matches!(failure, JobFailure::Error(error) if error.message.contains("nodes changed while we kept the lock"))
 }
 
 /// Reads `[{node: error}, [instance, …], {instance: [[node, volume], …]}]`. Only the second part leads to
-/// repairs, so a strange first or third one costs a debug line and no more.
+/// repairs, so a malformed first or third one only causes a debug line.
 fn findings(result: JobResult) -> Result<Findings, String> {
     let results = result.map_err(|failure| failure.to_string())?;
     let [result] = results.as_slice() else {
@@ -100,11 +101,14 @@ fn findings(result: JobResult) -> Result<Findings, String> {
     let rest = nameless.len().saturating_sub(EXPLAINED);
     for problem in nameless.into_iter().filter_map(Result::err).take(EXPLAINED) {
         error!(
-            "Ignoring what luxid says that cannot be understood: verify-disks names an instance, {problem}"
+            "Ignoring a part of luxid's answer that cannot be understood: verify-disks names an instance, \
+             {problem}"
         );
     }
     if rest > 0 {
-        error!("Ignoring what luxid says that cannot be understood: {rest} more names of verify-disks");
+        error!(
+            "Ignoring a part of luxid's answer that cannot be understood: {rest} more names from verify-disks"
+        );
     }
     let missing: BTreeMap<String, Vec<(String, String)>> = lenient("missing volumes", missing);
     let volumes = |volumes: Vec<(String, String)>| {

@@ -1,8 +1,8 @@
-//! Which file uses which, and where that goes in a circle.
+//! Which file uses which, and where that forms a circle.
 //!
-//! A file uses another one when its code names something that lives there, by whatever path: `use` trees are
+//! A file uses another when its code names something that lives there, by whatever path: `use` trees are
 //! taken apart, and imports and re-exports followed to the file that has the item. A module that only
-//! declares its children and re-exports what they have does not use them.
+//! declares its children and re-exports their items does not use them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,16 +15,16 @@ type Names = BTreeMap<String, String>;
 #[derive(Default)]
 struct File {
     name: String,
-    /// What `use` brings in, and the children, by the name here; the paths are absolute.
+    /// What `use` brings in, and the children, by local name; the paths are absolute.
     names: Names,
-    /// The paths of the imports that are no re-exports.
+    /// The paths of the imports that are not re-exports.
     imported: BTreeSet<String>,
     /// The rest of the code.
     code: String,
 }
 
 impl File {
-    /// Whether an item of that name is in this file, and not only brought in.
+    /// Whether an item of that name is defined in this file, and not only imported.
     fn defines(&self, name: &str) -> bool {
         ["fn", "struct", "enum", "trait", "type", "const", "static"].iter().any(|kind| {
             let words = format!("{kind} {name}");
@@ -50,8 +50,8 @@ impl House {
         Self(rooms.map(file).collect())
     }
 
-    /// The module in whose file the thing at the end of an absolute path lives; `None` when that is no file
-    /// of ours.
+    /// The module in whose file the thing at the end of an absolute path lives; `None` when that is not a
+    /// file of ours.
     fn home_of(&self, path: &str, depth: usize) -> Option<&str> {
         let mut parts = path.split("::").peekable();
         let mut module = String::new();
@@ -76,7 +76,7 @@ impl House {
     /// The modules that this one uses, without itself.
     fn used_by(&self, module: &str) -> BTreeSet<&str> {
         let file = &self.0[module];
-        // A module that is imported is used by the paths that go on from its name.
+        // An imported module is used by the paths that continue from its name.
         let items = file.imported.iter().filter(|path| !self.0.contains_key(*path)).cloned();
         let paths = paths(&file.code).filter_map(|path| absolute(module, &path, &file.names));
         let homes = items.chain(paths).filter_map(|path| Some(self.home_of(&path, 0)?.to_owned()));
@@ -154,7 +154,7 @@ fn read(module: &str, name: &str, text: &str, modules: &BTreeSet<String>) -> Fil
     file
 }
 
-/// What comes after `use`, and whether the line gives it to others.
+/// What comes after `use`, and whether the line re-exports it.
 fn import(line: &str) -> Option<(bool, &str)> {
     if let Some(tree) = line.strip_prefix("use ") {
         return Some((false, tree));
@@ -203,7 +203,7 @@ fn paths(code: &str) -> impl Iterator<Item = String> {
     words.filter(|word| word.contains("::")).map(str::to_owned)
 }
 
-/// The path from the root of the crate; `None` when it leads out of it.
+/// The path from the crate's root; `None` when it leads outside.
 fn absolute(module: &str, path: &str, names: &Names) -> Option<String> {
     if let Some(path) = path.strip_prefix("crate::") {
         return Some(path.to_owned());

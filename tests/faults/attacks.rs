@@ -1,5 +1,5 @@
-//! The attacks. Each makes a list of cases; a case makes a world, attacks a run in it, and looks what became
-//! of it.
+//! The attacks. Each makes a list of cases; a case creates a world, attacks a run in it, and checks the
+//! result.
 
 mod calls;
 mod daemons;
@@ -21,11 +21,11 @@ use anyhow::{Context as _, Result};
 pub(crate) use calls::Mode;
 use trace::Calls;
 
-/// What came of a case.
+/// The result of a case.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     Held,
-    /// The run ended before the attack came.
+    /// The run ended before the attack took place.
     NotReached,
     Failed(String),
 }
@@ -38,7 +38,7 @@ impl From<Result<(), String>> for Verdict {
 
 type Work = Box<dyn Fn(&Bench) -> Result<Verdict> + Send + Sync>;
 
-/// One try.
+/// One attempt.
 pub(crate) struct Case {
     /// Always the same for the same case.
     pub(crate) name: String,
@@ -77,7 +77,7 @@ pub(crate) const ALL: &[Attack] = &[
     },
     Attack {
         name: "signals",
-        about: "a signal at a system call; nobody reads what it writes",
+        about: "a signal at a system call; nobody reads its output",
         quick: 30,
         cases: signals::cases,
     },
@@ -117,7 +117,7 @@ pub(crate) const ALL: &[Attack] = &[
 pub(crate) struct Bench {
     /// The program under attack.
     pub(crate) program: PathBuf,
-    /// So many bytes are too many rows.
+    /// This many bytes are too many rows.
     many_rows: usize,
     calls: OnceLock<Vec<(Mode, Calls)>>,
 }
@@ -130,7 +130,7 @@ impl Bench {
         Ok(Self { program, many_rows, calls: OnceLock::new() })
     }
 
-    /// The system calls of a run that nobody disturbs, in every mode.
+    /// The system calls of an undisturbed run, in every mode.
     fn calls(&self) -> Result<&[(Mode, Calls)]> {
         if let Some(known) = self.calls.get() {
             return Ok(known);

@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::watcher::{self, Ended, Run};
 use crate::world::{TO_START, TRIES, World};
 
-/// After so many more runs everything must be as it should.
+/// After this many more runs everything must be as it should.
 const MORE_RUNS: usize = 4;
 const LONGEST_LINE: usize = 4000;
 const MOST_LINES: usize = 300;
@@ -21,14 +21,13 @@ pub(crate) struct Allowed {
     pub(crate) signal: Option<i32>,
     /// The state is bad, and may be set aside.
     pub(crate) bad_state: bool,
-    /// luxid said, in a way that cannot be told from the truth, that the instance with tries on record is
-    /// gone.
+    /// luxid said, indistinguishably from the truth, that the instance with tries on record is gone.
     pub(crate) gone: bool,
-    /// More KiB of memory than a run needs; 0 means that it is not looked at.
+    /// More KiB of memory than a run needs; 0 means that it is not checked.
     pub(crate) memory: u64,
-    /// Nothing could be said anywhere.
+    /// Nothing could be reported anywhere.
     pub(crate) silence: bool,
-    /// What the attack leaves may keep later runs from ending well.
+    /// The attack's remains may keep later runs from ending well.
     pub(crate) lasting: bool,
 }
 
@@ -97,7 +96,7 @@ pub(crate) fn record(problems: &mut Problems, world: &World, allowed: Allowed) {
     }
 }
 
-/// The attack was no reason not to repair.
+/// The attack was not a reason to leave out repairs.
 pub(crate) fn repaired(problems: &mut Problems, world: &World) {
     let down = world.not_started();
     if !down.is_empty() {
@@ -105,7 +104,7 @@ pub(crate) fn repaired(problems: &mut Problems, world: &World) {
     }
 }
 
-/// All that the node's files say, for who looks for what must not be there.
+/// Everything in the node's files, to search for what must not be there.
 pub(crate) fn told_in_files(world: &World) -> String {
     let is_file = |path: &PathBuf| {
         fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() < LONGEST_FILE)
@@ -113,7 +112,7 @@ pub(crate) fn told_in_files(world: &World) -> String {
     files(world).into_iter().filter(is_file).filter_map(|path| fs::read_to_string(path).ok()).collect()
 }
 
-/// Runs without an attack follow; in the end everything is up, remembered and tidy.
+/// Runs without an attack follow; finally everything is up, remembered and tidy.
 pub(crate) fn aftermath(
     problems: &mut Problems,
     program: &Path,
@@ -138,7 +137,8 @@ pub(crate) fn aftermath(
     if !allowed.lasting && !is_well(&ended) {
         problems.add(format!("a later run without an attack: {}, {}", ended.how(), cut(last_error(&ended))));
     }
-    // What the master or the queue failed waits some minutes, and here no time passes; it has to be told.
+    // What failed because of the master or the queue waits some minutes, and no time passes here; so it must
+    // be reported.
     let waits = |name: &&str| ended.log.contains(&format!("Not starting instance '{name}' for another "));
     let mut down = world.not_started();
     down.retain(|name| !waits(name));
@@ -183,7 +183,7 @@ fn files(world: &World) -> Vec<PathBuf> {
     found
 }
 
-/// A part of a text that is enough to know it by.
+/// Enough of a text to recognise it.
 pub(crate) fn cut(text: &str) -> &str {
     text.char_indices().nth(200).map_or(text, |(end, _)| &text[..end])
 }

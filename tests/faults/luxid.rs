@@ -1,4 +1,4 @@
-//! luxid's socket, between the program and the box: answers are written down, or changed on their way.
+//! luxid's socket, between the program and the box: answers are recorded, or changed on their way.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(crate) type Recorded = (String, Value);
 #[derive(Debug, Clone)]
 pub(crate) enum Lie {
     None,
-    /// Answers to `question` have `raw`, a JSON text, in place of the value that the pointer leads to.
+    /// Answers to `question` have `raw`, a JSON text, in place of the value at the pointer.
     Value {
         question: String,
         pointer: String,
@@ -32,14 +32,14 @@ pub(crate) enum Lie {
         question: String,
         raw: Arc<str>,
     },
-    /// Answers to `question` cross the wire in this way.
+    /// Answers to `question` cross the wire this way.
     Wire {
         question: String,
         wire: Wire,
     },
 }
 
-/// What may go wrong on the wire.
+/// What can go wrong on the wire.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Wire {
     /// Half of it, then the end of the connection.
@@ -64,13 +64,13 @@ pub(crate) enum Wire {
     Closed,
     /// No answer.
     Silent,
-    /// More than any answer may have.
+    /// More than any answer may contain.
     TooLong,
     /// Without an end.
     Endless,
 }
 
-/// So that its answers can be told from others: the method, and what a query is about and asks for.
+/// Distinguishes its answers from others: the method, and what a query is about and asks for.
 fn question(request: &[u8]) -> String {
     let request: Value = serde_json::from_slice(request).unwrap_or_default();
     let method = request["method"].as_str().unwrap_or_default().to_owned();
@@ -137,7 +137,7 @@ async fn relay(
     }
 }
 
-/// The next message, without its end byte; `rest` is what was read and belongs to later ones.
+/// The next message, without its end byte; `rest` is what was read but belongs to later ones.
 async fn frame(stream: &mut (impl AsyncRead + Unpin), rest: &mut Vec<u8>) -> Option<Vec<u8>> {
     loop {
         if let Some(end) = rest.iter().position(|&byte| byte == END_OF_MESSAGE) {
@@ -152,7 +152,7 @@ async fn frame(stream: &mut (impl AsyncRead + Unpin), rest: &mut Vec<u8>) -> Opt
     }
 }
 
-/// The text with `raw` at that place; as it is where there is no such place.
+/// The text with `raw` at that place; unchanged if there is no such place.
 fn replaced(text: &str, pointer: &str, raw: &str) -> String {
     const MARK: &str = "@@lie@@";
     let Ok(mut value) = serde_json::from_str::<Value>(text) else { return text.to_owned() };
@@ -161,7 +161,7 @@ fn replaced(text: &str, pointer: &str, raw: &str) -> String {
     value.to_string().replace(&format!("\"{MARK}\""), raw)
 }
 
-/// Whether the connection is still there.
+/// Whether the connection still exists.
 async fn send(client: &mut (impl AsyncWrite + Unpin), text: &[u8], wire: Option<Wire>) -> bool {
     let half = &text[..text.len() / 2];
     let whole = [text, &[END_OF_MESSAGE]].concat();

@@ -28,7 +28,7 @@ use options::Options;
 use table::{Failure, Row};
 use world::lock;
 
-/// Set by `tests/faults/run`, which makes a place of its own for all of this.
+/// Set by `tests/faults/run`, which creates a separate place for all of this.
 const STARTED: &str = "GANETI_WATCHER_FAULTS";
 
 fn main() -> ExitCode {
@@ -71,14 +71,14 @@ fn run(options: &Options) -> Result<bool> {
     Ok(rows.iter().all(|row| row.failures.is_empty()))
 }
 
-/// An attack, what is to be tried of it, and what was found.
+/// An attack, the cases to try, and the findings.
 struct Sweep<'a> {
     attack: &'a Attack,
     cases: Vec<Case>,
     found: Mutex<Row>,
 }
 
-/// All cases of all attacks, several at once: most of the time of a case is spent waiting.
+/// All cases of all attacks, several at once: a case mostly waits.
 fn carry_out(bench: &Bench, sweeps: &[Sweep<'_>], options: &Options) {
     let all: Vec<(&Sweep<'_>, &Case)> =
         sweeps.iter().flat_map(|sweep| sweep.cases.iter().map(move |case| (sweep, case))).collect();

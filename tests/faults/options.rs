@@ -1,4 +1,4 @@
-//! The words behind `tests/faults/run`.
+//! The arguments of `tests/faults/run`.
 
 use std::path::PathBuf;
 
@@ -57,7 +57,7 @@ impl Options {
         self.attacks.is_empty() || self.attacks.iter().any(|wanted| wanted == attack)
     }
 
-    /// The cases that are to be tried, always the same ones.
+    /// The cases to try, always the same ones.
     pub(crate) fn choose(&self, mut cases: Vec<Case>, attack: &Attack) -> Vec<Case> {
         if let Some(name) = &self.case {
             cases.retain(|case| case.name == *name);

@@ -1,4 +1,4 @@
-//! The cluster of a world, and the thread on which everybody lives who answers.
+//! The cluster of a world, and the thread of everything that answers.
 
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -15,10 +15,10 @@ use crate::program::HOST;
 use crate::stand_ins::{self, Ports};
 use crate::world::{Behaviour, Shared};
 
-/// What the box does takes so much of its time.
+/// What the box does takes this fraction of its time.
 const FACTOR: f64 = 0.01;
 
-/// Two instances to be started, one that cannot, one whose disks want to be activated, one whose mirror is
+/// Two instances to be started, one that cannot be, one whose disks need activation, one whose mirror is
 /// broken.
 const CLUSTER: &str = r#"
 [[node]]

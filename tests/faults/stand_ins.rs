@@ -19,13 +19,13 @@ const MASTER: u32 = 0;
 /// `CONFD_NODE_ROLE_OFFLINE`.
 const OFFLINE: u32 = 2;
 
-/// How somebody answers.
+/// How a stand-in answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Manner {
     Good,
-    /// Bytes without a meaning.
+    /// Meaningless bytes.
     Garbage,
-    /// What is expected, up to its middle.
+    /// The first half of what is expected.
     Half,
     /// Zero bytes.
     Zeros,
@@ -33,13 +33,13 @@ pub(crate) enum Manner {
     Silent,
     /// Without an end.
     Endless,
-    /// What is expected, and then without an end.
+    /// What is expected, and then endless data.
     GoodThenEndless,
     /// A byte now and then.
     Drip,
     /// The connection is closed at once.
     Closed,
-    /// What is expected, with a number that is none of this world in it.
+    /// What is expected, with an absurd number in it.
     Numbers,
     /// confd: this node is marked offline.
     Offline,
@@ -135,7 +135,7 @@ async fn converse(
         request.push(byte);
     }
     say(&mut stream, manner, &answer(&request)).await;
-    // Until the other one has closed its end, so that what is unread does not undo what was sent.
+    // Until the other side has closed its end, so that unread data does not cancel what was sent.
     drop(stream.shutdown().await);
     while stream.read(&mut [0; 512]).await.is_ok_and(|length| length > 0) {}
 }

@@ -1,11 +1,11 @@
-//! What came of it, to read.
+//! The results, for people.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::judge::cut;
 
-/// So many failures of an attack are shown again below the table.
+/// How many failures of an attack are repeated below the table.
 const SHOWN: usize = 20;
 
 /// A case in which something did not hold.
@@ -22,7 +22,7 @@ pub(crate) struct Row {
     /// How many cases there are, tried or not.
     of: usize,
     pub(crate) tries: usize,
-    /// Cases in which the run ended before the attack came.
+    /// Cases in which the run ended before the attack took place.
     pub(crate) not_reached: usize,
     pub(crate) failures: Vec<Failure>,
     pub(crate) took: Duration,

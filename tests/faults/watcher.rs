@@ -1,4 +1,4 @@
-//! The program under attack: one run of it, and what can be seen of it from outside.
+//! The program under attack: one run of it, and what can be seen from outside.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -12,12 +12,12 @@ use anyhow::{Context as _, Result};
 
 use crate::world::World;
 
-/// How often it is looked whether a run has ended.
+/// How often to check whether a run has ended.
 const INTERVAL: Duration = Duration::from_millis(2);
-/// No more is read of what a run wrote.
+/// The most that is read of what a run wrote.
 const LONGEST_TEXT: u64 = 64 << 20;
 
-/// Whether every run is shown with what it wrote.
+/// Whether every run is shown with its output.
 pub(crate) static SHOWN: AtomicBool = AtomicBool::new(false);
 
 /// How to run the program.
@@ -27,9 +27,9 @@ pub(crate) struct Run {
     pub(crate) before: Vec<String>,
     pub(crate) arguments: Vec<String>,
     pub(crate) environment: Vec<(String, String)>,
-    /// After this it hangs.
+    /// After this it counts as hanging.
     pub(crate) limit: Duration,
-    /// With more it is stopped, in KiB, so that the machine lives on.
+    /// Above this, in KiB, it is stopped, so that the machine survives.
     pub(crate) most_memory: u64,
     pub(crate) output: Output,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
     File,
-    /// A pipe that nobody reads any more.
+    /// A pipe that nobody reads from any longer.
     BrokenPipe,
     /// `/dev/full`.
     Full,
@@ -77,7 +77,7 @@ pub(crate) struct Ended {
     /// What it added to its log.
     pub(crate) log: String,
     pub(crate) took: Duration,
-    /// The most memory that it had, in KiB; 0 when that was not seen.
+    /// Its peak memory, in KiB; 0 when not observed.
     pub(crate) memory: u64,
 }
 
@@ -130,7 +130,7 @@ fn command(program: &Path, world: &World, run: &Run) -> Command {
     command
 }
 
-/// A run that was started.
+/// A started run.
 pub(crate) struct Running {
     child: Child,
     began: Instant,
@@ -185,7 +185,7 @@ impl Running {
             }
             std::thread::sleep(INTERVAL);
         };
-        // A tracer that is killed lets go of what it traces; so all of it.
+        // A killed tracer releases what it traces; so kill everything.
         kill_group(self.child.id());
         if status.is_none() {
             self.child.wait()?;
@@ -230,7 +230,7 @@ fn regular_length(path: &Path) -> u64 {
     fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file).map_or(0, |metadata| metadata.len())
 }
 
-/// What the file has behind that place; nothing when it is none.
+/// What the file has after that position; nothing if there is no file.
 fn read_from(path: &Path, start: u64) -> String {
     use std::io::Seek;
     if regular_length(path) <= start {

@@ -25,7 +25,7 @@ use crate::stand_ins::{Manner, Ports};
 pub(crate) const HMAC_KEY: &str = "deadbeef\n";
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The daemons that run here, by a `/proc` of their own, RAPI first; no process of the machine has such a
+/// The daemons that run here, in a `/proc` of their own, RAPI first; no process on the machine has such a
 /// number.
 const DAEMONS: [&str; 7] = [
     "ganeti-rapi",
@@ -44,7 +44,7 @@ pub(crate) const TRIED: &str = "broken.example.com";
 /// How many of its tries are on record.
 pub(crate) const TRIES: u64 = 2;
 
-/// How everybody behaves whom the program asks; may be changed at any time.
+/// How everything behaves that the program asks; can be changed at any time.
 #[derive(Debug, Clone)]
 pub(crate) struct Behaviour {
     pub(crate) luxid: Lie,
@@ -111,7 +111,7 @@ impl World {
         self.machine.directory()
     }
 
-    /// A place that is none of the program's business.
+    /// A place that does not concern the program.
     pub(crate) fn outside(&self) -> PathBuf {
         self.machine.directory().join("outside")
     }
@@ -147,7 +147,7 @@ impl World {
         machine.ssconf("maintain_node_health", "True\n");
         machine.ssconf("master_candidates_ips", "127.0.0.1\n");
         machine.write(machine.layout.daemon_states(), "{}\n");
-        // A daemon is stopped only when its program is there, which would start it again.
+        // A daemon is stopped only when its program exists, which would start it again.
         machine.daemon_util("[ \"$1\" != daemon-executable ] || echo \"$0\"");
         machine.script(machine.layout.watcher_hooks().join("hook"), "exit 0");
         self.write_state()?;
@@ -181,7 +181,7 @@ impl World {
         State::parse(&text).map_err(|problem| format!("the state file cannot be read: {problem}"))
     }
 
-    /// The tries of the instance that cannot be started, by that state.
+    /// The tries of the instance that cannot be started, according to that state.
     pub(crate) fn tries(state: &State) -> u64 {
         state.restart_attempts(TRIED)
     }
@@ -194,7 +194,7 @@ impl World {
         })
     }
 
-    /// What does not run of what should.
+    /// What should run and does not.
     pub(crate) fn not_started(&self) -> Vec<&'static str> {
         let is_down = |name: &&str| {
             self.cluster.look(|engine| {
@@ -204,12 +204,12 @@ impl World {
         TO_START.into_iter().filter(is_down).collect()
     }
 
-    /// Whether something is still going on.
+    /// Whether something is still in progress.
     pub(crate) fn has_unfinished_jobs(&self) -> bool {
         self.cluster.look(|engine| engine.jobs().values().any(|job| !job.is_final()))
     }
 
-    /// Until no run holds the watcher's lock: group parts may go on by themselves.
+    /// Until no run holds the watcher's lock: group parts may run on their own.
     pub(crate) fn wait_for_runs(&self) {
         let path = self.machine.layout.watcher_lock();
         let deadline = Instant::now() + LONGEST_WAIT;

@@ -72,7 +72,7 @@ fn files_are_those_of_the_program() {
         layout.systemd_marker().to_owned(),
     ];
     let mut files: BTreeSet<String> = own.iter().map(|path| path.display().to_string()).collect();
-    // Not asked for by a name, or not touched by this program.
+    // Not opened by name, or not touched by this program.
     files.extend(set(["/etc/services", "/etc/cron.d/ganeti", "/usr/sbin/ganeti-watcher.distrib"]));
     files.extend(set(["/etc/crontab", "/etc/cron.d/*", "/var/spool/cron/crontabs/root"]));
     files.extend(set(["/var/spool/cron/root"]));
@@ -82,7 +82,7 @@ fn files_are_those_of_the_program() {
 #[test]
 fn variables_are_those_of_the_program() {
     let mut variables = set([ROOTDIR_VARIABLE, HOSTNAME_VARIABLE, MACHINE_VARIABLE]);
-    // What libraries mind, and the C library's.
+    // Those that libraries honour, and the C library's.
     variables.extend(set(["PATH", "TMPDIR", "TZ", "TZDIR"]));
     assert_eq!(heads("ENVIRONMENT", "Ev"), variables);
 }

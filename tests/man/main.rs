@@ -1,7 +1,7 @@
-//! The man page says what the program does: options, messages, tags, files. Both ways, so that neither goes
-//! its own way.
+//! The man page says what the program does: options, messages, tags, files. Checked both ways, so that
+//! neither drifts from the other.
 //!
-//! The page is read as far as it is needed here, see `page.rs`. How it looks is `mandoc -Tlint`'s business.
+//! The page is parsed as far as needed here, see `page.rs`. Its appearance is up to `mandoc -Tlint`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 

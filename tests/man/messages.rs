@@ -10,7 +10,7 @@ use super::topics::scenarios;
 
 /// Every line at these levels has to be explained.
 const TOLD: [&str; 3] = ["WARNING", "ERROR", "CRITICAL"];
-/// A text with fewer letters of its own would fit too much.
+/// A text with fewer literal letters would match too much.
 const FEWEST_LETTERS: usize = 5;
 
 /// A message of the page; its placeholders are gaps.
@@ -43,8 +43,8 @@ impl Message {
         self.level == line.level && self.template.fits(&line.text)
     }
 
-    /// Whether the program can write it. What is a gap here may be literal there, and the other way round; an
-    /// error may be followed by its causes.
+    /// Whether the program can write it. A gap here may be literal there, and vice versa; an error may be
+    /// followed by its causes.
     fn is_written_by(&self, literal: &Literal) -> bool {
         let mut with_causes = literal.template.clone();
         with_causes.push_text(": ");

@@ -7,7 +7,7 @@ use ganeti_watcher::cli;
 
 use super::page::{self, Item, Part, Word};
 
-/// By names such as `-A --job-age`, or by the value's name for what has none.
+/// By names such as `-A --job-age`, or by the value's name if there are none.
 type Options = BTreeMap<String, About>;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,7 +40,7 @@ fn option_of_page(Item { head, body }: &Item) -> (String, About) {
 }
 
 fn of_program(command: &Command) -> Options {
-    // The help of a subcommand is told once, with the program's own.
+    // A subcommand's help is described once, with the program's own.
     let is_own =
         |arg: &&Arg| command.get_name() == "ganeti-watcher" || !matches!(arg.get_action(), ArgAction::Help);
     command.get_arguments().filter(is_own).map(option_of_program).collect()

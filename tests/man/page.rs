@@ -1,12 +1,12 @@
 //! `man/ganeti-watcher.8`, as far as it is compared with the program.
 //!
-//! Of mdoc(7) only this is known: sections and subsections, list items with their bodies, and the words of a
-//! macro line.
+//! Knows only this part of mdoc(7): sections and subsections, list items with their bodies, and the words of
+//! a macro line.
 
 use std::fs;
 use std::path::Path;
 
-/// Macros that may be among the words of a line. A word of the page that looks like one has `\&` in front.
+/// Macros that can occur among the words of a line. A word of the page that looks like one has `\&` in front.
 const MACROS: [&str; 9] = ["Ar", "Cm", "Ev", "Fl", "Li", "No", "Ns", "Pa", "Sy"];
 
 /// Part of the page.
@@ -56,7 +56,7 @@ pub(crate) fn section(title: &str) -> Part {
 }
 
 impl Part {
-    /// Its subsections; the first one is what comes before them.
+    /// Its subsections; the first is what comes before them.
     pub(crate) fn subsections(&self) -> Vec<Self> {
         self.split(".Ss ")
     }
@@ -90,7 +90,7 @@ impl Part {
     }
 }
 
-/// The words of a macro line. What stands in quotes is one word, and no macro.
+/// The words of a macro line. Anything in quotes is one word, and not a macro.
 pub(crate) fn words(line: &str) -> Vec<Word> {
     let mut words = Vec::new();
     let mut rest = line.trim_start();
@@ -115,7 +115,7 @@ pub(crate) fn words(line: &str) -> Vec<Word> {
     words
 }
 
-/// The text of these words, by the macro that each stretch of them belongs to.
+/// The text of these words, by the macro that each stretch belongs to.
 pub(crate) fn spans(words: &[Word]) -> Vec<Span> {
     let mut spans = Vec::new();
     let (mut of, mut is_apart) = (String::new(), true);
@@ -137,7 +137,7 @@ pub(crate) fn spans(words: &[Word]) -> Vec<Span> {
     spans
 }
 
-/// The names that stand after such a macro in a line, without blanks before what is joined to them.
+/// The names after such a macro in a line, without blanks before what is joined to them.
 pub(crate) fn names(words: &[Word], of: &str) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for span in spans(words) {

@@ -11,7 +11,7 @@ use super::template::Template;
 pub(crate) struct Literal {
     pub(crate) file: PathBuf,
     pub(crate) template: Template,
-    /// `WARNING`, `ERROR` or `CRITICAL`, when what stands before it says so.
+    /// `WARNING`, `ERROR` or `CRITICAL`, if what precedes it says so.
     pub(crate) level: Option<&'static str>,
 }
 
@@ -22,7 +22,7 @@ impl fmt::Display for Literal {
     }
 }
 
-/// Every string literal of the program but for its tests and its cluster in a box.
+/// Every string literal of the program except for its tests and its cluster in a box.
 pub(crate) fn literals() -> Vec<Literal> {
     let mut files = Vec::new();
     collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
@@ -68,12 +68,12 @@ fn literals_of(file: &Path) -> Vec<Literal> {
     literals
 }
 
-/// The length of something like `'"'`, which begins no string.
+/// The length of something like `'"'`, which does not begin a string.
 fn character_literal(text: &str) -> Option<usize> {
     ["'\"'", "'\\\"'"].into_iter().find(|literal| text.starts_with(literal)).map(str::len)
 }
 
-/// What stands between quotes, and what comes after them. The source has no raw strings.
+/// What is between quotes, and what comes after them. The source has no raw strings.
 fn string_literal(text: &str) -> (String, &str) {
     let (mut literal, mut rest) = (String::new(), text);
     while let Some(at) = rest.find(['"', '\\']) {
@@ -82,7 +82,7 @@ fn string_literal(text: &str) -> (String, &str) {
         let Some(escaped) = escaped else { return (literal, &rest[at + 1..]) };
         let mut letters = escaped.chars();
         match letters.next() {
-            // A line that goes on below.
+            // A line that continues below.
             Some('\n') => rest = letters.as_str().trim_start(),
             Some(letter) => {
                 literal.push(letter);
@@ -94,8 +94,7 @@ fn string_literal(text: &str) -> (String, &str) {
     (literal, "")
 }
 
-/// The level of a text by the code that stands right before it: a macro, or the pair of which it is the
-/// second.
+/// The level of a text by the code right before it: a macro, or the pair whose second part it is.
 fn level(before: &str) -> Option<&'static str> {
     let code: String = before.split_whitespace().collect();
     let levels = [

@@ -6,7 +6,7 @@
 pub(crate) struct Template(Vec<String>);
 
 impl Template {
-    /// Without anything in it.
+    /// With empty gaps.
     pub(crate) fn empty() -> Self {
         Self(vec![String::new()])
     }
@@ -46,7 +46,7 @@ impl Template {
         self.0.join("x")
     }
 
-    /// How many letters of it are its own.
+    /// How many of its letters are literal.
     pub(crate) fn letters(&self) -> usize {
         self.0.iter().flat_map(|part| part.chars()).filter(|letter| letter.is_alphabetic()).count()
     }

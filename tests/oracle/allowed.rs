@@ -1,4 +1,4 @@
-//! What may differ between the original and ours, and which of that was met.
+//! What may differ between the original and ours, and which differences occurred.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ struct Key {
 struct Line {
     whose: Whose,
     pattern: String,
-    /// What the matching part becomes; the line goes when this is not given.
+    /// What the matching part becomes; without this the line is dropped.
     becomes: Option<String>,
     /// Only in these scenarios, each as `TOPIC/name`.
     scenarios: Option<Vec<String>>,
@@ -94,7 +94,7 @@ impl Allowed {
         Ok(allowed)
     }
 
-    /// Takes what is not compared out of the states of all groups.
+    /// Removes what is not compared from the states of all groups.
     pub(crate) fn trim(&self, states: &mut serde_json::Value) {
         for state in
             states.as_object_mut().into_iter().flatten().filter_map(|(_, state)| state.as_object_mut())
@@ -107,7 +107,7 @@ impl Allowed {
         }
     }
 
-    /// The line as it is compared; `None` when it is not.
+    /// The line in the form for comparison; `None` if it is left out.
     pub(crate) fn line(&self, scenario: &str, whose: Whose, line: &str) -> Option<String> {
         let mut line = line.to_owned();
         for entry in self.line.iter().filter(|entry| entry.whose == whose) {
@@ -133,7 +133,7 @@ impl Allowed {
         })
     }
 
-    /// How many entries there are, and those that nothing needed.
+    /// How many entries there are, and those that were not needed.
     pub(crate) fn unused(&self) -> (usize, Vec<String>) {
         let lines = self.line.iter().map(|line| (line.pattern.clone(), line.used.load(Ordering::Relaxed)));
         let parts = self

@@ -27,7 +27,7 @@ use allowed::{Allowed, What, Whose};
 use original::{Original, Rapi};
 use support::topics::{CLUSTER, ScenarioDirectory, scenarios};
 
-/// The box is so much faster with the original, for which time is real.
+/// How much faster the box is with the original, for which time is real.
 const FACTOR: f64 = 0.02;
 
 fn main() -> ExitCode {
@@ -61,13 +61,13 @@ fn main() -> ExitCode {
     let (entries, unused) = allowed.unused();
     println!("{} comparisons, {entries} allowed differences", conclusion.num_passed + conclusion.num_failed);
     if !unused.is_empty() && conclusion.num_filtered_out == 0 {
-        println!("allowed, but not met any more: {unused:#?}");
+        println!("allowed, but no longer needed: {unused:#?}");
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()
 }
 
-/// The scenarios that the original can be asked about.
+/// The scenarios that the original can play.
 fn comparable() -> Result<Vec<ScenarioDirectory>> {
     let mut comparable = Vec::new();
     for scenario in scenarios().map_err(anyhow::Error::msg)? {
@@ -164,8 +164,8 @@ fn part(
     }
 }
 
-/// The lines, with those about activations that follow each other sorted: the original goes through the
-/// instances that have a node as their secondary in the order of a Python set, which is any.
+/// The lines, with consecutive ones about activations sorted: the original goes through a node's secondary
+/// instances in the arbitrary order of a Python set.
 fn in_any_order(mut lines: Vec<String>) -> String {
     let is_activation = |line: &String| {
         line.contains("ctivating disks for instance")

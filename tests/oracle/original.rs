@@ -71,7 +71,7 @@ impl Watcher for Original {
             };
             let wconfd = sockets.join("ganeti-wconfd");
             let running = async {
-                // The sockets must be there first.
+                // The sockets must exist first.
                 sleep(Duration::from_millis(30)).await;
                 let mut command: tokio::process::Command = self.command(stage, node, run).into();
                 let output = timeout(LIMIT, command.kill_on_drop(true).output());
@@ -116,7 +116,7 @@ async fn echo(path: &Path) -> Result<()> {
     }
 }
 
-/// A remote API for the time of the comparison.
+/// A remote API for the duration of the comparison.
 #[derive(Debug)]
 pub(crate) struct Rapi(Child);
 

@@ -12,8 +12,8 @@ use ganeti_watcher::sim::model::{Instance, Live, Power, is_linked};
 use ganeti_watcher::sim::story::{Record, RunRecord};
 use serde_json::{Map, Value, json};
 
-/// Replaces what differs between two plays of the same story without meaning anything: the directory, and the
-/// UUIDs of groups, which are given by name.
+/// Replaces meaningless differences between two plays of the same story: the directory, and the UUIDs of
+/// groups, which are given by name.
 #[derive(Debug)]
 pub(crate) struct Redactor {
     replacements: Vec<(String, String)>,
@@ -35,7 +35,7 @@ impl Redactor {
     }
 }
 
-/// The text with `TIME` for the local time in the names of files that were set aside.
+/// The text with `TIME` in place of the local time in the names of files that were set aside.
 fn without_stamps(text: &str) -> String {
     const MARK: &str = ".bad-";
     const LENGTH: usize = "20261122-101500".len();
@@ -50,7 +50,7 @@ pub(crate) fn log(record: &Record) -> String {
     let mut text = String::new();
     for (number, run) in record.runs.iter().enumerate() {
         line(&mut text, &format!("run {}: {}", number + 1, run.command));
-        // How often luxid is asked is no part of the story.
+        // How often luxid is asked is not part of the story.
         let told = run.log.lines().map(without_prefix).filter(|line| !line.starts_with("DEBUG luxi "));
         told.for_each(|told| line(&mut text, &format!("  {}", redactor.redact(&told))));
         line(&mut text, &format!("  exit {}", run.exit));
@@ -58,7 +58,7 @@ pub(crate) fn log(record: &Record) -> String {
     text
 }
 
-/// A log line without time, program, process and place; a line that has no such prefix stays as it is.
+/// A log line without time, program, process and place; a line without such a prefix stays unchanged.
 pub(crate) fn without_prefix(line: &str) -> String {
     let Some((_, rest)) = line.split_once(": ganeti-watcher pid=") else { return line.to_owned() };
     let is_level = |word: &str| ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"].contains(&word);
@@ -91,8 +91,7 @@ pub(crate) fn jobs(record: &Record) -> String {
     text
 }
 
-/// The opcodes of a job: summary, status, priority if it is not the usual one, reasons, and the error if it
-/// failed.
+/// The opcodes of a job: summary, status, priority if unusual, reasons, and the error if it failed.
 pub(crate) fn job_lines(job: &Job) -> Vec<String> {
     let lines = job.ops.iter().map(|op| {
         let mut text = format!("{} {}", op.opcode.summary, op.status.as_word());
@@ -115,7 +114,7 @@ pub(crate) fn job_lines(job: &Job) -> Vec<String> {
 }
 
 /// `expected.state.json`: the state of every group after the runs that changed it. Times are given as the run
-/// in which they lie.
+/// in which they fall.
 pub(crate) fn states(record: &Record) -> String {
     let mut states = Map::new();
     let mut last = Value::Null;
@@ -140,12 +139,12 @@ pub(crate) fn run_states(record: &Record, run: &RunRecord) -> Value {
     Value::Object(run.states.iter().map(of_group).collect())
 }
 
-/// Replaces times by the run in which they lie.
+/// Replaces times by the run in which they fall.
 fn date(value: &mut Value, record: &Record) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                // Of names to times.
+                // From names to times.
                 let holds_times = ["down", "silent", "degraded"].contains(&key.as_str());
                 match value {
                     Value::Object(times) if holds_times => {
@@ -204,7 +203,7 @@ pub(crate) fn statuses(record: &Record) -> String {
     text
 }
 
-/// `expected.cluster`: what is really the case in the end.
+/// `expected.cluster`: the actual condition at the end.
 pub(crate) fn cluster(record: &Record) -> String {
     record.stage.cluster.look(|engine| {
         let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The program run from outside, on a virtual node, and what came of it.
+//! The program run from outside, on a virtual node, and the results.
 
 #![allow(dead_code, reason = "no program of tests needs all of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -15,7 +15,7 @@ mod machine;
 
 pub(crate) use machine::{GROUP, HOST, Machine};
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: Option<i32>,
@@ -47,7 +47,7 @@ pub(crate) fn watcher() -> Command {
 }
 
 impl Machine {
-    /// Has the command run on this node.
+    /// Makes the command run on this node.
     pub(crate) fn put_on<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env("GANETI_ROOTDIR", &self.root)
@@ -60,7 +60,7 @@ impl Machine {
         self.run_with(arguments, |command| command)
     }
 
-    /// Runs the program here after a change of its environment.
+    /// Runs the program here with a changed environment.
     pub(crate) fn run_with(
         &self,
         arguments: &[&str],
@@ -75,17 +75,17 @@ impl Machine {
         self.root.join("var/log/ganeti/watcher.log")
     }
 
-    /// Around everything that is the program's business.
+    /// Encloses everything that concerns the program.
     pub(crate) fn directory(&self) -> &Path {
         self.root.parent().unwrap()
     }
 
-    /// Tells who the master is.
+    /// Says who the master is.
     pub(crate) fn master(&self, name: &str) {
         self.ssconf("master_node", format!("{name}\n"));
     }
 
-    /// Tells that there is one node group.
+    /// Says that there is one node group.
     pub(crate) fn one_node_group(&self) {
         self.ssconf("nodegroups", format!("{GROUP} default\n"));
     }

@@ -25,7 +25,7 @@ pub(crate) fn scenarios() -> Result<Vec<ScenarioDirectory>, String> {
 /// The scenarios below `root`, in the order of their names.
 ///
 /// # Errors
-/// When something is out of place: a scenario that nobody plays must not go unnoticed. One line for each.
+/// When something is out of place: a scenario that nobody plays must not go unnoticed. One line each.
 pub(crate) fn scenarios_below(root: &Path) -> Result<Vec<ScenarioDirectory>, String> {
     let mut walk = Walk::default();
     walk.root(root).map_err(|error| format!("{}: {error}", root.display()))?;
@@ -74,7 +74,7 @@ impl Walk {
             if path.join(CLUSTER).exists() {
                 self.scenario(topic, path);
             } else if path.is_dir() {
-                self.problems.push(format!("{} is no scenario: it has no {CLUSTER}", path.display()));
+                self.problems.push(format!("{} is not a scenario: it has no {CLUSTER}", path.display()));
             } else {
                 self.problems.push(format!("{} belongs to no scenario", path.display()));
             }
@@ -93,7 +93,7 @@ impl Walk {
         self.by_last_name.insert(last_name, ScenarioDirectory { name, path });
     }
 
-    /// A number in front would say nothing, and two branches would take the same one.
+    /// A leading number would say nothing, and two branches would pick the same one.
     fn check_number(&mut self, path: &Path) {
         if file_name(path).starts_with(|first: char| first.is_ascii_digit()) {
             self.problems.push(format!("{} must have a name without a number in front", path.display()));

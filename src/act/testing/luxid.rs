@@ -35,10 +35,10 @@ impl Job {
     }
 }
 
-/// What a submission meets that goes wrong.
+/// What goes wrong with a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::act) enum Fault {
-    /// The job is there, and the connection breaks before that is said.
+    /// The job exists, and the connection breaks before luxid says so.
     AnswerIsLost,
     /// luxid is gone, for good.
     Dies,
@@ -56,11 +56,11 @@ pub(in crate::act) struct World {
     pub(in crate::act) takes: Duration,
     /// Results of jobs that fail, by the name of their instance.
     pub(in crate::act) failures: BTreeMap<String, Value>,
-    /// What the first submission meets that is about this instance.
+    /// What happens to the first submission about this instance.
     pub(in crate::act) fault: Option<(&'static str, Fault)>,
-    /// Seconds after the start from which on the queue is drained.
+    /// Seconds after the start at which the queue is drained.
     pub(in crate::act) drained_after: Option<u64>,
-    /// Seconds after the start from which on luxid is away.
+    /// Seconds after the start at which luxid goes away.
     pub(in crate::act) away_after: Option<u64>,
 }
 
@@ -69,7 +69,7 @@ impl World {
         seconds.is_some_and(|seconds| self.start.elapsed() >= Duration::from_secs(seconds))
     }
 
-    /// A job of somebody else's that goes on for longer than any test.
+    /// Somebody else's job, which runs longer than any test.
     pub(in crate::act) fn add_foreign_job(&mut self, summary: &str) {
         self.add_job(json!({}), summary.to_owned(), Duration::from_secs(1_000_000));
     }
@@ -152,8 +152,7 @@ impl World {
             "job" => self.jobs.iter().map(job_row).collect(),
             _ => Vec::new(),
         };
-        // Of the filters only the two that matter here: the group, and a job's summary or that it has not
-        // ended.
+        // Knows only the filters that matter here: the group, and a job's summary or that it has not ended.
         let is_wanted = |row: &&Value| match (args[0].as_str(), filter[0].as_str()) {
             (Some("instance" | "node"), Some("==")) => row["group"] == filter[2],
             (Some("job"), Some("=[]")) => row["summary"][0] == filter[2],
@@ -232,7 +231,7 @@ impl Connector for Luxid {
     }
 }
 
-/// One connection. What is asked is answered while it is written.
+/// One connection. A request is answered while it is written.
 struct Connection {
     world: Rc<RefCell<World>>,
     asked: Vec<u8>,
@@ -280,7 +279,7 @@ impl AsyncRead for Connection {
         _: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // Nobody waits here for what has not been asked for: a client reads after it has written.
+        // Nobody waits here for something not asked for: a client reads after it has written.
         if self.answers.is_empty() && !self.is_broken {
             return Poll::Pending;
         }

@@ -57,7 +57,7 @@ fn pass(cluster: &Snapshot, state: &mut State, failing: &[&str], now: Timestamp)
     steps
 }
 
-/// An activation of each on record, for the boot of that node.
+/// An activation of each is on record, for that node's boot.
 fn pending(state: &mut State, node: &str, boot_id: &str, instances: &[(&str, u64)]) {
     state.set_pending_boot_id(node, boot_id);
     for (name, failures) in instances {

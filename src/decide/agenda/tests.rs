@@ -115,7 +115,7 @@ fn lower_tiers_come_first_and_have_to_be_up() {
     assert_eq!(names(&agenda.take(NOW, 9, &|_| 9)), Vec::<&str>::new());
     assert_eq!(agenda.next_moment(NOW, &|_| 9), Some(NOW + TIER_PATIENCE));
     assert_eq!(names(&agenda.take(NOW + TIER_PATIENCE - 1.0, 9, &|_| 9)), Vec::<&str>::new());
-    // The patience with all of them is over at the same moment here: they were seen down together.
+    // Patience with all of them runs out at the same moment here: they were seen down together.
     assert_eq!(names(&agenda.take(NOW + TIER_PATIENCE, 9, &|_| 9)), ["i1", "batch"]);
 }
 

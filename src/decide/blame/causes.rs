@@ -1,28 +1,28 @@
-//! What a failed start failed of, by what texts of several versions of hypervisors, of storage and of Ganeti
-//! share. The texts that the table was made from are in its tests, each with its source.
+//! Why a start failed, judged by what error texts share across versions of hypervisors, storage and Ganeti.
+//! The texts behind this table are in its tests, each with its source.
 
 /// What made a start fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
-    /// Its node has not enough memory for it.
+    /// Its node does not have enough memory for it.
     Memory,
-    /// The hypervisor of its node, or what that needs, cannot be used: modules, cgroups, huge pages.
+    /// Its node's hypervisor, or something that needs, cannot be used: modules, cgroups, huge pages.
     Hypervisor,
-    /// Its node's network: a bridge, a tap device, a script that connects them.
+    /// Its node's network: a bridge, a tap device, a script that connects it.
     Network,
     /// Its disks, or the storage that they are on.
     Storage,
-    /// Ganeti itself: a daemon, or a node whose own file systems are in trouble.
+    /// Ganeti itself: a daemon, or a node with trouble in its own file systems.
     Ganeti,
     /// What its configuration asks for: a kernel, a machine, an option.
     Configuration,
-    /// It cannot be told.
+    /// Unknown.
     Unknown,
 }
 
 /// Rows in the order in which they are tried, each with words in lower case. Memory comes first, because a
-/// text that ends with it often begins with what needed it. What names a device comes before storage, which
-/// opens devices too.
+/// text that ends with it often begins with whatever needed it. Rows that name a device come before storage,
+/// which opens devices too.
 const TABLE: [(Cause, &[&str]); 6] = [
     (
         Cause::Memory,
@@ -30,7 +30,7 @@ const TABLE: [(Cause, &[&str]); 6] = [
             // libc's words for ENOMEM, in what qemu, libxl and lxc say, and those of other C libraries.
             "cannot allocate memory",
             "out of memory",
-            // libxc, whatever error follows: with the hypervisor's memory it may be EPERM or EBUSY.
+            // libxc, whatever error follows: for the hypervisor's memory it can be EPERM or EBUSY.
             "xc_dom_boot_mem_init",
             "allocate low memory",
             "failed to allocate memory",
@@ -44,7 +44,7 @@ const TABLE: [(Cause, &[&str]); 6] = [
     (
         Cause::Hypervisor,
         &[
-            // qemu with KVM; the C's of `kvm` differ between versions.
+            // qemu with KVM; the wording differs between versions.
             "failed to initialize kvm",
             "could not access kvm kernel module",
             "kvm_create_vm",
@@ -167,7 +167,7 @@ const TABLE: [(Cause, &[&str]); 6] = [
 ];
 
 impl Cause {
-    /// The cause that the words of a failure tell.
+    /// The cause given by the words of a failure.
     #[must_use]
     pub fn of_text(text: &str) -> Self {
         let text = text.to_lowercase();

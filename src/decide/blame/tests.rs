@@ -188,5 +188,5 @@ fn every_blame_has_its_words() {
     assert_eq!(words, expected);
     assert_eq!(BlockedBy::Known(Node).to_string(), "its primary node");
     let other = BlockedBy::Other("the\nweather".into()).to_string();
-    assert_eq!(other, "something that this version does not know, 'the\\nweather'");
+    assert_eq!(other, "something unknown to this version, 'the\\nweather'");
 }

@@ -44,7 +44,7 @@ fn waits_grow_with_failures_in_a_row_of_the_same_kind() {
     assert_eq!(second.failures, 2);
     assert!(second.seconds > first.seconds);
     remember_failure(&mut state, "i", &blamed(Blame::Queue, &cluster), NOW + 900.0);
-    assert_eq!(wait(&state, "i", NOW + 900.0).unwrap().failures, 1, "another cause begins anew");
+    assert_eq!(wait(&state, "i", NOW + 900.0).unwrap().failures, 1, "another cause starts over");
     assert_eq!(wait(&state, "i", NOW + 1200.0), None);
     assert_eq!(wait(&state, "other", NOW), None);
 }
@@ -111,7 +111,7 @@ fn what_is_not_down_any_more_is_forgotten_and_what_cannot_be_read_is_not() {
     assert!(state.recovery.blocked.is_empty());
 }
 
-/// A state in which `i` waits because of something of which this version does not know what it is.
+/// A state in which `i` waits because of something unknown to this version.
 fn failed_because_of_the_weather(cluster: &Snapshot) -> State {
     let mut state = failed(Blame::Node, cluster);
     state.recovery.blocked.get_mut("i").unwrap().by = BlockedBy::Other("the-weather".into());
@@ -123,7 +123,7 @@ fn what_this_version_does_not_know_is_waited_for_and_not_compared() {
     let mut cluster = cluster();
     let mut state = failed_because_of_the_weather(&cluster);
     let before = state.clone();
-    // For the node this would be a change.
+    // For a node this would be a change.
     cluster.nodes[0].boot_id = Some("b1-new".into());
     assert_eq!(forgive(&mut state, &cluster), Vec::<String>::new());
     cluster.instances[0].status = InstanceStatus::NodeDown;
@@ -133,7 +133,7 @@ fn what_this_version_does_not_know_is_waited_for_and_not_compared() {
     assert_eq!((first.by, first.failures), (BlockedBy::Other("the-weather".into()), 1));
     assert_eq!(wait(&state, "i", NOW + 300.0), None, "a wait like any other");
     remember_failure(&mut state, "i", &blamed(Blame::Node, &cluster), NOW + 300.0);
-    assert_eq!(wait(&state, "i", NOW + 300.0).unwrap().failures, 1, "another cause begins anew");
+    assert_eq!(wait(&state, "i", NOW + 300.0).unwrap().failures, 1, "another cause starts over");
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn a_later_run_has_one_line_for_a_node_and_not_one_for_each_instance() {
     assert!(lines[0].text.contains("Not starting 3 instances on node 'n1' for another"), "{lines:?}");
     assert!(lines[0].text.contains("they need 3072 MiB in all, and 100 MiB were free"), "{lines:?}");
     let alone = blocked_by_nodes(&steps[..1], &cluster, &state);
-    assert!(alone[0].text.contains("'ganeti-watcher retry a' does not wait"), "{alone:?}");
+    assert!(alone[0].text.contains("'ganeti-watcher retry a' ends the wait"), "{alone:?}");
 
     state.recovery.blocked.values_mut().for_each(|blocked| blocked.memory = None);
     cluster.instances[0].primary = "n2".into();

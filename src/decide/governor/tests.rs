@@ -68,7 +68,7 @@ fn between_easy_and_slow_nothing_changes_unless_the_processors_are_all_busy() {
 fn a_limit_to_the_load_closes_a_node_until_it_is_below_again() {
     let mut governor = Governor::new(4, Some(3.0));
     assert!(governor.has_load_limit());
-    // A node that does not tell any more is as it was.
+    // A node that no longer reports counts as unchanged.
     for (load, width) in
         [(None, 4), (busy(2.9), 4), (busy(3.0), 0), (busy(9.0), 0), (None, 0), (busy(0.1), 4)]
     {

@@ -4,8 +4,8 @@ use crate::decide::{Action, ActionKind, Outcome};
 use crate::memory::recovery::{Intent, Recovery};
 use crate::memory::state::State;
 
-/// Puts on record which starts are about to be submitted, with `epoch_ns` as the time of their reasons.
-/// Whether there are any among the actions.
+/// Records which starts are about to be submitted, with `epoch_ns` as the time of their reasons. Returns
+/// whether the actions include any.
 pub fn record(state: &mut State, actions: &[Action], epoch_ns: u64, master_boot_id: Option<&str>) -> bool {
     let mut recorded = false;
     for action in actions.iter().filter(|action| action.kind.is_start()) {
@@ -20,7 +20,7 @@ pub fn record(state: &mut State, actions: &[Action], epoch_ns: u64, master_boot_
     recorded
 }
 
-/// Takes a start off the record whose outcome is known. One that is unknown stays, for a later run.
+/// Removes the record of a start whose outcome is known. One with an unknown outcome stays, for a later run.
 pub fn forget(recovery: &mut Recovery, action: &Action, outcome: &Outcome) {
     if !action.kind.is_start() {
         return;
@@ -29,7 +29,7 @@ pub fn forget(recovery: &mut Recovery, action: &Action, outcome: &Outcome) {
         Outcome::Succeeded | Outcome::Failed { .. } | Outcome::NotSubmitted(_) => {
             recovery.starting.remove(&action.instance);
         }
-        // What was left alone now may still be at work for an earlier run.
+        // What was left alone now may still be in progress for an earlier run.
         Outcome::Unknown(_) | Outcome::LeftAlone(_) => {}
     }
     let is_its_own = match outcome {

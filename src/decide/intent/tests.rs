@@ -20,7 +20,7 @@ fn cluster(status: &str) -> Snapshot {
     snapshot([instance("i", status)], [node("n1", Some("b"))])
 }
 
-/// Settles with this fate and boot id; whether the intent is still there, and the words of the lines.
+/// Settles with this fate and boot id; returns whether the intent is still there, and the lines' text.
 fn settled(state: &mut State, cluster: &Snapshot, fate: Fate, boot_id: Option<&str>) -> (bool, String) {
     let fates = BTreeMap::from([("i".to_owned(), fate)]);
     let archived_after = Some(Duration::from_secs(6 * HOURS));
@@ -44,7 +44,7 @@ fn error(class: &str, message: &str) -> Fate {
     Fate::Ended(JobId(7), Err(JobFailure::Error(error)))
 }
 
-/// Tries, starts in a row that the master did not outlive, and whether it waits.
+/// Tries, consecutive starts that the master did not survive, and whether it waits.
 fn cost(state: &State) -> (u64, u64, bool) {
     let lost = state.recovery.lost_starts.get("i").map_or(0, |lost| lost.failures);
     (state.restart_attempts("i"), lost, state.recovery.blocked.contains_key("i"))
@@ -79,7 +79,7 @@ fn an_intent_is_settled_by_what_became_of_its_job() {
         (Fate::Ended(JobId(7), Ok(())), Some("b2"), false, (1, 0, false)),
         (missing(), Some("b2"), false, (1, 0, false)),
         (canceled(), Some("b1"), false, (0, 0, true)),
-        // The master died: the first time that is nobody's fault.
+        // The master died: the first time nobody is to blame.
         (detected_death(), Some("b2"), false, (0, 1, false)),
         (detected_death(), None, false, (0, 1, false)),
         (Fate::NoJob, Some("b2"), false, (0, 1, false)),

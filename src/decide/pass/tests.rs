@@ -23,15 +23,15 @@ struct Group {
     moves: BTreeMap<String, Vec<EndedOpCode>>,
     fates: BTreeMap<String, Fate>,
     cluster_tags: Vec<String>,
-    /// What verify-disks names; `None` when it is not asked.
+    /// What verify-disks names; `None` when it is not run.
     broken: Option<Vec<String>>,
-    /// The watcher is paused, or luxid lost, after so many actions.
+    /// The watcher is paused, or luxid lost, after this many actions.
     stops_after: usize,
     /// What another run does to the state file while disks are verified.
     meanwhile: Option<fn(&mut State)>,
 }
 
-/// What a run did, each as `WHAT instance`, and what it said.
+/// What a run did, as `WHAT instance`, and what it said.
 #[derive(Debug, Default)]
 struct Run {
     did: Vec<String>,
@@ -73,7 +73,7 @@ impl Group {
         }
     }
 
-    /// Two DRBD instances, each with its primary on `n1`; all is well.
+    /// Two DRBD instances, both with `n1` as primary; all is well.
     fn healthy() -> Self {
         let instances = [drbd_instance("i1", "running", "n2"), drbd_instance("i2", "running", "n2")];
         Self::new(instances, [node("n1", Some("b1")), node("n2", Some("b2"))])
@@ -94,8 +94,8 @@ impl Group {
         node.boot_id = boot_id.map(str::to_owned);
     }
 
-    /// One run, five minutes after the last one. `outcome` is asked for the end of every action, `None` is
-    /// success. What succeeds comes true.
+    /// One run, five minutes after the last one. `outcome` gives the end of each action, with `None` for
+    /// success. What succeeds takes effect.
     fn run(&mut self, outcome: impl Fn(&Action) -> Option<JobFailure>) -> Run {
         let mut run = Run::default();
         let mut pass = Pass::new(std::mem::take(&mut self.state), self.options);
@@ -140,7 +140,7 @@ impl Group {
         run
     }
 
-    /// Whether the run may go on.
+    /// Whether the run can go on.
     fn carry_out(
         &mut self,
         pass: &mut Pass,
@@ -220,7 +220,7 @@ fn error(message: &str) -> JobFailure {
     JobFailure::Error(GanetiError { class, message: message.to_owned(), code: None })
 }
 
-/// Every start fails for a reason of the instance's own.
+/// Every start fails through the instance's own fault.
 fn no_kernel(action: &Action) -> Option<JobFailure> {
     let name = &action.instance;
     action.kind.is_start().then(|| {
@@ -403,7 +403,7 @@ fn a_node_without_memory_costs_no_try_and_what_needs_as_much_waits_with_it() {
         Group::new([instance("i1", "ERROR_down"), instance("i2", "ERROR_down")], [node("n1", Some("b1"))]);
     let run = group.run(full);
     assert_eq!(run.did.len(), 2, "{run:?}");
-    assert!(run.says("Node 'n1' has not enough memory for 2 instances"), "{run:?}");
+    assert!(run.says("Node 'n1' does not have enough memory for 2 instances"), "{run:?}");
     assert_eq!((group.state.restart_attempts("i1"), group.state.restart_attempts("i2")), (0, 0));
     let memory = group.state.recovery.blocked["i1"].memory.unwrap();
     assert_eq!((memory.needed, memory.available), (Some(1024), Some(12)));

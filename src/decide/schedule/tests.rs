@@ -38,7 +38,7 @@ fn the_time_of_being_down_counts_from_the_first_sight_of_it() {
     remember(&mut state, &cluster, 100.0);
     remember(&mut state, &cluster, 130.0);
     assert_eq!(schedule(&state, &cluster, 130.0).turn("i").not_before, 160.0);
-    // Its node went too: it is down all the same.
+    // Its node went down too: the instance is still down.
     cluster.instances[0].status = InstanceStatus::NodeDown;
     remember(&mut state, &cluster, 140.0);
     assert_eq!(state.recovery.down["i"], 100.0);

@@ -12,7 +12,7 @@ fn cluster() -> Snapshot {
     snapshot(down, [node("n1", Some("boot")), node("n2", Some("boot2"))])
 }
 
-/// What is left when these instances fail one after the other with these errors.
+/// What remains after these instances fail one after another with these errors.
 struct Run {
     state: State,
     shared: Shared,

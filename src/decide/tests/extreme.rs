@@ -1,4 +1,4 @@
-//! Numbers and amounts that no honest state file has: nothing overflows, panics or takes long.
+//! Numbers and amounts that no genuine state file has: nothing overflows, panics or takes long.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -76,7 +76,7 @@ fn cluster() -> Snapshot {
     snapshot([down, user, mirror], [node("n1", Some("b1")), node("n2", None)])
 }
 
-/// Everything that a run decides from what is remembered, and all the words for it.
+/// Everything that a run decides from what is remembered, and all the text for it.
 fn decide(state: &mut State, snapshot: &Snapshot, now: f64) -> Vec<Step> {
     let (policies, _problems) = Policies::read(snapshot, &[], now);
     instances::drop_stale_records(snapshot, state, now);
@@ -125,7 +125,7 @@ fn a_time_that_does_not_exist_is_not_taken_for_long_ago() {
     }
 }
 
-/// Half a minute and more before; the limit is far above what a slow machine needs.
+/// It used to take half a minute or more; the limit is far above what a slow machine needs.
 #[test]
 fn a_hundred_and_twenty_thousand_stale_records_are_dropped_in_linear_time() {
     const RECORDS: usize = 120_000;

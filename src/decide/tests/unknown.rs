@@ -1,5 +1,5 @@
-//! Kind A: what luxid did not say is neither a yes nor a no. Nothing is begun on such an answer, and nothing
-//! forgotten.
+//! Kind A: what luxid did not say is neither a yes nor a no. Nothing is begun or forgotten because of such an
+//! answer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn only_note(steps: &[Step]) -> NoteKind {
     }
 }
 
-/// A mirrored instance that is down, and its secondary node that is in doubt in each of the ways there are.
+/// A mirrored instance that is down, and its secondary node, doubtful in every possible way.
 fn doubtful() -> [Snapshot; 2] {
     let whole =
         || snapshot([drbd_instance("i", "ERROR_down", "n2")], [node("n1", Some("b1")), node("n2", None)]);
@@ -44,7 +44,7 @@ fn an_instance_waits_for_a_secondary_of_which_nobody_knows_whether_it_is_offline
         let waits = NoteKind::SecondarySilent { node: "n2".into() };
         assert_eq!(only_note(&plan(&cluster, &State::default())), waits);
     }
-    // One that answers is in no doubt, whatever else luxid did not say of it.
+    // A node that answers is not in doubt, whatever else luxid did not say about it.
     let [mut cluster, _] = doubtful();
     cluster.nodes[1].boot_id = Some("b2".into());
     assert!(matches!(plan(&cluster, &State::default()).as_slice(), [Step::Act(_)]));
@@ -106,7 +106,7 @@ fn a_status_that_is_not_known_begins_nothing_and_forgets_nothing() {
     let disks = activations::plan(&mut state, &cluster, &activations::Starts::default(), NOW);
     assert!(disks.steps.iter().all(|step| matches!(step, Step::Note(_))), "{:?}", disks.steps);
     assert_eq!(state.recovery.activations["i"].reboots.len(), 1, "the boot id waits for it");
-    // A status that is known tells.
+    // A known status settles it.
     cluster.instances[0].status = crate::cluster::InstanceStatus::Running;
     assert_eq!(only_note(&plan(&cluster, &state)), NoteKind::Recovered);
 }

@@ -2,7 +2,7 @@ use std::cell::Cell;
 
 use super::*;
 
-/// Gives every answer so many times; an answer is the number of its question.
+/// Gives every answer this many times; an answer is the number of its question.
 #[derive(Debug)]
 struct Repeating {
     times: usize,
@@ -33,7 +33,7 @@ impl Connector for Repeating {
     }
 }
 
-/// Found by tests/faults: the second copy was taken for the answer to the next question.
+/// Found by tests/faults: the second copy was mistaken for the answer to the next question.
 #[tokio::test]
 async fn an_answer_that_nobody_asked_for_is_never_taken_for_another() {
     let local = tokio::task::LocalSet::new();

@@ -1,11 +1,11 @@
 use super::*;
 use crate::memory::State;
 
-/// What the program of the commit f6ee7af wrote: something of everything that it remembers, and keys that it
-/// did not know itself.
+/// What the program at commit f6ee7af wrote: a sample of everything it remembers, and keys that it did not
+/// know itself.
 const OLD: &str = include_str!("f6ee7af.json");
 
-/// Codes, the words that stood in their place, and what they mean.
+/// Codes, the words that they replaced, and their meanings.
 const BLAMES: [(&str, &str, Blame); 6] = [
     ("instance", "the instance itself", Blame::Instance),
     ("node", "its primary node", Blame::Node),
@@ -29,7 +29,7 @@ fn blocked(state: &State, instance: &str) -> (BlockedBy, u64, Timestamp, String)
     (by, failures.failures, failures.last, cause)
 }
 
-/// Everything that [`OLD`] says, besides what it did not know itself.
+/// Everything that [`OLD`] says, except what it did not know itself.
 fn check_what_f6ee7af_knew(state: &State) {
     let boot_id = |number: u8| format!("4ffab6ca-0000-4000-8000-{number:012}");
     assert_eq!(state.restart_attempts("tried.example.com"), 4);
@@ -95,13 +95,13 @@ fn a_state_of_f6ee7af_is_taken_over_without_losing_a_try_a_boot_id_or_a_wait() {
     let again = State::parse(&written).unwrap();
     check_what_f6ee7af_knew(&again);
     assert_eq!(again, state);
-    // What it did not know itself stands at the top level, beside an instance's counters and in `recovery`.
+    // What it did not know itself is at the top level, next to an instance's counters and in `recovery`.
     assert_eq!(written.matches("of_a_later_version").count(), 3);
     let mut expected = OLD.to_owned();
     for (code, words, _) in BLAMES {
         expected = expected.replace(&format!("\"by\": \"{words}\""), &format!("\"by\": \"{code}\""));
     }
-    // Activations have one place now; their meaning was checked above.
+    // Activations now have one place; their meaning was checked above.
     let without_activations = |text: &str| {
         let mut document: Value = serde_json::from_str(text).unwrap();
         document["recovery"].as_object_mut().unwrap().shift_remove("activations");

@@ -75,8 +75,8 @@ fn write(path: &Path, text: &str) {
     io::Write::write_all(&mut File::create(path).unwrap(), text.as_bytes()).unwrap();
 }
 
-/// A name with which the file can be opened, and neither a second name nor a temporary file can be made
-/// beside it, as on a full disk.
+/// A name so long that the file can be opened, but neither a second name nor a temporary file can be created
+/// next to it, as on a full disk.
 fn cramped(directory: &tempfile::TempDir) -> PathBuf {
     directory.path().join(format!("watcher.{}.data", "u".repeat(237)))
 }
@@ -106,7 +106,7 @@ fn bad_content_that_cannot_be_kept_is_not_overwritten_and_the_run_goes_on() {
     let (mut file, mut state) = StateFile::open(&Armed::for_test(), &path, "1").unwrap();
     state.set_boot_id("n", "b");
     let refused = file.save(&state).unwrap_err().to_string();
-    assert!(refused.ends_with("and so is not replaced"), "{refused}");
+    assert!(refused.ends_with("so it is not replaced"), "{refused}");
     assert_eq!(content(&path), "nonsense");
 }
 
@@ -144,8 +144,7 @@ fn what_is_no_file_in_its_place_is_set_aside() {
     }
 }
 
-/// F6: one EIO set the state aside and with it all tries. Reading at an impossible place is an error of
-/// the kernel's.
+/// F6: one EIO set the state aside, and with it all tries. Reading at an impossible offset is a kernel error.
 #[test]
 fn an_error_of_reading_is_no_bad_content() {
     let Fixture { directory, path } = fixture();

@@ -1,6 +1,6 @@
 //! Asks all master candidates at once, over one unconnected UDP socket.
 //!
-//! Source: `confd/client.py: ConfdClient`. Unlike the original, a question is sent again to who has not
+//! Source: `confd/client.py: ConfdClient`. Unlike the original, a question is repeated to those that have not
 //! answered, and only the candidates themselves are listened to: a copy of an answer from another address
 //! does not count.
 
@@ -18,14 +18,14 @@ use super::consensus::needed_answers;
 use super::packet::{self, Answer, Key, LONGEST_DATAGRAM};
 
 /// How long the candidates may take (`constants.CONFD_CLIENT_EXPIRE_TIMEOUT`), and how often they are asked
-/// meanwhile.
+/// in that time.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     /// After this, it is over.
     pub total: Duration,
-    /// After this, who has not answered is asked again.
+    /// After this, those that have not answered are asked again.
     pub ask_again: Duration,
-    /// When there are answers enough, so much longer is listened to the others: one of them may know better.
+    /// Once there are enough answers, wait this much longer for the others: one of them may know better.
     pub listen_on: Duration,
 }
 
@@ -39,12 +39,12 @@ impl Default for Patience {
     }
 }
 
-/// Asks for the role of a node, with the datagram of [`super::packet::ask_for_role`]. Gives the answers by
-/// candidate, the first of each; there may be none. `reply_salt` is the one in the datagram, and must never
-/// have been used before.
+/// Asks for the role of a node, with the datagram of [`super::packet::ask_for_role`]. Returns the first
+/// answer of each candidate; there may be none. `reply_salt` is the one in the datagram, and must never have
+/// been used before.
 ///
 /// # Errors
-/// When there is nobody to ask, the addresses are of different families, or there is no socket to be had.
+/// When there is nobody to ask, the addresses are of different families, or no socket can be created.
 pub async fn ask_for_role(
     key: &Key,
     candidates: &[SocketAddr],
@@ -57,13 +57,13 @@ pub async fn ask_for_role(
         bail!("the master candidates have addresses of different families");
     }
     let any = if first.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await.context("cannot make a UDP socket")?;
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await.context("cannot create a UDP socket")?;
     let asked: BTreeSet<IpAddr> = candidates.iter().map(SocketAddr::ip).collect();
 
     let mut answers = BTreeMap::new();
     let mut deadline = Instant::now() + patience.total;
     let mut next_question = Instant::now();
-    // One byte more than is accepted, to notice what is longer.
+    // One byte more than is accepted, to notice longer ones.
     let mut buffer = vec![0; LONGEST_DATAGRAM + 1];
     while answers.len() < asked.len() {
         if Instant::now() >= next_question {
@@ -76,7 +76,7 @@ pub async fn ask_for_role(
             Ok(Ok((length, sender))) => {
                 let sender = sender.ip().to_canonical();
                 if !asked.contains(&sender) {
-                    debug!("Ignoring a datagram from {sender}, which is no master candidate");
+                    debug!("Ignoring a datagram from {sender}, which is not a master candidate");
                     continue;
                 }
                 match packet::read_answer(key, &buffer[..length], reply_salt) {
@@ -122,8 +122,7 @@ mod tests {
         Key::new(b"deadbeef\n")
     }
 
-    /// A confd on an address of the loopback network, which answers every question with what `answers` makes
-    /// of it.
+    /// A confd on a loopback address, which answers every question with what `answers` makes of it.
     async fn confd(
         address: &str,
         port: u16,

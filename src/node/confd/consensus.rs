@@ -10,17 +10,17 @@ use thiserror::Error;
 
 use super::packet::Answer;
 
-/// Why the answers cannot be acted upon.
+/// Why the answers cannot be acted on.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum NoConsensus {
     /// Too few answered.
     #[error("{received} of {asked} master candidates answered, {needed} are needed")]
     TooFew {
-        /// So many were asked.
+        /// How many were asked.
         asked: usize,
-        /// So many answers are needed.
+        /// How many answers are needed.
         needed: usize,
-        /// So many came.
+        /// How many came.
         received: usize,
     },
     /// Two answers come from the same configuration and differ.
@@ -31,7 +31,7 @@ pub enum NoConsensus {
     },
 }
 
-/// So many of the candidates that were asked have to answer: all of two, all but one of four, else more than
+/// How many of the candidates asked have to answer: both of two, all but one of four, otherwise more than
 /// half.
 #[must_use]
 pub fn needed_answers(asked: usize) -> usize {
@@ -42,7 +42,7 @@ pub fn needed_answers(asked: usize) -> usize {
     }
 }
 
-/// The answer of the newest configuration, by the first answer of each candidate.
+/// The answer from the newest configuration, going by the first answer of each candidate.
 ///
 /// # Errors
 /// When too few have answered, or two answers contradict each other.

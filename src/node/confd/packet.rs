@@ -19,7 +19,7 @@ const STATUS_OK: i64 = 0;
 /// The longest datagram (`constants.MAX_UDP_DATA_SIZE`).
 pub const LONGEST_DATAGRAM: usize = 61_440;
 
-/// The cluster's key, as it is in its file: the line feed at its end is part of it.
+/// The cluster's key, exactly as in its file: the line feed at its end is part of it.
 pub struct Key(hmac::Key);
 
 impl std::fmt::Debug for Key {
@@ -31,25 +31,25 @@ impl std::fmt::Debug for Key {
 /// Why a datagram is not an answer.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum NoAnswer {
-    /// It is longer than any datagram of confd's.
+    /// It is longer than any confd datagram.
     #[error("it is longer than {LONGEST_DATAGRAM} bytes")]
     TooLong,
-    /// It does not start as confd's datagrams do.
+    /// It does not start like confd's datagrams.
     #[error("it does not start with confd's magic")]
     NoMagic,
-    /// It is no signed message.
+    /// It is not a signed message.
     #[error("it is not a signed message: {0}")]
     Malformed(String),
-    /// It was signed with another key, or changed on its way.
+    /// It was signed with another key, or altered in transit.
     #[error("its signature is wrong")]
     BadSignature,
     /// It answers something else.
-    #[error("it answers another question")]
+    #[error("it answers a different question")]
     OtherSalt,
     /// confd could not answer.
     #[error("confd answered with status {status}: {answer}")]
     Refused {
-        /// 1 is an error, 2 means that confd does not know the question.
+        /// 1 is an error, 2 means that confd does not understand the question.
         status: i64,
         /// What confd says about it.
         answer: String,
@@ -89,7 +89,7 @@ struct Reply {
 }
 
 impl Key {
-    /// A key of the bytes of its file.
+    /// A key from the bytes of its file.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, bytes))
@@ -119,9 +119,9 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The datagram that asks for the role of the node of that name: `plj0`, and `{"msg": TEXT, "salt": TEXT,
-/// "hmac": HEX}`, in which the text is the question as JSON. `salt` is the time in seconds since the epoch,
-/// and must be within five minutes of confd's (`confd/client.py: ConfdClient.SendRequest`); `reply_salt`
-/// comes back with the answers.
+/// "hmac": HEX}`, where the text is the question as JSON. `salt` is the time in seconds since the epoch, and
+/// must be within five minutes of confd's (`confd/client.py: ConfdClient.SendRequest`); `reply_salt` comes
+/// back with the answers.
 #[must_use]
 pub fn ask_for_role(key: &Key, node: &str, salt: u64, reply_salt: &str) -> Vec<u8> {
     let query = Query { protocol: PROTOCOL, kind: NODE_ROLE_BY_NAME, query: node, rsalt: reply_salt };
@@ -167,7 +167,7 @@ pub(crate) mod testing {
         [MAGIC, serde_json::to_string(&signed).unwrap().as_bytes()].concat()
     }
 
-    /// The salt of the answer that a question wants, if its signature is good.
+    /// The salt that a question wants in its answer, if its signature is good.
     pub(crate) fn reply_salt(key: &Key, datagram: &[u8]) -> Option<String> {
         let signed: Signed = serde_json::from_slice(datagram.strip_prefix(MAGIC)?).ok()?;
         assert!(key.verifies(&signed));

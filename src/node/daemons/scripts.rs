@@ -29,21 +29,22 @@ impl NodeDaemons<'_> {
 
     pub(super) async fn is_built(&self, daemon: &str) -> bool {
         let known = self.daemon_util_program("is-daemon-name", daemon).run_quietly().await;
-        // When in doubt it is, and the attempt to start it will say what is wrong.
+        // When in doubt it is one, and the attempt to start it will say what is wrong.
         known.map_or(true, |finished| finished.succeeded() || !finished.stderr.contains("Unknown daemon"))
     }
 
     /// Checks a daemon and starts it, with a second try in two cases:
     ///
     /// - A pid file that a killed daemon left behind. Debian's `start-stop-daemon` does not start a daemon
-    ///   over such a file of another user than root, and takes any process with its number for the daemon.
-    /// - It succeeds and the daemon does not run: the new one ended at once because a child of the killed
+    ///   over such a file if it belongs to a user other than root, and takes any process with that number for
+    ///   the daemon.
+    /// - It succeeds but the daemon does not run: the new one ended at once because a child of the killed
     ///   one, which was serving a request, still held the pid file's lock.
     ///
-    /// For a daemon that runs already the look afterwards costs three reads and no process.
+    /// For a daemon that is already running, the check afterwards costs three reads and no process.
     ///
     /// # Errors
-    /// When it does not run, as far as can be seen. kvmd is not looked for: it ends by itself when nothing
+    /// When it does not run, as far as can be seen. kvmd is not checked: it ends on its own when nothing
     /// needs it.
     pub(super) async fn check_and_start(&self, armed: &Armed, daemon: &str) -> Result<()> {
         let first = failure(&self.daemon_util("check-and-start", daemon).await?);
@@ -76,7 +77,7 @@ impl NodeDaemons<'_> {
         })
     }
 
-    /// Waits until a daemon runs, but not for long; why it does not. Where that cannot be told, what
+    /// Waits briefly until a daemon runs; otherwise returns why it does not. If that is unclear, what
     /// daemon-util said counts.
     async fn runs_soon(&self, daemon: &str) -> Result<(), String> {
         let deadline = Instant::now() + self.start_limit;
@@ -125,8 +126,8 @@ impl NodeDaemons<'_> {
         })
     }
 
-    /// As [`Self::stop_and_start`], without a call of `daemon-util stop`: that asks systemd anew, and where
-    /// units have come meanwhile it would stop one, which nothing starts again.
+    /// As [`Self::stop_and_start`], without calling `daemon-util stop`: that asks systemd again, and if units
+    /// have appeared in the meantime it would stop one, which nothing would start again.
     pub(super) async fn end_and_start(&self, armed: &Armed, daemon: &str) -> Result<()> {
         self.can_be_started(daemon).await?;
         match pid_file::look(self.layout, daemon) {
@@ -159,7 +160,7 @@ impl NodeDaemons<'_> {
     }
 
     /// # Errors
-    /// When it is not sure that a daemon which is stopped could be started again.
+    /// When it is not certain that a stopped daemon could be started again.
     async fn can_be_started(&self, daemon: &str) -> Result<()> {
         let program = self.daemon_util_program("daemon-executable", daemon);
         let text = program.run_quietly().await?.answer(&program)?;

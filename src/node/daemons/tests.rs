@@ -1,4 +1,4 @@
-//! A daemon-util and a systemctl that write down what they are asked.
+//! A daemon-util and a systemctl that record how they are called.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use crate::logging::testing::logged;
 use crate::testing::Machine;
 
 impl Machine {
-    /// `daemon_util` is a shell script that is run after its arguments have been written down.
+    /// `daemon_util` is a shell script that is run after its arguments have been recorded.
     pub(super) fn with_daemon_util(daemon_util: &str) -> Self {
         let machine = Self::new();
         machine.daemon_util(daemon_util);
@@ -15,7 +15,7 @@ impl Machine {
         machine
     }
 
-    /// Units answer as `units` (a shell `case` body on the unit's name) says.
+    /// Units answer as `units` (the body of a shell `case` on the unit's name) says.
     pub(super) fn with_systemd(units: &str) -> Self {
         let machine = Self::with_daemon_util("exit 1");
         fs::create_dir(machine.layout.systemd_marker()).unwrap();
@@ -36,7 +36,7 @@ impl Machine {
         self.program("systemctl", &text);
     }
 
-    /// The calls without those by which systemctl only looks.
+    /// The calls without those in which systemctl only looks.
     pub(super) fn calls_but_show(&self) -> Vec<String> {
         self.calls().into_iter().filter(|call| !call.starts_with("systemctl show ")).collect()
     }

@@ -8,7 +8,8 @@ use crate::armed::Armed;
 use crate::node::systemd::{self, Verdict};
 
 impl NodeDaemons<'_> {
-    /// Starts a daemon's unit unless it runs or somebody may want it so; whether it now surely runs.
+    /// Starts a daemon's unit unless it runs or may be stopped on purpose; returns whether it now certainly
+    /// runs.
     pub(super) async fn ensure_unit(&mut self, daemon: &str) -> Result<bool> {
         let unit = match systemd::unit(self.layout, daemon).await {
             Ok(unit) => unit,
@@ -20,7 +21,7 @@ impl NodeDaemons<'_> {
         match (unit.verdict(), self.armed) {
             (Verdict::Runs, _) => {
                 if self.told.contains_key(daemon) {
-                    info!("Daemon '{daemon}' runs again");
+                    info!("Daemon '{daemon}' is running again");
                     self.remember(daemon, None);
                 }
                 Ok(true)
@@ -62,14 +63,14 @@ impl NodeDaemons<'_> {
         self.remember(daemon, Some(state));
     }
 
-    /// With a look afterwards: systemctl succeeds as well when a daemon ends right after its start.
+    /// Checks afterwards: systemctl also succeeds when a daemon ends right after its start.
     async fn start_unit(&self, armed: &Armed, daemon: &str) -> Result<()> {
         self.systemctl(armed, "start", daemon).await?;
         match systemd::unit(self.layout, daemon).await {
             Ok(unit) if unit.verdict() != Verdict::Runs => {
                 bail!("systemctl succeeded, but its unit does not run ({})", unit.result())
             }
-            // What systemctl said counts where there is no answer.
+            // If there is no answer, what systemctl said counts.
             _ => Ok(()),
         }
     }
@@ -82,7 +83,7 @@ impl NodeDaemons<'_> {
         let unit = systemd::unit(self.layout, daemon).await.context("cannot tell what its unit does")?;
         match unit.verdict() {
             Verdict::Runs if unit.can_be_restarted() => self.systemctl(armed, "restart", daemon).await,
-            Verdict::Runs => bail!("systemd would stop its unit, and could not start it again"),
+            Verdict::Runs => bail!("systemd would stop its unit and could not start it again"),
             Verdict::Start => self.systemctl(armed, "start", daemon).await,
             Verdict::Leave { state, .. } => bail!("its unit is left alone ({state})"),
         }

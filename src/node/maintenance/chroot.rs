@@ -42,8 +42,8 @@ pub(super) async fn list(layout: &Layout) -> Result<Listed> {
 /// When some are still there `grace` later.
 pub(super) async fn stop(_armed: &Armed, layout: &Layout, name: &str, grace: Duration) -> Result<()> {
     let path = directory(layout).join(name);
-    // Of a directory that is not mounted, fuser takes the file system that it is on: it would kill the whole
-    // node. Hence this look, and fuser's own in -M.
+    // For a directory that is not a mount point, fuser takes the file system that it is on: it would kill the
+    // whole node. Hence this check, and fuser's own with -M.
     if !is_mounted(layout, &path)? {
         return Ok(());
     }
@@ -71,7 +71,7 @@ async fn is_live(layout: &Layout, path: &Path) -> Result<bool> {
     let finished = program.run_quietly().await?;
     match finished.ending {
         Ending::Exited(0) => Ok(true),
-        // fuser ends so as well when it could not look; then it says why.
+        // fuser also ends this way when it could not look; then it says why.
         Ending::Exited(1) if finished.stderr.trim().is_empty() => Ok(false),
         ending => bail!("'{program}' failed ({ending}), output: {}", finished.output()),
     }
@@ -81,12 +81,13 @@ fn is_mounted(layout: &Layout, path: &Path) -> Result<bool> {
     let mounts = layout.proc().join("self/mounts");
     let text = read_bytes(&mounts, LONGEST_PROC_FILE)
         .with_context(|| format!("cannot read the mounts in '{}'", mounts.display()))?;
-    // The run directory is usually reached by a symbolic link from /var/run; the kernel tells the real path.
+    // The run directory is usually reached by a symbolic link from /var/run; the kernel reports the real
+    // path.
     let real = fs::canonicalize(path).with_context(|| format!("cannot find '{}'", path.display()))?;
     Ok(is_mount_point(&String::from_utf8_lossy(&text), &real))
 }
 
-/// Whether the path is a mount point by the text of `/proc/self/mounts`. Instance names have none of the
+/// Whether the path is a mount point according to `/proc/self/mounts`. Instance names have none of the
 /// characters that are escaped there.
 fn is_mount_point(mounts: &str, path: &Path) -> bool {
     mounts.lines().filter_map(|line| line.split(' ').nth(1)).any(|point| Path::new(point) == path)

@@ -1,4 +1,4 @@
-//! DRBD's minors: which are in use, and how to shut one down.
+//! DRBD's minors: which ones are in use, and how to shut one down.
 //!
 //! Source: `storage/drbd_info.py`, `storage/drbd_cmdgen.py: GenDownCmd`, `storage/drbd.py: GetUsedDevs,
 //! ShutdownAll`.
@@ -21,7 +21,7 @@ const LONGEST_FILE: u64 = 16 << 20;
 /// A device may still be held by an instance that has just ended.
 pub(super) const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// What `/proc/drbd` tells.
+/// What `/proc/drbd` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcDrbd {
     /// Major and minor version of the kernel module.
@@ -30,7 +30,7 @@ pub struct ProcDrbd {
     pub used: Vec<u32>,
 }
 
-/// How a version of DRBD is told to shut a minor down.
+/// How to make a version of DRBD shut a minor down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Syntax {
     /// Up to 8.3: by device.
@@ -43,7 +43,7 @@ impl ProcDrbd {
     /// Reads the text of `/proc/drbd`.
     ///
     /// # Errors
-    /// When its first line is not DRBD's version.
+    /// When its first line is not a DRBD version.
     pub fn parse(text: &str) -> Result<Self, String> {
         let first = text.lines().next().unwrap_or_default();
         let version = version(first).ok_or_else(|| format!("no version in '{}'", first.trim()))?;
@@ -85,7 +85,7 @@ impl Syntax {
     }
 }
 
-/// Shuts down every minor in use, with a second try `again_after` the first; without permission only tells
+/// Shuts down every minor in use, with a second try `again_after` the first; without permission only reports
 /// which. What goes wrong is logged.
 pub(super) async fn shut_down(armed: Option<&Armed>, layout: &Layout, again_after: Duration) {
     let seen = match look(layout) {
@@ -131,7 +131,7 @@ fn look(layout: &Layout) -> Result<Option<ProcDrbd>> {
     }
 }
 
-/// Shuts minors down; those that could not be, and why.
+/// Shuts minors down; returns those that could not be, and why.
 async fn down(
     _armed: &Armed,
     layout: &Layout,

@@ -8,7 +8,7 @@ use super::tools::{names_in, remove_file};
 use crate::armed::Armed;
 use crate::layout::Layout;
 
-/// The names of the instances that run.
+/// The names of the running instances.
 ///
 /// # Errors
 /// When their directory cannot be read.

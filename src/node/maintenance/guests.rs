@@ -1,10 +1,10 @@
 //! Which guests of this node are Ganeti's instances. Nothing else is ever stopped.
 //!
 //! A node may run more than that: stub domains, Xenstore and driver domains, zombies without a name, and
-//! guests of somebody else. The original takes everything that its hypervisors list for an instance. Here an
-//! instance has to be in `ssconf_instance_list`, and Ganeti must have left on this node what it leaves of an
-//! instance that it starts: on an offline node the list is old, and a guest of somebody else may have the
-//! name of an instance that runs elsewhere.
+//! other people's guests. The original takes everything that its hypervisors list for an instance. Here an
+//! instance has to be in `ssconf_instance_list`, and Ganeti must have left on this node the traces of an
+//! instance that it starts: on an offline node the list is old, and somebody else's guest may have the name
+//! of an instance that runs elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -18,18 +18,18 @@ use super::listed::Listed;
 use crate::layout::Layout;
 use crate::node::ssconf;
 
-/// So many guests are named in a log line.
+/// How many guests are named in a log line.
 const NAMED: usize = 10;
-/// So many characters of a name or a reason.
+/// How many characters of a name or a reason are logged.
 const LONGEST_NAME: usize = 64;
 const LONGEST_REASON: usize = 160;
 
 /// The guests on this node.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Guests {
-    /// Ganeti's instances that run, by name: with two kinds of Xen every domain is listed twice.
+    /// Ganeti's running instances, by name: with two kinds of Xen every domain is listed twice.
     pub(super) instances: BTreeMap<String, Hypervisor>,
-    /// The others, or what cannot be told: for the log, each with why it is left alone.
+    /// The others, or unclear ones: for the log, each with why it is left alone.
     pub(super) others: Vec<String>,
 }
 
@@ -49,10 +49,11 @@ impl Guests {
     }
 }
 
-/// Asks every hypervisor of the cluster. One that gives no answer is logged, and has no guests here then.
+/// Asks every hypervisor of the cluster. One that gives no answer is logged, and counts as having no guests
+/// here.
 ///
 /// # Errors
-/// When it cannot be told which hypervisors the cluster has, or which instances.
+/// When it is unclear which hypervisors the cluster has, or which instances.
 pub(super) async fn find(layout: &Layout) -> Result<Guests> {
     let hypervisors = lines_of(layout, "hypervisor_list")?;
     if hypervisors.is_empty() {
@@ -63,7 +64,7 @@ pub(super) async fn find(layout: &Layout) -> Result<Guests> {
     let mut asked = Vec::new();
     for name in &hypervisors {
         let Some(hypervisor) = Hypervisor::from_name(name) else {
-            error!("Error while listing instances for hypervisor {name}: it is not known");
+            error!("Error while listing instances for hypervisor {name}: unknown hypervisor");
             continue;
         };
         if asked.contains(&hypervisor) {
@@ -96,14 +97,14 @@ fn judge(
     }
 }
 
-/// Whether a guest surely is an instance; otherwise why that is not known.
+/// Whether a guest is certainly an instance; otherwise why that is not known.
 fn is_instance(
     layout: &Layout,
     hypervisor: Hypervisor,
     name: &str,
     known: &BTreeSet<String>,
 ) -> Result<(), String> {
-    // A name that is no name of a file is none of an instance either.
+    // A name that cannot be a file's cannot be an instance's either.
     if !known.contains(name) || name.contains('/') || name.starts_with('.') {
         return Err("not in ssconf_instance_list".to_owned());
     }
@@ -117,7 +118,7 @@ fn is_instance(
     }
 }
 
-/// What Ganeti has on the node of an instance that it started there. Source: `hypervisor/hv_xen.py:
+/// What Ganeti keeps on the node for an instance that it started there. Source: `hypervisor/hv_xen.py:
 /// _ConfigFileName`, `hypervisor/hv_kvm: _InstancePidFile`, `hypervisor/hv_lxc.py: _InstanceConfFilePath`,
 /// and the directories in which `hv_chroot.py` and `hv_fake.py` keep their instances.
 fn trace(layout: &Layout, hypervisor: Hypervisor, name: &str) -> PathBuf {

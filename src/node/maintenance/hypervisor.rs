@@ -10,7 +10,7 @@ use crate::armed::Armed;
 use crate::layout::Layout;
 use crate::node::proc;
 
-/// The families of hypervisors, by what they are asked with. Both kinds of Xen show the same domains.
+/// The families of hypervisors, by the tool that asks them. Both kinds of Xen show the same domains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hypervisor {
     Kvm,

@@ -15,7 +15,7 @@ use crate::layout::Layout;
 use crate::node::proc::{self, Patience, Process, pid_in};
 
 const LONGEST_PID_FILE: u64 = 64;
-/// The names of the instances that run.
+/// The names of the running instances.
 ///
 /// # Errors
 /// When the directory of their pid files cannot be read.
@@ -42,22 +42,22 @@ pub(super) async fn stop(armed: &Armed, layout: &Layout, name: &str, patience: P
     clear_user_shutdown(armed, layout, name)
 }
 
-/// The note that the user shut the instance down, of no more use when it is stopped by us.
+/// The note that the user shut the instance down, useless once we have stopped it.
 fn clear_user_shutdown(armed: &Armed, layout: &Layout, name: &str) -> Result<()> {
     remove_file(armed, &layout.run_dir("kvm-hypervisor/ctrl").join(format!("{name}.shutdown")))
 }
 
-/// The live process of the instance; `None` when the pid file leads to none, or to one of somebody else.
+/// The live process of the instance; `None` when the pid file leads to no process, or to somebody else's.
 ///
 /// # Errors
-/// When that cannot be told: the pid file or the process cannot be read.
+/// When that is unclear: the pid file or the process cannot be read.
 fn process_of(layout: &Layout, name: &str) -> Result<Option<Process>> {
     let path = layout.run_dir("kvm-hypervisor/pid").join(name);
     let text = match read_text(&path, LONGEST_PID_FILE) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         text => text.with_context(|| format!("cannot read '{}'", path.display()))?,
     };
-    let Some(pid) = pid_in(&text) else { bail!("'{}' has no number of a process", path.display()) };
+    let Some(pid) = pid_in(&text) else { bail!("'{}' contains no process number", path.display()) };
     let seen = proc::look(layout, pid)?;
     Ok(seen.filter(|seen| instance_of(&seen.command_line) == Some(name.as_bytes())).map(|seen| seen.process))
 }
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(name("qemu\0-name"), None);
     }
 
-    /// A stand-in for qemu: a shell that waits for its input, which `-name` is nothing to.
+    /// A stand-in for qemu: a shell that waits for input and ignores `-name`.
     fn qemu(name: &str, before: &str) -> Child {
         Command::new("sh")
             .args(["-c", &format!("{before}; echo; read x"), "qemu", "-name", name])

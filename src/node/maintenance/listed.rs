@@ -3,9 +3,9 @@
 /// What a hypervisor says about its guests.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Listed {
-    /// Names of those that run.
+    /// Names of those running.
     pub(super) running: Vec<String>,
-    /// Names of those of which that cannot be told, and why.
+    /// Names of those for which that is unclear, and why.
     pub(super) unclear: Vec<(String, String)>,
 }
 

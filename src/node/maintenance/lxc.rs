@@ -9,10 +9,10 @@ use crate::armed::Armed;
 use crate::layout::Layout;
 use crate::node::process::Program;
 
-/// The names of the containers that run.
+/// The names of the running containers.
 ///
 /// # Errors
-/// When `lxc-ls` fails, or its list is too long to be whole.
+/// When `lxc-ls` fails, or its list is too long to be complete.
 pub(super) async fn list(layout: &Layout) -> Result<Vec<String>> {
     let program =
         Program::new(layout.program("lxc-ls"), COMMAND_LIMIT).args(["--running"]).keeps(LONGEST_LIST);

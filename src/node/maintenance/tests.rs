@@ -33,8 +33,7 @@ fn machine(candidates: &[&str], port: u16) -> Machine {
     machine
 }
 
-/// One confd for each candidate, with the role and serial number that it answers; 127.0.0.1 and up, on one
-/// port.
+/// One confd per candidate, with the role and serial number that it answers; from 127.0.0.1 up, on one port.
 async fn confds(answers: &[(i64, i64)]) -> u16 {
     let mut port = 0;
     for (index, &(role, serial)) in answers.iter().enumerate() {
@@ -135,7 +134,7 @@ fn what_is_not_wanted_or_misconfigured_is_not_done() {
     assert!(log_with("master_candidates_ips", "node1\n").contains("invalid address 'node1'"));
 }
 
-/// As Xen 4.14 and later print it, with what else runs there.
+/// As printed by Xen 4.14 and later, with whatever else runs there.
 const XL_LIST: &str = "\
 Name                                        ID   Mem VCPUs\tState\tTime(s)
 Domain-0                                     0  1024     2     r-----     266.2
@@ -161,8 +160,7 @@ fn only_guests_that_ganeti_knows_are_destroyed() {
         machine.ssconf("hypervisor_list", "xen-hvm\nlxc\nkvm\nchroot\nfake\n");
         machine.ssconf("instance_list", "c1\nfake1\nl1\nl2\nxen1\nxen1-dm\nxen2\n../fake2\n");
         machine.program("xl", &format!("[ $1 = destroy ] || cat <<END\n{XL_LIST}END"));
-        // A domain of somebody else's, that has the name of an instance which runs elsewhere, has no file of
-        // Ganeti's.
+        // Somebody else's domain with the name of an instance that runs elsewhere has no Ganeti file.
         machine.write(machine.layout.xen_config("net-driver"), "");
         machine.program("lxc-ls", "echo l1 l2 l3");
         machine.program("lxc-stop", "exit 0");
@@ -217,10 +215,13 @@ fn an_unknown_list_destroys_nothing() {
             });
             assert_eq!(machine.calls(), [""; 0], "{key} {broken}: {log}");
             assert_eq!(fake::list(&machine.layout).unwrap(), ["fake1", "fake2"], "{key} {broken}");
-            assert!(log.starts_with("ERROR Cannot tell what is Ganeti's here, stopping nothing: "), "{log}");
+            assert!(
+                log.starts_with("ERROR Cannot tell what belongs to Ganeti here, stopping nothing: "),
+                "{log}"
+            );
         }
     }
-    // Half a list, no list, and a toolstack that cannot be known.
+    // Half a list, no list, and an unknown toolstack.
     for xl in ["yes | head -c 2000000", "exit 0", "echo nonsense"] {
         let (machine, log) = offline_with(|machine| {
             machine.ssconf("hypervisor_list", "xen-pvm\n");

@@ -1,4 +1,4 @@
-//! What hypervisors have in common: the limits of their commands, and the files that tell of guests.
+//! What hypervisors have in common: the limits of their commands, and the files that show guests.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,12 +8,13 @@ use anyhow::{Context, Result};
 
 use crate::armed::Armed;
 
-/// How long a command of a hypervisor or of DRBD may take.
+/// How long a hypervisor or DRBD command may take.
 pub(super) const COMMAND_LIMIT: Duration = Duration::from_secs(60);
-/// A list of guests may be so long, in bytes: thousands of them.
+/// How long a list of guests may be, in bytes: enough for thousands of them.
 pub(super) const LONGEST_LIST: usize = 1 << 20;
 
-/// The names in a directory, sorted, with U+FFFD for what is not UTF-8; none when there is no such directory.
+/// The names in a directory, sorted, with U+FFFD for what is not UTF-8; empty when there is no such
+/// directory.
 pub(super) fn names_in(directory: &Path) -> Result<Vec<String>> {
     let read = || -> io::Result<Vec<String>> {
         let names: io::Result<Vec<_>> = match fs::read_dir(directory) {

@@ -15,17 +15,17 @@ use crate::node::process::Program;
 use crate::node::ssconf;
 
 const DOMAIN_0: &str = "Domain-0";
-/// So many characters of a line that makes no sense are logged.
+/// How many characters of a nonsensical line are logged.
 const LONGEST_LINE: usize = 120;
 
 /// The names of the domains that are not down, without the node's own.
 ///
 /// # Errors
-/// When the toolstack cannot be asked, or answers with something else than a list.
+/// When the toolstack cannot be asked, or answers with something other than a list.
 pub(super) async fn list(layout: &Layout) -> Result<Vec<String>> {
     let program = toolstack(layout)?.args(["list"]).keeps(LONGEST_LIST);
     let text = program.run_quietly().await?.answer(&program)?;
-    // Even without a guest there is this heading.
+    // This heading is there even without guests.
     if text.split_whitespace().next() != Some("Name") {
         bail!("'{program}' did not print a list");
     }
@@ -55,10 +55,10 @@ pub(super) async fn stop(armed: &Armed, layout: &Layout, name: &str) -> Result<(
     }
 }
 
-/// `xl`, unless a cluster of an old version says that it is still `xm`.
+/// `xl`, unless an old version's cluster says that it is still `xm`.
 ///
 /// # Errors
-/// When the cluster's parameters are there and cannot be read.
+/// When the cluster's parameters exist but cannot be read.
 fn toolstack(layout: &Layout) -> Result<Program> {
     let mut is_xm = false;
     for hypervisor in ["xen-pvm", "xen-hvm"] {
@@ -67,7 +67,7 @@ fn toolstack(layout: &Layout) -> Result<Program> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             parameters => parameters.with_context(|| format!("cannot read ssconf's {key}"))?,
         };
-        // A value may contain a '=' itself, at which the original gives up.
+        // A value may itself contain a '=', at which the original gives up.
         is_xm |= parameters.lines().any(|line| line.split_once('=') == Some(("xen_cmd", "xm")));
     }
     Ok(Program::new(layout.program(if is_xm { "xm" } else { "xl" }), COMMAND_LIMIT))
@@ -96,8 +96,8 @@ fn running(text: &str) -> Vec<String> {
     names
 }
 
-/// Crashed, or shut down by its user and only kept so that this is seen. Every other domain still uses its
-/// disks, also one that is being destroyed, and one in a state that nobody knows.
+/// Crashed, or shut down by its user and only kept to show that. Every other domain still uses its disks,
+/// including one being destroyed, and one in an unknown state.
 fn is_down(state: &str) -> bool {
     let state = state.replace('p', "-");
     state.contains('c') || state == "---s--" || state == "---s-d"

@@ -1,4 +1,4 @@
-//! Where RAPI listens, by the command line of the running daemon.
+//! Where RAPI listens, according to the running daemon's command line.
 //!
 //! Source: `daemon.py: GenericMain`, which reads its options with Python's optparse. The original asks a
 //! fixed port over TLS and restarts, in every run, a healthy daemon that was told to listen elsewhere or
@@ -17,30 +17,30 @@ use crate::node::proc::{self, pid_in};
 /// Where and how to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Endpoint {
-    /// Addresses or names. The daemon listens at one of them at least; none when nobody can tell.
+    /// Addresses or names. The daemon listens at one of them at least; empty if unknown.
     pub(super) hosts: Vec<String>,
     pub(super) port: u16,
     pub(super) tls: bool,
-    /// Why it may listen elsewhere. Then no answer says nothing.
+    /// Why it may listen elsewhere. A missing answer then means nothing.
     pub(super) doubt: Option<String>,
 }
 
-/// What is known of the daemon's arguments.
+/// What is known about the daemon's arguments.
 #[derive(Debug, PartialEq, Eq)]
 enum CommandLine {
     /// Those after the program's name.
     Arguments(Vec<String>),
     /// The pid file names a process that has ended.
     Gone,
-    /// They cannot be had, and why.
+    /// They cannot be determined, and why.
     Unknown(String),
 }
 
-/// Tells the addresses of an interface.
+/// Gives the addresses of an interface.
 pub(super) type Interfaces<'a> = &'a dyn Fn(&str) -> io::Result<Vec<IpAddr>>;
 
 impl Endpoint {
-    /// That of the running daemon; where nothing is known of it, `rapi_ip` and the usual port, with a doubt.
+    /// That of the running daemon; if nothing is known of it, `rapi_ip` and the usual port, with a doubt.
     pub(super) fn find(layout: &Layout, rapi_ip: &str, interfaces: Interfaces<'_>) -> Self {
         let port = match layout.port(Service::Rapi) {
             Ok(port) => port,
@@ -83,8 +83,8 @@ impl Endpoint {
     }
 }
 
-/// Where a daemon is found that listens at `bind`. Bound to everything it is found at the usual address too;
-/// but not by IPv4 when the kernel keeps the families apart (`net.ipv6.bindv6only`).
+/// Where to find a daemon that listens at `bind`. Bound to everything it is found at the usual address too;
+/// but not over IPv4 when the kernel keeps the families apart (`net.ipv6.bindv6only`).
 fn bound(bind: &str, rapi_ip: &str) -> Vec<String> {
     let everywhere: &[&str] = match bind.parse() {
         Ok(IpAddr::V4(address)) if address.is_unspecified() => &["127.0.0.1"],
@@ -97,11 +97,11 @@ fn bound(bind: &str, rapi_ip: &str) -> Vec<String> {
 }
 
 /// The addresses of an interface, of which Ganeti takes the first of the cluster's family. It cannot listen
-/// at one that counts on one link only.
+/// at a link-local one.
 fn listening(interface: &str, interfaces: Interfaces<'_>) -> Result<Vec<String>, String> {
     let named = quoted(interface, LONGEST_QUOTE);
     let addresses = interfaces(interface)
-        .map_err(|error| format!("the addresses of its interface {named} cannot be had: {error}"))?;
+        .map_err(|error| format!("the addresses of its interface {named} cannot be read: {error}"))?;
     let is_of_one_link =
         |address: &IpAddr| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
     let hosts: Vec<String> =
@@ -128,7 +128,10 @@ fn command_line(layout: &Layout) -> CommandLine {
     };
     let Some(pid) = pid_in(&text) else {
         let found = quoted(&text, LONGEST_QUOTE);
-        return CommandLine::Unknown(format!("'{}' has no process number but {found}", path.display()));
+        return CommandLine::Unknown(format!(
+            "'{}' contains {found} instead of a process number",
+            path.display()
+        ));
     };
     let bytes = match proc::look(layout, pid) {
         Ok(Some(seen)) => seen.command_line,
@@ -167,7 +170,8 @@ fn options(arguments: &[String]) -> Vec<(Known, &str)> {
                 None => {}
             }
         } else if let Some(cluster) = argument.strip_prefix('-') {
-            // -f and -d have no value; whatever comes first with one takes the rest of the word, or the next.
+            // -f and -d have no value; the first option that has one takes the rest of the word, or the next
+            // word.
             let with_value = cluster.trim_start_matches(['f', 'd']);
             let mut letters = with_value.chars();
             let Some(letter) = letters.next() else { continue };

@@ -1,4 +1,4 @@
-//! How well a daemon is.
+//! How healthy a daemon is.
 
 use std::io;
 
@@ -11,13 +11,12 @@ pub enum Health {
     Alive,
     /// It does not, and why.
     Dead(String),
-    /// It is there, but whether it is well cannot be said from here, and why. A restart would not change
-    /// that.
+    /// It is there, but its health cannot be judged from here, and why. A restart would not change that.
     Unclear(String),
 }
 
 /// Whether this process could not ask: too few descriptors or too little memory, or it is not allowed to.
-/// That says nothing of who was to answer.
+/// That says nothing about the daemon.
 pub(super) fn is_our_own(error: &anyhow::Error) -> bool {
     let codes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
     codes.map(Errno::from_raw).any(|code| {

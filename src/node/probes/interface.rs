@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use nix::ifaddrs::getifaddrs;
 
-/// The addresses of the interface of this name, such as `br0`, in the kernel's order; none when there is no
+/// The addresses of the interface of this name, such as `br0`, in the kernel's order; empty when there is no
 /// such interface.
 ///
 /// # Errors

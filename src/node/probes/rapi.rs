@@ -1,7 +1,7 @@
-//! The remote API: it lives when it tells its version, or asks who wants to know.
+//! The remote API: it is alive if it gives its version, or demands authentication.
 //!
-//! Source: `watcher/__init__.py: IsRapiResponding`, `rapi/client.py`. No proxy is minded: the address is this
-//! node's.
+//! Source: `watcher/__init__.py: IsRapiResponding`, `rapi/client.py`. Proxy settings are ignored: the address
+//! is this node's.
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,8 +27,8 @@ use crate::node::http::{self, Response};
 /// `constants.RAPI_VERSION`.
 const VERSION: &str = "2";
 
-/// Asks RAPI for its version, at all addresses at which it may be found, at once. One answer is enough; and
-/// only when none of them answers, and all of them were really asked, it is dead.
+/// Asks RAPI for its version, at all its possible addresses at once. One answer is enough; it is dead only if
+/// none of them answers and all of them were really asked.
 pub(super) async fn probe(layout: &Layout, rapi_ip: &str, limit: Duration) -> Health {
     let endpoint = Endpoint::find(layout, rapi_ip, &interface::addresses);
     let mut asked: FuturesUnordered<_> =
@@ -46,7 +46,7 @@ pub(super) async fn probe(layout: &Layout, rapi_ip: &str, limit: Duration) -> He
         }
     }
     reasons.sort_unstable();
-    reasons.extend(endpoint.doubt.iter().map(|doubt| format!("where it listens is not known: {doubt}")));
+    reasons.extend(endpoint.doubt.iter().map(|doubt| format!("where it listens is unknown: {doubt}")));
     let why = reasons.join("; ");
     if unclear { Health::Unclear(why) } else { Health::Dead(why) }
 }
@@ -54,7 +54,7 @@ pub(super) async fn probe(layout: &Layout, rapi_ip: &str, limit: Duration) -> He
 async fn probe_at(endpoint: &Endpoint, host: &str, limit: Duration) -> Health {
     let at = http::authority(host, endpoint.port);
     debug!("Attempting to talk to remote API on {at}{}", if endpoint.tls { "" } else { ", without TLS" });
-    // A name server that is silent says nothing of RAPI, so the time for that is another one.
+    // A silent name server says nothing about RAPI, so that has its own time limit.
     let addresses = match timeout(limit, resolve(host, endpoint.port)).await {
         Ok(Ok(addresses)) => addresses,
         // It had an address when RAPI began to listen.
@@ -86,7 +86,7 @@ async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 
 /// What the other end is called in TLS; `None` for what is neither an address nor a host name.
 fn server_name(host: &str) -> Option<ServerName<'static>> {
-    // The scope of an address of one link, such as `%br0`, is nothing that the other end knows of.
+    // The scope of a link-local address, such as `%br0`, means nothing to the other end.
     let name = host.split('%').next().unwrap_or(host).to_owned();
     ServerName::try_from(name).ok()
 }
@@ -108,7 +108,7 @@ fn judge_error(at: &str, error: &Error) -> Health {
         return Health::Unclear(why);
     }
     match tls_error(error) {
-        // Its process does its work; that the two ends have no cipher in common is not cured by a restart.
+        // Its process works; a restart would not give the two ends a common cipher.
         Some(TlsError::AlertReceived(_) | TlsError::PeerIncompatible(_)) => Health::Unclear(why),
         _ => Health::Dead(why),
     }
@@ -129,8 +129,8 @@ async fn ask(
 ) -> Result<Response> {
     let Some(name) = name else { return ask_plainly(authority, addresses).await };
     match ask_over_tls(authority, name, addresses).await {
-        // What came is no TLS: the daemon was started without it, in a way that its command line did not
-        // tell.
+        // The answer is not TLS: the daemon was started without it, in a way that its command line did not
+        // show.
         Err(error) if is_plain(&error) => ask_plainly(authority, addresses).await,
         answer => answer,
     }

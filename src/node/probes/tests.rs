@@ -1,5 +1,5 @@
 //! Probes against stand-ins on the loopback network, and the rule of two failures with a daemon-util that
-//! mends.
+//! repairs.
 
 use std::fs;
 use std::path::Path;
@@ -37,7 +37,7 @@ impl Machine {
     }
 }
 
-/// A certificate as Ganeti makes them: signed by itself, of version 1, for a name that is nobody's.
+/// A certificate as Ganeti makes them: self-signed, version 1, for a name that belongs to no host.
 fn certificate() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
     fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         let content = parts.concat();
@@ -198,7 +198,7 @@ async fn r22_a_command_line_that_cannot_be_read_makes_no_answer_unclear() {
     services_say(closed);
     unclear(probe().await, "ganeti-rapi.pid");
     machine.pid_file(RAPI, "\0\0");
-    unclear(probe().await, "has no process number");
+    unclear(probe().await, "instead of a process number");
     machine.rapi_options("");
     let cmdline = machine.layout.proc().join("4711/cmdline");
     machine.write(&cmdline, "/usr/sbin/sshd\0-D\0");
@@ -232,7 +232,7 @@ fn r22_what_is_unclear_restarts_nothing() {
         ensure(&mut daemons, &machine.layout, &SystemClock, "127.0.0.1", QUICK).await;
     });
     assert_eq!(machine.calls(), ENSURED);
-    assert!(log.contains("WARNING RAPI error: where it listens is not known: its interface"), "{log}");
+    assert!(log.contains("WARNING RAPI error: where it listens is unknown: its interface"), "{log}");
     assert!(log.contains("; leaving it alone"), "{log}");
 }
 
@@ -321,7 +321,7 @@ fn healthy_daemons_are_left_alone_and_one_failure_is_forgiven() {
     assert!(log.contains("DEBUG Successfully talked to RAPI") && log.contains("talked to WConfD"), "{log}");
     let (calls, log) = ensured(true, |number, _| number != 1);
     assert_eq!(calls, ENSURED);
-    assert!(log.contains("INFO WConfD answered only the second time"), "{log}");
+    assert!(log.contains("INFO WConfD answered only at the second attempt"), "{log}");
 }
 
 #[test]
@@ -333,7 +333,10 @@ fn two_failures_in_a_row_mean_a_restart_and_its_result_is_told() {
     assert!(log.contains("INFO WConfD answers again after its restart"), "{log}");
     let (calls, log) = ensured(true, |_, _| false);
     assert_eq!(calls, [&ENSURED[..], &RESTARTED].concat(), "only one restart");
-    assert!(log.contains("CRITICAL WConfD is not responding, also after a restart: it was told"), "{log}");
+    assert!(
+        log.contains("CRITICAL WConfD is not responding, even after a restart: it was asked to echo"),
+        "{log}"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! TLS to whoever listens. Nobody's identity is checked, as in the original: Ganeti's certificates are signed
-//! by themselves and of X.509's version 1, the address is this node's own, and nothing secret is sent. The
-//! question is only whether somebody answers.
+//! TLS to anything that listens. Identity is not checked, as in the original: Ganeti's certificates are
+//! self-signed X.509 version 1, the address is this node's own, and nothing secret is sent. The question is
+//! only whether somebody answers.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-/// A configuration that takes every certificate.
+/// A configuration that accepts every certificate.
 ///
 /// # Errors
-/// Never with the protocol versions that are built in.
+/// Never fails with the built-in protocol versions.
 pub(super) fn config() -> Result<ClientConfig, Error> {
     let provider = Arc::new(ring::default_provider());
     let verifier = Arc::new(Anybody(Arc::clone(&provider)));

@@ -1,4 +1,4 @@
-//! WConfD: it lives when it says again what was said to it.
+//! WConfD: it is alive if it echoes what was sent to it.
 //!
 //! Source: `watcher/__init__.py: IsWconfdResponding`, `wconfd.py`. The framing is that of LUXI, the methods
 //! are its own. The original tries a dead socket for eighteen minutes.
@@ -28,7 +28,7 @@ pub(super) async fn probe(socket: &Path, clock: &dyn Clock, limit: Duration) -> 
         Ok(Ok(echo)) if echo == words.as_str() => Health::Alive,
         Ok(Ok(echo)) => {
             let echo: String = echo.to_string().chars().take(100).collect();
-            Health::Dead(format!("it was told '{words}' and answered {echo}"))
+            Health::Dead(format!("it was asked to echo '{words}' and answered {echo}"))
         }
         Ok(Err(error)) if is_our_own(&error) => Health::Unclear(format!("{error:#}")),
         Ok(Err(error)) => Health::Dead(format!("{error:#}")),
@@ -42,7 +42,7 @@ struct Answer {
     result: Value,
 }
 
-/// One call over a connection of its own; the result as it is.
+/// One call over its own connection; returns the result unchanged.
 async fn call(socket: &Path, method: &str, args: &Value) -> Result<Value> {
     let mut stream = UnixStream::connect(socket)
         .await

@@ -1,4 +1,4 @@
-//! Real programs: what comes back of them, and what they may not take with them.
+//! Real programs: what comes back from them, and what they must not take with them.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ async fn what_takes_too_long_is_killed_with_its_whole_group() {
     let text = format!("trap '' TERM; sleep 300 & echo $! > {}; wait; sleep 300", pid_file.display());
     let program = shell(&text, LONG);
     let run = tokio::spawn(async move { program.run().await });
-    // The paused clock only moves when everything waits for it: the shell gets its time by ours.
+    // The paused clock only moves when everything waits for it: the shell gets its time from ours.
     let pid = loop {
         tokio::task::yield_now().await;
         if let Ok(text) = std::fs::read_to_string(&pid_file)
@@ -79,10 +79,10 @@ async fn no_lock_of_ours_is_inherited() {
     let listing = shell("ls -l /proc/$$/fd", LONG).run().await.unwrap();
     assert!(listing.succeeded());
     assert!(!listing.stdout.contains("lock"), "{}", listing.stdout);
-    // And by its effect: something lives on, and the lock is free as soon as this process lets go.
+    // And by effect: something lives on, yet the lock is free as soon as this process lets go.
     let left = shell("sleep 60 >/dev/null 2>&1 & echo $!", LONG).leaves_daemons().run().await.unwrap();
     drop(lock);
-    // A child of another test has it for the moment between its fork and its exec.
+    // Another test's child has it for a moment, between fork and exec.
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while File::open(&path).unwrap().try_lock().is_err() {
         assert!(std::time::Instant::now() < deadline, "the lock was inherited");
@@ -117,7 +117,7 @@ async fn a_daemon_may_write_to_what_it_keeps_when_its_starter_is_gone() {
     std::fs::create_dir(&go).unwrap();
     let deadline = std::time::Instant::now() + LONG;
     while !wrote.exists() {
-        assert!(std::time::Instant::now() < deadline, "it could not write any more");
+        assert!(std::time::Instant::now() < deadline, "it could no longer write");
         std::thread::yield_now();
     }
 }

@@ -21,11 +21,11 @@ pub struct Instance {
     pub admin_state: AdminState,
     /// Whether its user, and not an administrator, set that.
     pub set_by_user: bool,
-    /// What is really the case.
+    /// Its actual condition.
     pub live: Live,
     /// `kvm`, `xen-pvm`, `fake` and so on.
     pub hypervisor: String,
-    /// The hypervisor parameter `user_shutdown`, which KVM needs to notice one.
+    /// The hypervisor parameter `user_shutdown`, which KVM needs to notice a user's shutdown.
     pub notices_user_shutdown: bool,
     /// Its memory, in MiB.
     pub memory: u64,
@@ -35,7 +35,7 @@ pub struct Instance {
     pub disk_template: String,
     /// Its disks.
     pub disks: Vec<Disk>,
-    /// Whether it is only planned.
+    /// Whether it is only planned (forthcoming).
     pub forthcoming: bool,
     /// How it misbehaves.
     pub habits: Habits,
@@ -72,18 +72,18 @@ pub struct Habits {
     pub activate: Option<Trouble>,
     /// Its shutdowns fail.
     pub shutdown: Option<Trouble>,
-    /// It dies so long after each start.
+    /// It dies this long after each start.
     pub dies_after: Option<Duration>,
-    /// How many jobs were carried out for it; makes every one last its own time.
+    /// How many jobs were carried out for it; gives each one its own duration.
     pub jobs: u32,
 }
 
 /// Something that fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// So many times; `None` for always.
+    /// This many times; `None` for always.
     pub times: Option<u32>,
-    /// Only until the box has been running for so long.
+    /// Only until the box has been running for this long.
     pub until: Option<Duration>,
     /// Class of the error.
     pub class: String,
@@ -128,7 +128,7 @@ impl Instance {
         matches!(&self.live, Live::Running(node) if node == name)
     }
 
-    /// Whether it runs, wherever.
+    /// Whether it runs anywhere.
     #[must_use]
     pub fn is_running(&self) -> bool {
         matches!(self.live, Live::Running(_))

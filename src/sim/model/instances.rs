@@ -1,5 +1,4 @@
-//! The instances of a model, and which of them changed: with thousands of them, only those are looked at
-//! again.
+//! The instances of a model, and which of them changed: with thousands of them, only those are re-examined.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
@@ -9,11 +8,11 @@ use std::time::Duration;
 use super::Instance;
 use crate::sim::names::Name;
 
-/// The instances by name. Whatever may change one goes through a method that remembers it.
+/// The instances by name. Every change goes through a method that records it.
 #[derive(Debug, Clone, Default)]
 pub struct Instances {
     all: BTreeMap<Name, Instance>,
-    /// Those that may have changed since they were looked at last.
+    /// Those that may have changed since the last look.
     touched: BTreeSet<Name>,
     all_touched: bool,
     /// When the first resynchronisation of each instance's mirrors ends, in both directions.
@@ -30,26 +29,26 @@ impl Deref for Instances {
 }
 
 impl Instances {
-    /// Adds an instance; the one that had its name before.
+    /// Adds an instance; returns the one that had its name before.
     pub fn insert(&mut self, name: Name, instance: Instance) -> Option<Instance> {
         self.touched.insert(name.clone());
         self.all.insert(name, instance)
     }
 
-    /// Takes an instance out.
+    /// Removes an instance.
     pub fn remove(&mut self, name: &Name) -> Option<Instance> {
         self.touched.insert(name.clone());
         self.all.remove(name)
     }
 
-    /// An instance, to be changed.
+    /// An instance, for changes.
     pub fn get_mut(&mut self, name: &Name) -> Option<&mut Instance> {
         let instance = self.all.get_mut(name)?;
         self.touched.insert(name.clone());
         Some(instance)
     }
 
-    /// All instances, to be changed.
+    /// All instances, for changes.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Instance> {
         self.all_touched = true;
         self.all.values_mut()
@@ -61,8 +60,8 @@ impl Instances {
         self.resyncs.first().map(|(at, _)| *at)
     }
 
-    /// Looks at every instance that may have changed, or whose resynchronisation ends by `now`; at all when
-    /// `all` says so.
+    /// Looks at every instance that may have changed, or whose resynchronisation ends by `now`; at all of
+    /// them if `all` is set.
     pub(super) fn settle(&mut self, now: Duration, all: bool, mut settle: impl FnMut(&mut Instance)) {
         let mut names = mem::take(&mut self.touched);
         if mem::take(&mut self.all_touched) || all {

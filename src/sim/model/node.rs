@@ -9,7 +9,7 @@ pub struct Node {
     pub name: String,
     /// Its UUID.
     pub uuid: String,
-    /// What its kernel calls it, if nothing resolves that; without, its own name.
+    /// What its kernel calls it, if that does not resolve; otherwise its own name.
     pub host_name: Option<String>,
     /// Name of its group.
     pub group: String,
@@ -23,15 +23,15 @@ pub struct Node {
     pub memory: u64,
     /// Whether it runs.
     pub power: Power,
-    /// How it is reached.
+    /// Its reachability.
     pub link: Link,
     /// Its CPUs.
     pub cpus: u32,
-    /// Its load average without what the box itself does there.
+    /// Its load average apart from the box's own activity there.
     pub load: f64,
     /// Whether its monitoring daemon answers.
     pub monitor: bool,
-    /// Whether starts take longer while more of them are going on than it has CPUs.
+    /// Whether starts take longer while there are more of them than CPUs.
     pub slows_down: bool,
     /// How often it booted.
     pub boots: u32,
@@ -46,18 +46,18 @@ pub enum Power {
     On,
     /// It has no power.
     Off,
-    /// It boots, and runs when the box has been running for so long.
+    /// It is booting, and will be up when the box has been running for this long.
     Booting(Duration),
 }
 
-/// How a node is reached.
+/// A node's reachability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Link {
     /// As it should be.
     Up,
-    /// Its network is cut: it runs, and nobody knows.
+    /// Its network is cut: it runs, but cannot be reached.
     Cut,
-    /// Its node daemon takes connections and never answers; its DRBD links are fine.
+    /// Its node daemon accepts connections and never answers; its DRBD links are fine.
     Silent,
 }
 

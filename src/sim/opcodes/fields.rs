@@ -21,7 +21,7 @@ pub(super) enum Kind {
     OptionalList,
 }
 
-/// A field: its name, what it holds, and what stands there when it is left out (`None`: it must not be).
+/// A field: its name, what it holds, and its default (`None`: it is required).
 pub(super) type Field = (&'static str, Kind, Option<fn() -> Value>);
 
 const COMMON: [Field; 6] = [

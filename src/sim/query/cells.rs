@@ -13,7 +13,7 @@ use crate::sim::locks::{self, Mode};
 use crate::sim::model::{Instance, Model, Node};
 use crate::sim::status;
 
-/// A field of an object. A query that asks nodes for live state asked those in `asked`.
+/// A field of an object. If the query asks for live state, it asked the nodes in `asked`.
 pub(super) fn cell(engine: &Engine, row: &Row<'_>, field: &str, asked: &BTreeSet<&str>) -> Cell {
     match row {
         Row::Instance(instance) => instance_cell(&engine.model, instance, field, asked),
@@ -29,7 +29,7 @@ pub(super) fn cell(engine: &Engine, row: &Row<'_>, field: &str, asked: &BTreeSet
     }
 }
 
-/// Source: `Query/Locks.hs`; jobs are texts there.
+/// Source: `Query/Locks.hs`; jobs are strings there.
 fn lock_cell(lock: &locks::Row, field: &str) -> Cell {
     let wish = |(mode, job): &(Mode, u64)| json!([mode.as_word(), [job.to_string()]]);
     Cell::Normal(match field {

@@ -1,4 +1,4 @@
-//! What can be queried, and what comes of it.
+//! What can be queried, and the results.
 
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ impl What {
     }
 }
 
-/// An object of which a row is made.
+/// An object from which a row is made.
 pub(super) enum Row<'a> {
     Instance(&'a Instance),
     Node(&'a Node),

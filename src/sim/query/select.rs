@@ -57,13 +57,13 @@ fn named<'a>(engine: &'a Engine, what: What, names: &[&str]) -> Result<Vec<Row<'
 /// The objects that pass the filter.
 ///
 /// # Errors
-/// When it asks for nothing but names, and one does not exist.
+/// When it asks only for names, and one does not exist.
 pub(super) fn select<'a>(engine: &'a Engine, what: What, filter: &Filter) -> Result<Vec<Row<'a>>, Failure> {
     let names = filter.requested_names().filter(|names| !names.is_empty());
     if let (What::Instance | What::Node | What::Group, Some(names)) = (what, names) {
         return named(engine, what, &names);
     }
-    // What the filter asks of live state is asked of everything.
+    // What the filter asks about live state is asked of everything.
     let asks = what == What::Instance && filter.mentions("status");
     let instances: Vec<&Instance> = if asks { engine.model.instances.values().collect() } else { Vec::new() };
     let asked = status::asked_nodes(&engine.model, &instances);
@@ -98,7 +98,7 @@ pub(super) fn select<'a>(engine: &'a Engine, what: What, filter: &Filter) -> Res
 
 /// Whether objects of that kind have such a field.
 pub(super) fn is_known(engine: &Engine, what: What, field: &str) -> bool {
-    // Every row answers alike, so any object will do; without one, nothing is looked up that could be
+    // Every row gives the same answer, so any object will do; without one, nothing is looked up that could be
     // missing.
     let none = BTreeSet::new();
     let sample = all(engine, what).next();

@@ -220,7 +220,7 @@ fn groups(file: &File, seed: Seed) -> Result<BTreeMap<Name, Group>, Misfit> {
     Ok(groups)
 }
 
-/// Names of the groups that the nodes of `[fill]` are spread over; none for the default group alone.
+/// Names of the groups that the nodes of `[fill]` are spread over; empty for the default group alone.
 fn filled_groups(file: &File) -> Result<Vec<String>, Misfit> {
     let Some((fill, groups)) = file.fill.as_ref().and_then(|fill| Some((fill, fill.groups.as_ref()?))) else {
         return Ok(Vec::new());

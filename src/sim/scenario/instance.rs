@@ -137,7 +137,7 @@ pub(super) fn build(
     let primary = node(&spec.primary, "primary")?;
     let secondary = spec.secondary.as_ref().map(|secondary| node(secondary, "secondary")).transpose()?;
     if let Some(second) = spec.secondary.as_ref().filter(|_| secondary.as_ref() == Some(&primary)) {
-        let problem = "the secondary node must be another than the primary".to_owned();
+        let problem = "the secondary node must differ from the primary".to_owned();
         return Err(Misfit::at(second, "secondary", problem));
     }
     let missing =

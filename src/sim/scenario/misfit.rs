@@ -7,7 +7,7 @@ use toml::Spanned;
 use crate::sim::model::Node;
 use crate::sim::names::Name;
 
-/// A problem at a place in the file, given as an offset.
+/// A problem at an offset in the file.
 pub(super) struct Misfit {
     pub(super) at: usize,
     pub(super) key: Option<&'static str>,
@@ -25,7 +25,7 @@ pub(super) fn full_name(name: &str, domain: &str) -> String {
     if name.contains('.') || domain.is_empty() { name.to_owned() } else { format!("{name}.{domain}") }
 }
 
-/// The full name of a node that there must be.
+/// The full name of a node that must exist.
 pub(super) fn known_node(
     nodes: &BTreeMap<Name, Node>,
     name: &Spanned<String>,

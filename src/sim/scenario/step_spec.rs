@@ -1,4 +1,4 @@
-//! A step of a scenario file as it is written there. Every key is explained in `tests/scenarios/README.md`.
+//! A step of a scenario file, as written there. Every key is explained in `tests/scenarios/README.md`.
 
 use std::time::Duration;
 

@@ -31,10 +31,10 @@ pub enum ScenarioStep {
     Write {
         /// The path below the root.
         path: String,
-        /// What it shall contain.
+        /// Its intended content.
         content: Option<String>,
     },
-    /// Somebody holds the lock of a file below the node's root from now on, or lets it go.
+    /// Somebody holds the lock of a file below the node's root from now on, or releases it.
     Lock {
         /// The path below the root.
         path: String,
@@ -44,7 +44,7 @@ pub enum ScenarioStep {
 }
 
 impl ScenarioStep {
-    /// Makes everything that takes time take `factor` of it.
+    /// Multiplies all durations by `factor`.
     pub(super) fn scale(&mut self, factor: f64) {
         let shorten = |event: &mut Event| match event {
             Event::Occupy(_, duration) | Event::Fault(Fault { kind: FaultKind::Slow(duration), .. }) => {
@@ -78,7 +78,7 @@ pub struct Run {
     pub node: Option<String>,
     /// How it must end.
     pub exit: u8,
-    /// It is killed when it takes longer.
+    /// It is killed if it takes longer.
     pub kill_after: Option<Duration>,
     /// What happens while it runs.
     pub during: Vec<(Trigger, Event)>,
@@ -106,7 +106,7 @@ impl Run {
     /// When the watcher refuses the command line.
     pub fn command(&self, group: &str) -> Result<WatcherCommand, String> {
         if self.arguments.first().is_some_and(|argument| argument == "simulate") {
-            return Err("there is no box in the box".to_owned());
+            return Err("a scenario cannot run 'simulate'".to_owned());
         }
         let arguments = self.arguments.iter().map(|argument| argument.replace("GROUP", group));
         let words = std::iter::once("ganeti-watcher".to_owned()).chain(arguments);
@@ -343,7 +343,7 @@ fn trigger(spec: &StepSpec) -> Option<Trigger> {
 fn only<T>(spec: &Spanned<StepSpec>, mut found: Vec<(&str, T)>) -> Result<T, Misfit> {
     match (found.len(), found.pop()) {
         (1, Some((_, one))) => Ok(one),
-        (0, _) | (_, None) => Err(misfit(spec, "nothing is done here".to_owned())),
+        (0, _) | (_, None) => Err(misfit(spec, "this step does nothing".to_owned())),
         (_, Some((last, _))) => {
             let keys: Vec<&str> = found.iter().map(|(key, _)| *key).chain([last]).collect();
             let text = format!("a step does one thing, this one has: {}", keys.join(", "));
@@ -388,7 +388,7 @@ fn luxid_event(spec: &StepSpec, kind: &Spanned<String>) -> Result<Event, Misfit>
         other => {
             let known = "stop, break, start, slow, silent, close-before, close-after, close-within, answer, \
                          status, error";
-            return Err(Misfit::at(kind, "luxid", format!("'{other}' is none of {known}")));
+            return Err(Misfit::at(kind, "luxid", format!("'{other}' is not one of {known}")));
         }
     };
     let times = spec.times.or(Some(1)).filter(|times| *times > 0);

@@ -1,8 +1,8 @@
-//! Disks whose other side is away, and what luxid tells of them.
+//! Disks whose other side is away, and what luxid says about them.
 
 use super::*;
 
-/// What `OP_INSTANCE_QUERY_DATA` ends with: status, result.
+/// The status and result of `OP_INSTANCE_QUERY_DATA`.
 async fn look(talk: &mut Talk, instances: &[&str], is_static: bool) -> (Value, Value) {
     let opcode = json!({
         "OP_ID": "OP_INSTANCE_QUERY_DATA",
@@ -18,7 +18,7 @@ async fn look(talk: &mut Talk, instances: &[&str], is_static: bool) -> (Value, V
     (row[0][0].clone(), row[0][1][0].clone())
 }
 
-/// A start with `force`, or an activation; its status in the end.
+/// A start with `force`, or an activation; returns its final status.
 async fn repair(talk: &mut Talk, opcode: &str, instance: &str, force: bool) -> String {
     let mut opcode = json!({"OP_ID": opcode, "instance_name": instance, "reason": []});
     if force {

@@ -1,4 +1,4 @@
-//! What luxid says of objects: tags, locks and their owners, and jobs by their summaries.
+//! What luxid says about objects: tags, locks and their owners, and jobs by their summaries.
 
 use super::*;
 

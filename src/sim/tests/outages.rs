@@ -1,4 +1,4 @@
-//! What an outage costs: dead master candidates, busy nodes, troubles that end, and jobs of the past.
+//! What an outage costs: dead master candidates, busy nodes, troubles that end, and past jobs.
 
 use super::*;
 
@@ -49,7 +49,11 @@ async fn a_dead_master_candidate_makes_every_write_wait() {
         OpCode::GroupVerifyDisks { group, strict: true }.encode(None, 1)
     };
     cluster.apply(&Event::PowerOff("node3.example.com".into()));
-    assert_eq!(timed(&cluster, &mut talk, "SubmitJob", json!([[verify()]])).await, 0, "it is no candidate");
+    assert_eq!(
+        timed(&cluster, &mut talk, "SubmitJob", json!([[verify()]])).await,
+        0,
+        "it is not a candidate"
+    );
     cluster.apply(&Event::PowerOff("node2.example.com".into()));
     assert_eq!(timed(&cluster, &mut talk, "SubmitJob", json!([[verify()]])).await, 10);
     let jobs = json!([[[verify()], [verify()], [verify()]]]);
@@ -129,5 +133,5 @@ succeeded-job = "INSTANCE_FAILOVER(inst3)"
     assert!(jobs[0][3][0].is_array(), "{jobs}");
     assert_eq!((&jobs[1][0], &jobs[1][2]), (&json!("success"), &json!([null])));
     let instance = cluster.look(|engine| engine.model.instance("inst3.example.com").unwrap().primary.clone());
-    assert_eq!(instance, "node1.example.com", "it is only told");
+    assert_eq!(instance, "node1.example.com", "it is only reported");
 }

@@ -87,8 +87,8 @@ pub(super) fn activate_disks(model: &mut Model, name: &str) -> Result<Value, Ver
     Ok(devices.collect())
 }
 
-/// Assembles the disks on all nodes, and makes them primary on the primary node; whether that worked. When it
-/// did not, they count as not active.
+/// Assembles the disks on all nodes, and makes them primary on the primary node; returns whether that worked.
+/// If not, they count as not active.
 ///
 /// Source: `AssembleInstanceDisks`.
 fn assemble(model: &mut Model, name: &str, force: bool) -> bool {
@@ -107,7 +107,7 @@ fn assemble(model: &mut Model, name: &str, force: bool) -> bool {
     let mut primary = true;
     for mirror in disks.iter_mut().filter_map(|disk| disk.mirror.as_mut()) {
         usable.iter().filter(|(_, usable)| **usable).for_each(|(node, _)| mirror.assemble(node));
-        // Where the primary node is out of reach, there was nothing to ask.
+        // If the primary node is out of reach, there was nothing to ask.
         let linked = is_linked(model, mirror);
         primary &= mirror.can_be_primary(&instance.primary, linked) || !usable[instance.primary.as_str()];
     }
@@ -133,7 +133,7 @@ pub(super) fn move_to_secondary(model: &mut Model, name: &str) -> Result<Value, 
     Ok(Value::Null)
 }
 
-/// What goes wrong now, if it does.
+/// What goes wrong now, if anything.
 fn failure_by(trouble: &mut Option<Trouble>, now: Duration) -> Option<Verdict> {
     let Trouble { times, until, class, message, code, kills_job } = trouble.as_mut()?;
     if until.is_some_and(|until| until <= now) {

@@ -1,4 +1,4 @@
-//! What `OP_INSTANCE_QUERY_DATA` tells of instances and their disks.
+//! What `OP_INSTANCE_QUERY_DATA` says about instances and their disks.
 //!
 //! Source: `cmdlib/instance_query.py: LUInstanceQueryData`, `storage/drbd.py: GetSyncStatus`.
 
@@ -16,7 +16,7 @@ use crate::sim::model::{Disk, Instance, Live, Model, Node, is_linked};
 use crate::sim::opcodes::Locking;
 use crate::sim::status;
 
-/// The major number of DRBD's devices, and one for all others.
+/// The major number of DRBD devices, and one for all others.
 const MAJORS: (u32, u32) = (147, 254);
 
 fn wanted<'a>(model: &'a Model, names: &[String]) -> Result<Vec<&'a Instance>, Failure> {
@@ -53,7 +53,7 @@ pub(super) fn asked_nodes<'a>(model: &'a Model, names: &[String]) -> Vec<&'a Nod
     names.into_iter().filter_map(|name| model.node(name)).collect()
 }
 
-/// `{instance: {…}}`. One node that should answer and does not makes it fail as a whole.
+/// `{instance: {…}}`. A single node that should answer and does not makes it all fail.
 pub(super) fn look(model: &Model, names: &[String], locking: Locking) -> Result<Value, Verdict> {
     let mut result = Map::new();
     for instance in wanted(model, names)? {
@@ -189,7 +189,7 @@ fn drbd_info(instance: &Instance, mirror: &Drbd) -> Value {
     })
 }
 
-/// Whether the node can tell of its devices. One that is marked offline is not asked.
+/// Whether the node can describe its devices. A node that is marked offline is not asked.
 fn can_tell(model: &Model, instance: &Instance, node: &str, live: bool) -> Result<bool, Failure> {
     match model.node(node) {
         Some(node) if live && !node.offline => {
@@ -239,7 +239,7 @@ fn mirror_status(
     Ok(json!([path, MAJORS.0, side.minor, percent, left.map(|left| left.as_secs()), is_degraded, status]))
 }
 
-/// The status of a volume, which is there whether the instance runs or not.
+/// The status of a volume, which exists whether the instance runs or not.
 fn volume_status(
     model: &Model,
     instance: &Instance,

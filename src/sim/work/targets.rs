@@ -1,9 +1,9 @@
-//! What an opcode is about, and what is said when that is not there.
+//! An opcode's subject, and the error when it does not exist.
 
 use crate::sim::failure::Failure;
 use crate::sim::model::{Instance, Model};
 
-/// What curl says of a node that is away, as Ganeti hands it on (`http/client.py: _ProcessCurlRequests`).
+/// What curl says about a node that is away, as passed on by Ganeti (`http/client.py: _ProcessCurlRequests`).
 pub(super) fn no_answer(node: &str) -> String {
     format!("Error 7: Failed to connect to {node} port 1811: No route to host")
 }

@@ -11,7 +11,7 @@ pub enum Verdict {
     Success(Value),
     /// With this error.
     Failure(Failure),
-    /// With the death of the job's process; luxid then has only a text.
+    /// With the death of the job's process; luxid then has only a string.
     Died(String),
 }
 

@@ -1,5 +1,5 @@
-//! Every system call of a run, killed at or failed, by strace's injection. Only the program itself is traced,
-//! not what it runs.
+//! Every system call of a run, killed there or made to fail, by strace's injection. Only the program itself
+//! is traced, not what it runs.
 
 use std::fs;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::world::World;
 
 const SIGKILL: i32 = 9;
 
-/// Each answer that cannot be read is waited for, a minute at a time.
+/// Each unreadable answer is waited for, a minute at a time.
 const LIMIT: Duration = Duration::from_secs(400);
 
 /// What kind of run is attacked.
@@ -25,7 +25,7 @@ pub(crate) enum Mode {
     Whole,
     /// One node group.
     Group,
-    /// Group parts by themselves.
+    /// Group parts on their own.
     Detached,
     /// The candidates say that this node is offline.
     Maintenance,
@@ -97,7 +97,8 @@ pub(super) fn inject(
             format!("inject={call}:{what}"),
         ],
         arguments: mode.arguments(world),
-        // A luxid whose answers can never be read is asked for a minute each time before it is given up.
+        // A luxid whose answers can never be read is asked for a minute each time before the run gives up on
+        // it.
         limit: LIMIT,
         ..Run::default()
     };
@@ -132,7 +133,7 @@ pub(super) fn failures(bench: &Bench) -> Result<Vec<Case>> {
             for &error in call.errors() {
                 let once = [("once", call.number.to_string())];
                 let always = [("from then on", calls.range_from(call))];
-                // Who is always interrupted waits for ever, and may.
+                // A call that is always interrupted waits forever, and is allowed to.
                 let always = always.into_iter().filter(|_| error != "EINTR");
                 for (way, when) in once.into_iter().chain(always) {
                     let Call { name, number, .. } = call.clone();

@@ -1,4 +1,4 @@
-//! RAPI, WConfD, mond and confd lie, or say nothing, or too much.
+//! RAPI, WConfD, mond and confd lie, say nothing, or say too much.
 
 use std::fs;
 

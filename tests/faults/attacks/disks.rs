@@ -1,4 +1,4 @@
-//! Full and read-only disks, each a small one in memory in place of a directory.
+//! Full and read-only disks, each a small in-memory one in place of a directory.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -16,12 +16,12 @@ const PAGE: usize = 4096;
 
 #[derive(Debug, Clone, Copy)]
 enum Disk {
-    /// Without more than so many pages left.
+    /// With no more than this many pages left.
     Full(usize),
     ReadOnly,
 }
 
-/// What the state file is when the disk gets full.
+/// What the state file is when the disk fills up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Good,
@@ -79,7 +79,7 @@ fn attack(bench: &Bench, disk: Disk, place: &str, state: State) -> Result<Verdic
     Ok(problems.into_result().into())
 }
 
-/// A small disk with what the directory has.
+/// A small disk with the directory's content.
 struct Mounted(PathBuf);
 
 impl Mounted {
@@ -94,7 +94,7 @@ impl Mounted {
             let (from, to) =
                 (entry.as_ref().map(fs::DirEntry::path).unwrap_or_default(), path.join(entry?.file_name()));
             if from.is_dir() {
-                // Not moved: somebody listens at sockets in it.
+                // Not moved: it contains sockets that are in use.
                 fs::create_dir(&to)?;
                 run("mount", &["--bind", text(&from)?, text(&to)?])?;
             } else {
@@ -132,7 +132,7 @@ impl Drop for Mounted {
 }
 
 fn text(path: &Path) -> Result<&str> {
-    path.to_str().context("a path that is no text")
+    path.to_str().context("a path that is not text")
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<()> {

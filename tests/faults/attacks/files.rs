@@ -65,7 +65,7 @@ pub(super) fn cases(_bench: &Bench) -> Result<Vec<Case>> {
 fn attack(bench: &Bench, relative: &str, kind: Kind) -> Result<Verdict> {
     let world = World::new()?;
     hostile::prepare(&world)?;
-    // So that there is something that may be lost.
+    // So that there is something to lose.
     let first = watcher::watch(&bench.program, &world, &Run::with(&["--dry-run"]))?;
     anyhow::ensure!(first.code() == Some(0), "a dry run before the attack: {}", first.how());
     let path = place(&world, relative);
@@ -128,7 +128,7 @@ impl Replaced {
         if let Some(directory) = self.path.parent() {
             lchown(directory, Some(0), Some(0))?;
         }
-        // What an administrator's link led to was written to, or the link was replaced by what is newer.
+        // The target of an administrator's link was written, or the link was replaced by something newer.
         let is_link = fs::symlink_metadata(&self.path).is_ok_and(|metadata| metadata.is_symlink());
         if kind.is_fine() && !is_link {
             return Ok(());

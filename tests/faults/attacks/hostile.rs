@@ -1,4 +1,4 @@
-//! What may be in place of a file.
+//! What can be in place of a file.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -19,18 +19,18 @@ const SOMEBODY: u32 = 12_345;
 const SPARSE: u64 = 300 << 20;
 const DEPTH: usize = 100_000;
 
-/// Something that is no proper file, or no proper content.
+/// Something that is not a proper file, or has no proper content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Fifo,
-    /// A link of somebody's to a file of root's.
+    /// Somebody's link to one of root's files.
     LinkToSecret,
-    /// A link of somebody's to where no file is.
+    /// Somebody's link to a missing file.
     LinkToNothing,
     LinkToZero,
     LinkToItself,
     Socket,
-    /// Zero bytes without an end.
+    /// Endless zero bytes.
     Device,
     Directory,
     Sparse,
@@ -39,7 +39,7 @@ pub(super) enum Kind {
     DeepJson,
     Empty,
     LongLine,
-    /// A link of root's to the proper file elsewhere: nothing may be wrong with it.
+    /// Root's link to the proper file elsewhere: this must work.
     AdministratorsLink,
 }
 
@@ -72,7 +72,7 @@ impl Kind {
             Self::LinkToZero => somebodys_link(Path::new("/dev/zero"), path),
             Self::LinkToItself => somebodys_link(path, path),
             Self::Socket => {
-                // It stays when nobody listens any more.
+                // It stays after the listener is gone.
                 drop(UnixListener::bind(path).or_else(|_| {
                     let short = world.machine.root.join("s");
                     let listener = UnixListener::bind(&short)?;
@@ -102,14 +102,14 @@ impl Kind {
         }
     }
 
-    /// Whether the run must end as if nothing were.
+    /// Whether the run must end as if nothing were wrong.
     pub(super) fn is_fine(self) -> bool {
         self == Self::AdministratorsLink
     }
 
-    /// How much memory a run may have, in KiB.
+    /// How much memory a run may use, in KiB.
     pub(super) fn memory(self) -> u64 {
-        // A state file of up to 256 MiB is read.
+        // State files of up to 256 MiB are read.
         if self == Self::Sparse { 700 << 10 } else { 100 << 10 }
     }
 }
@@ -137,7 +137,7 @@ fn somebodys_link(target: &Path, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What is outside is as it was, and nobody was told what is in it.
+/// Outside files are unchanged, and nobody was shown their content.
 pub(super) fn nothing_leaked(problems: &mut Problems, world: &World, told: &str) {
     if fs::read_to_string(secret(world)).unwrap_or_default() != SECRET {
         problems.add("a file outside was written to through a link");
@@ -149,6 +149,6 @@ pub(super) fn nothing_leaked(problems: &mut Problems, world: &World, told: &str)
         problems.add("a file outside was made through a link");
     }
     if told.contains("verysecret") {
-        problems.add("a file outside was read through a link, and told");
+        problems.add("a file outside was read through a link, and reported");
     }
 }

@@ -1,4 +1,4 @@
-//! luxid lies: at every place of every answer that a run gets, on the wire, and with far too many rows.
+//! luxid lies: at every place in every answer that a run gets, on the wire, and with far too many rows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::luxid::{Lie, Recorded, Wire};
 use crate::watcher::{self, Run};
 use crate::world::{TO_START, TRIED, World, lock};
 
-/// In KiB; what a run has beside the answers.
+/// In KiB; what a run uses besides the answers.
 const USUAL_MEMORY: u64 = 60 << 10;
 const DEPTH: usize = 5000;
 const LONG: usize = 1 << 20;
-/// A build for debugging may take long for them.
+/// A debug build may take long over them.
 const LIMIT_OF_ROWS: Duration = Duration::from_secs(600);
-/// Three minutes are waited for each answer.
+/// Each answer is waited for three minutes.
 const LIMIT_OF_SILENCE: Duration = Duration::from_secs(900);
 const MOST_LINES: usize = 60;
 
@@ -37,10 +37,10 @@ const WIRES: [(&str, Wire); 11] = [
     ("endless", Wire::Endless),
 ];
 
-/// What a run waits for with patience.
+/// What a run waits for patiently.
 const SILENCE: [(&str, Wire); 2] = [("no end", Wire::NoEnd), ("silent", Wire::Silent)];
 
-/// Values that are none, with names for them.
+/// Invalid values, with names for them.
 fn raws() -> Vec<(&'static str, Arc<str>)> {
     let nested = format!("{}{}", "[".repeat(DEPTH), "]".repeat(DEPTH));
     let long = format!("\"{}\"", "x".repeat(LONG));
@@ -63,7 +63,7 @@ fn raws() -> Vec<(&'static str, Arc<str>)> {
     .into()
 }
 
-/// The answers of a run that nobody disturbs, the first of each question.
+/// The answers in an undisturbed run, the first to each question.
 fn answers(bench: &Bench) -> Result<Vec<Recorded>> {
     let world = World::new()?;
     let ended = watcher::watch(&bench.program, &world, &Run::default())?;
@@ -105,7 +105,7 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// A question as a word in the name of a case.
+/// A question as a word in a case's name.
 fn short(question: &str, number: usize) -> String {
     let words: Vec<&str> = question.split([' ', ',']).take(3).collect();
     format!("{number}:{}", words.join(" "))
@@ -152,7 +152,7 @@ fn on_the_wire(bench: &Bench, ways: &[(&'static str, Wire)]) -> Result<Vec<Case>
             let question = question.clone();
             cases.push(Case::new(format!("{} {name}", short(&question, number)), move |bench| {
                 let lie = Lie::Wire { question: question.clone(), wire };
-                // As much as the longest answer may have, which grows by doubling.
+                // As much as the longest answer can take, in a buffer that grows by doubling.
                 let memory = USUAL_MEMORY + (160 << 10);
                 attack(bench, lie, Allowed { memory, ..Allowed::default() })
             }));
@@ -164,7 +164,7 @@ fn on_the_wire(bench: &Bench, ways: &[(&'static str, Wire)]) -> Result<Vec<Case>
 pub(super) fn rows(bench: &Bench) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for (number, (question, answer)) in answers(bench)?.into_iter().enumerate() {
-        // A query's table, or the list that other methods answer with.
+        // A query's table, or the list that other methods return.
         let pointer = ["/result/data", "/result"]
             .into_iter()
             .find(|at| answer.pointer(at).is_some_and(Value::is_array));
@@ -193,7 +193,7 @@ fn many(answer: &Value, pointer: &str, row: &str, bytes: usize) -> Option<Arc<st
     Some(answer.to_string().replace(&format!("\"{MARK}\""), &format!("[{rows}]")).into())
 }
 
-/// Whether the list of instances is then as good as any, and has the one with tries on record no more.
+/// Whether the list of instances is then as plausible as any, but without the one that has tries on record.
 fn tells_that_it_is_gone(question: &str, mut answer: Value, pointer: &str, raw: &str) -> bool {
     let Ok(value) = serde_json::from_str(raw) else { return false };
     if let Some(place) = answer.pointer_mut(pointer) {

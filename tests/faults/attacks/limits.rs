@@ -22,12 +22,12 @@ fn attack(bench: &Bench, limit: &str) -> Result<Verdict> {
     let world = World::new()?;
     let run = Run::behind(&["prlimit", &format!("--{limit}:")]);
     let ended = watcher::watch(&bench.program, &world, &run)?;
-    // The dynamic linker's own need of descriptors; the static build has none.
+    // The dynamic linker's own need for descriptors; the static build has none.
     if ended.code() == Some(127) && ended.output.contains("error while loading shared libraries") {
         return Ok(Verdict::NotReached);
     }
     let mut problems = Problems::default();
-    // Not even a line fits into a file then.
+    // Then not even a line fits into a file.
     let allowed = Allowed { silence: limit.starts_with("fsize="), ..Allowed::default() };
     judge::run(&mut problems, &ended, allowed);
     judge::record(&mut problems, &world, allowed);

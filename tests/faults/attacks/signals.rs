@@ -9,7 +9,7 @@ use crate::judge::{self, Allowed, Problems};
 use crate::watcher::{self, Output, Run};
 use crate::world::World;
 
-/// Each with whether it may end the run. That a file got too long, or a reader went away, may not.
+/// Each with whether it may end the run. A file that got too long, or a reader that went away, must not.
 const SIGNALS: [(&str, i32, bool); 8] = [
     ("SIGHUP", 1, true),
     ("SIGINT", 2, true),
@@ -20,7 +20,7 @@ const SIGNALS: [(&str, i32, bool); 8] = [
     ("SIGXFSZ", 25, false),
     ("SIGCHLD", 17, false),
 ];
-/// A signal at every system call would be the sweep of kills once more for each.
+/// A signal at every system call would repeat the sweep of kills for each signal.
 const EVERY: usize = 7;
 
 pub(super) fn cases(bench: &Bench) -> Result<Vec<Case>> {

@@ -1,4 +1,4 @@
-//! The system calls of a run, as strace sees them, and which of them can fail.
+//! The system calls of a run, as strace sees them, and which ones can fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result};
 use super::{Bench, Mode};
 use crate::watcher::{self, Run};
 
-/// Calls that are not made to fail: they are the C library's and the runtime's own, for memory, threads and
-/// signals, and no program outlives that they fail; or they cannot.
+/// Calls that are not made to fail: those of the C library and the runtime, for memory, threads and signals,
+/// whose failure no program survives; and those that cannot fail.
 const NEVER_FAIL: [&str; 24] = [
     "arch_prctl",
     "brk",
@@ -37,19 +37,18 @@ const NEVER_FAIL: [&str; 24] = [
     "uname",
 ];
 
-/// Calls that wait, and fail with nothing but an interruption.
+/// Calls that wait, and fail only by interruption.
 const ONLY_INTERRUPTED: [&str; 6] =
     ["clock_nanosleep", "epoll_pwait", "epoll_pwait2", "epoll_wait", "getrandom", "poll"];
 
-/// A system call: its name, and which of that name it is.
+/// A system call: its name, and its number among those of that name.
 #[derive(Debug, Clone)]
 pub(super) struct Call {
     pub(super) name: String,
     pub(super) number: usize,
-    /// Its descriptor is the runtime's own, or a directory that is closed: nothing that can fail in the
-    /// kernel.
+    /// Its descriptor is the runtime's own, or a directory being closed: it cannot fail in the kernel.
     cannot_fail: bool,
-    /// It is made before the program could say that it minds no signal of files that are too long.
+    /// It comes before the program could set up its handling of the signal for files that are too long.
     pub(super) is_early: bool,
 }
 
@@ -95,7 +94,7 @@ impl Calls {
             let number = numbers.entry(name).or_default();
             *number += 1;
             let cannot_fail = own.see(name, rest);
-            // The first thing that Rust's runtime does; what was before is the dynamic linker's.
+            // The first thing that Rust's runtime does; anything before is the dynamic linker's.
             if name == "poll" && rest.starts_with("[{fd=0") && *number == 1 {
                 calls.clear();
                 continue;
@@ -123,25 +122,24 @@ impl Calls {
 
 impl Call {
     pub(super) fn can_fail(&self) -> bool {
-        // The first one is the program's own question whether there can be any; at a later one tokio panics,
-        // and gives nobody a choice.
+        // The first is the program's own check whether it can create one; at a later one tokio simply panics.
         let is_tokios = self.name == "socketpair" && self.number > 1;
         !self.cannot_fail && !is_tokios && !NEVER_FAIL.contains(&self.name.as_str())
     }
 
-    /// What it is made to fail with.
+    /// The error it is made to fail with.
     pub(super) fn errors(&self) -> &'static [&'static str] {
         match self.name.as_str() {
             name if ONLY_INTERRUPTED.contains(&name) => &["EINTR"],
-            // More the kernel never says, and Rust's library rightly believes it.
+            // The kernel never reports more, and Rust's library rightly relies on that.
             "close" => &["EIO", "ENOSPC", "EINTR"],
             _ => &["EIO", "ENOSPC", "EACCES", "EMFILE", "EINTR"],
         }
     }
 }
 
-/// The descriptors that are open and lead nowhere: tokio's events, its pipe to itself, the pipe over which a
-/// child tells whether it could run; and directories.
+/// The open descriptors that lead nowhere: tokio's events, its pipe to itself, the pipe on which a child
+/// reports whether it could run; and directories.
 #[derive(Debug, Default)]
 struct Own {
     descriptors: BTreeSet<i32>,
@@ -149,7 +147,7 @@ struct Own {
 }
 
 impl Own {
-    /// Takes in a call, and tells whether it is made with such a descriptor. `rest` is what follows the
+    /// Takes in a call, and returns whether it uses such a descriptor. `rest` is what follows the
     /// parenthesis.
     fn see(&mut self, name: &str, rest: &str) -> bool {
         let first: Option<i32> = rest.split([',', ')']).next().and_then(|word| word.trim().parse().ok());

@@ -205,7 +205,7 @@ def kvm_instances_on_a_node_marked_offline(lab: Lab) -> None:
     lab.expect("exit code", run.code, 0)
     lab.expect("qemu processes that live on", alive, [])
     lab.expect_that("the stranger lives on", _lives(node, node.path(f"{KVM_PIDS}/{KVM_STRANGER}").read_text().strip()))
-    left = run.logged("Not stopping what is not known to be a running instance", "WARNING")
+    left = run.logged("Not stopping guests that are not known to be running Ganeti instances", "WARNING")
     lab.expect("warnings that name the stranger", [KVM_STRANGER in str(line) for line in left], [True])
     lab.expect("other troubles", len(run.troubles), 2)
     lab.expect("what else runs", (_running(node), _minors(lab, node)), ([], []))

@@ -96,8 +96,8 @@ def units_that_are_not_wanted(lab: Lab) -> None:
 
         node.run("systemctl", "start", f"{MOND}.service")
         third, fourth = lab.watch(node=node), lab.watch(node=node)
-        said = (third.logged(f"Daemon '{MOND}' runs again"), _about(fourth, MOND))
-        lab.expect("when it runs again", said, ([f"Daemon '{MOND}' runs again"], []))
+        said = (third.logged(f"Daemon '{MOND}' is running again"), _about(fourth, MOND))
+        lab.expect("when it runs again", said, ([f"Daemon '{MOND}' is running again"], []))
 
 
 @case()

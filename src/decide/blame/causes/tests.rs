@@ -1,5 +1,5 @@
 //! Real error texts, with their sources in `texts.txt`: of several versions of Xen (libxl), KVM and QEMU,
-//! LXC, LVM, DRBD, Ceph, Gluster and Ganeti. They come to us as Ganeti wraps them.
+//! LXC, LVM, DRBD, Ceph, Gluster and Ganeti. They reach us wrapped by Ganeti.
 
 use super::super::{Blame, tests};
 use super::Cause::{self, Configuration, Ganeti, Hypervisor, Memory, Network, Storage, Unknown};
@@ -13,9 +13,9 @@ enum By {
     Xen,
     /// `hv_lxc.py: StartInstance`.
     Lxc,
-    /// `backend.py: StartInstance`, of an error of the storage.
+    /// `backend.py: StartInstance`, for a storage error.
     Disk,
-    /// It is Ganeti's own, as the node daemon says it.
+    /// It is Ganeti's own, as reported by the node daemon.
     Node,
     /// It is the whole text of an `OpExecError`.
     Job,

@@ -1,4 +1,4 @@
-//! A node without units of Ganeti's, with a `/proc` of its own.
+//! A node without Ganeti units, with a `/proc` of its own.
 
 use std::fs;
 
@@ -35,7 +35,7 @@ impl Machine {
     }
 }
 
-/// At the second call a process of noded comes to be.
+/// At the second call a noded process appears.
 const STARTS_THE_SECOND_TIME: &str = "cd \"$(dirname \"$0\")\"\n\
     if [ -e tried ]; then mv ready proc/4711; else touch tried; fi";
 
@@ -142,7 +142,7 @@ async fn beside_systemd_what_may_belong_to_a_unit_is_not_ended() {
     );
     fs::create_dir(machine.layout.systemd_marker()).unwrap();
     machine.set_systemctl("echo LoadState=not-found; exit", RUNNING);
-    // A number that no process can have: the signal would be an error that nobody expects.
+    // A number that no process can have: the signal would be an unexpected error.
     let pid = "2147483647";
     machine.process(pid, &["/usr/sbin/ganeti-rapi"]);
     let armed = Armed::for_test();
