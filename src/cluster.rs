@@ -191,7 +191,8 @@ impl Snapshot {
     pub fn silent_secondary<'i>(&self, instance: &'i Instance) -> Option<&'i str> {
         let may_be_silent = |name: &&String| match self.node(name) {
             Some(node) => node.may_be_silent(),
-            None => self.unreadable_nodes.contains(name),
+            // A row that cannot be read may be that node's, whatever name it has.
+            None => !self.unreadable_nodes.is_empty(),
         };
         instance.secondaries.iter().find(may_be_silent).map(String::as_str)
     }
@@ -202,7 +203,7 @@ impl Snapshot {
     pub fn knows_secondaries(&self, instance: &Instance) -> bool {
         let is_known = |name: &String| match self.node(name) {
             Some(node) => node.offline.is_some() || node.boot_id.is_some(),
-            None => !self.unreadable_nodes.contains(name),
+            None => self.unreadable_nodes.is_empty(),
         };
         instance.secondaries.iter().all(is_known)
     }

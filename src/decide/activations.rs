@@ -74,7 +74,7 @@ impl Activation {
 fn note_reboots(state: &mut State, snapshot: &Snapshot, plan: &mut ActivationPlan) {
     // Before anything is removed: a pending boot id that no record names was not written by us and starts
     // anew; one whose last record is removed below is done.
-    let on_record = waited_for(state);
+    let on_record = waited_for(state, |name| !is_text_of_a_row(name, snapshot));
     forget_what_moved(state, snapshot);
     let by_secondary = snapshot.instances_by_secondary();
     for node in &snapshot.nodes {
@@ -88,13 +88,18 @@ fn note_reboots(state: &mut State, snapshot: &Snapshot, plan: &mut ActivationPla
         if !is_pending && state.boot_id(&node.name) == Some(boot_id) {
             // Another program stored it: what an earlier boot called for is done.
             state.drop_pending_boot_id(&node.name);
-            forget_reboot(state, &node.name);
+            if on_record.contains(&node.name) {
+                forget_reboot(state, &node.name);
+            }
             continue;
         }
         // It is unknown whether an unreadable instance has this node as secondary. It stays until it can be
         // read.
         for name in &snapshot.unreadable_instances {
             let activation = state.recovery.activations.entry(name.clone()).or_default();
+            if !is_pending {
+                activation.failures = activation.failures.without_wait();
+            }
             activation.reboots.insert(node.name.clone());
         }
         let of_node = by_secondary.get(node.name.as_str()).into_iter().flatten();
@@ -109,9 +114,16 @@ fn note_reboots(state: &mut State, snapshot: &Snapshot, plan: &mut ActivationPla
     }
 }
 
-/// The nodes whose boot ids cannot be stored yet.
-fn waited_for(state: &State) -> HashSet<String> {
-    state.recovery.activations.values().flat_map(|activation| &activation.reboots).cloned().collect()
+/// The nodes whose boot ids cannot be stored yet because of these records.
+fn waited_for(state: &State, counts: impl Fn(&str) -> bool) -> HashSet<String> {
+    let records = state.recovery.activations.iter().filter(|(name, _)| counts(name));
+    records.flat_map(|(_, activation)| &activation.reboots).cloned().collect()
+}
+
+/// Whether the record is that of a row that could not be read and had no name: it may have been any
+/// instance's, so once all can be read everything starts anew.
+fn is_text_of_a_row(name: &str, snapshot: &Snapshot) -> bool {
+    name.contains(char::is_whitespace) && !snapshot.unreadable_instances.iter().any(|other| other == name)
 }
 
 /// Removes a reboot from all records.
@@ -131,7 +143,10 @@ fn forget_what_moved(state: &mut State, snapshot: &Snapshot) {
             activation.reboots.retain(|node| instance.secondaries.contains(node));
             activation.is_called_for()
         }
-        None => !snapshot.unreadable_instances.is_empty(),
+        None => {
+            let is_split = || snapshot.split.iter().any(|split| split.name == *name);
+            !snapshot.unreadable_instances.is_empty() || is_split()
+        }
     });
 }
 
@@ -153,12 +168,14 @@ fn step(
         failures > 0 && instance.status == InstanceStatus::Running && instance.admin_state == AdminState::Up;
     // First in the next run, then at growing intervals: it locks two nodes, and a disk that is really broken
     // does not repair itself.
+    // Whether it runs is unknown: so is why its disks are not active.
+    let is_unclear = failures > 0 && (instance.status.is_helpless() || !instance.status.is_known());
     let wait = backoff::left(failures.saturating_sub(1), last, name, now);
     if starts.planned.contains(name) {
         None
     } else if starts.succeeded.contains(name) {
         note(NoteKind::StartedInThisRun)
-    } else if !instance.disks_active && !although_inactive {
+    } else if !instance.disks_active && !although_inactive && !is_unclear {
         note(NoteKind::DisksNotActive)
     } else if is_out_of_reach(snapshot, instance) {
         note(NoteKind::ActivationHelpless)
@@ -219,14 +236,28 @@ impl Step {
 }
 
 /// Remembers how an activation or a start ended: a start assembles the disks too.
-pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, now: Timestamp) {
+/// `rebooted` is what [`plan`] returned: what a node that does not answer calls for is still due.
+pub fn remember_outcome(
+    state: &mut State,
+    rebooted: &[(String, String)],
+    action: &Action,
+    outcome: &Outcome,
+    now: Timestamp,
+) {
     let activations = &mut state.recovery.activations;
+    let Some(activation) = activations.get_mut(&action.instance) else { return };
     match outcome {
-        Outcome::Succeeded => drop(activations.remove(&action.instance)),
-        Outcome::Failed { .. } | Outcome::Unknown(_) => {
-            if let Some(activation) = activations.get_mut(&action.instance) {
-                activation.failures = activation.failures.and_one_at(now);
+        Outcome::Succeeded => {
+            activation.found_broken = false;
+            for (node, _) in rebooted {
+                activation.reboots.remove(node);
             }
+            if !activation.is_called_for() {
+                activations.remove(&action.instance);
+            }
+        }
+        Outcome::Failed { .. } | Outcome::Unknown(_) => {
+            activation.failures = activation.failures.and_one_at(now);
         }
         Outcome::NotSubmitted(_) | Outcome::LeftAlone(_) => {}
     }
@@ -255,7 +286,7 @@ pub fn remember_found(state: &mut State, action: &Action, outcome: &Outcome, now
 
 /// Stores the boot ids of those nodes, of the ones that [`plan`] returned, for which nothing is left to do.
 pub fn store_boot_ids(state: &mut State, rebooted: &[(String, String)]) {
-    let waiting = waited_for(state);
+    let waiting = waited_for(state, |_| true);
     for (node, boot_id) in rebooted.iter().filter(|(node, _)| !waiting.contains(node)) {
         state.set_boot_id(node, boot_id);
     }

@@ -12,7 +12,7 @@
 //! plan_after_verification   the activations that it calls for; what failed of them goes into the file again
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::activations::{self, ActivationPlan, Starts};
@@ -81,6 +81,8 @@ pub struct Pass {
     to_inspect: Vec<String>,
     /// Nodes whose boot ids are stored when no activation waits for them any more.
     rebooted: Vec<(String, String)>,
+    /// The boot ids of the nodes that answered when the first plan was made.
+    boot_ids: BTreeMap<String, String>,
 }
 
 impl Pass {
@@ -98,6 +100,7 @@ impl Pass {
             left_for_later: BTreeSet::new(),
             to_inspect: Vec::new(),
             rebooted: Vec::new(),
+            boot_ids: BTreeMap::new(),
         }
     }
 
@@ -107,6 +110,9 @@ impl Pass {
         let snapshot = seen.snapshot;
         self.master_boot_id = seen.master_boot_id.map(str::to_owned);
         self.shared = Shared::new(snapshot);
+        let boot_ids =
+            snapshot.nodes.iter().filter_map(|node| Some((node.name.clone(), node.boot_id.clone()?)));
+        self.boot_ids = boot_ids.collect();
         let mut lines = Vec::new();
 
         // What earlier runs left on record.
@@ -175,7 +181,7 @@ impl Pass {
         let (outcome, of_node) = self.shared.settle(&mut self.state, action, outcome, now);
         self.full.ended(action, &outcome, self.shared.node_of(&action.instance));
         instances::remember_outcome(&mut self.state, action, &outcome, now);
-        activations::remember_outcome(&mut self.state, action, &outcome, now);
+        activations::remember_outcome(&mut self.state, &self.rebooted, action, &outcome, now);
         if action.kind.is_start() && outcome == Outcome::Succeeded {
             self.started.insert(action.instance.clone());
         }
@@ -198,7 +204,15 @@ impl Pass {
     /// still due.
     pub fn plan_after_starts(&mut self, snapshot: &Snapshot, now: Timestamp) -> Plan {
         activations::store_boot_ids(&mut self.state, &self.rebooted);
-        let starts = Starts { succeeded: self.started.clone(), planned: self.left_for_later.clone() };
+        // A start assembled the disks on the nodes as they were then.
+        let by_name = snapshot.instances_by_name();
+        let is_as_then = |name: &&String| {
+            let secondaries = by_name.get(name.as_str()).map(|instance| &instance.secondaries);
+            let boot_id = |node: &String| snapshot.node(node).and_then(|node| node.boot_id.as_ref());
+            secondaries.into_iter().flatten().all(|node| boot_id(node) == self.boot_ids.get(node))
+        };
+        let succeeded = self.started.iter().filter(is_as_then).cloned().collect();
+        let starts = Starts { succeeded, planned: self.left_for_later.clone() };
         let ActivationPlan { steps, rebooted, .. } =
             activations::plan(&mut self.state, snapshot, &starts, now);
         self.rebooted = rebooted;

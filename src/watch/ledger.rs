@@ -100,7 +100,8 @@ impl Witness for Ledger {
     /// So that a killed run forgets only the last hundredth of what it did: every save writes everything. A
     /// full disk is no reason to leave the other instances down; the save at the end of the pass reports it.
     fn checkpoint(&mut self) {
-        if self.unsaved == 0 || self.unsaved * 100 < self.pass.state().instances().count() {
+        let records = self.pass.state().instances().count().max(self.pass.state().recovery.activations.len());
+        if self.unsaved == 0 || self.unsaved * 100 < records {
             return;
         }
         if let Err(error) = self.save_change() {

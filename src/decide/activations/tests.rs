@@ -50,7 +50,7 @@ fn pass(cluster: &Snapshot, state: &mut State, failing: &[&str], now: Timestamp)
         if let Step::Act(action) = step {
             let fails = failing.contains(&action.instance.as_str());
             let outcome = if fails { failed() } else { Outcome::Succeeded };
-            remember_outcome(state, action, &outcome, now);
+            remember_outcome(state, &rebooted, action, &outcome, now);
         }
     }
     store_boot_ids(state, &rebooted);

@@ -1,6 +1,7 @@
 //! Activations of disks, whatever calls for them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::group::{Group, activations_fail, no_kernel, well};
 use crate::cluster::testing::{node, pending_job};
@@ -222,4 +223,66 @@ fn one_that_is_gone_does_not_make_the_others_be_activated_again() {
     group.cluster.instances.remove(0);
     assert_eq!(group.run(well).did, [""; 0]);
     assert_eq!(group.state.boot_id("n2"), Some("b2'"));
+}
+
+#[test]
+fn what_a_node_that_is_away_calls_for_outlives_a_success_without_it() {
+    let mut group = Group::healthy();
+    group.options.start_degraded = Some(Duration::ZERO);
+    group.boot("n2", Some("b2'"));
+    group.run(activations_fail);
+    group.boot("n2", None);
+    group.set(&["i1"], "ERROR_down");
+    assert_eq!(group.run(well).did, ["start alone i1"]);
+    group.boot("n2", Some("b2'"));
+    assert_eq!(group.run(well).did, ["activate i1", "activate i2"]);
+    assert_eq!(group.state.boot_id("n2"), Some("b2'"));
+}
+
+#[test]
+fn a_failed_activation_outlives_a_run_in_which_the_instance_s_primary_does_not_answer() {
+    let mut group = Group::healthy();
+    group.boot("n2", Some("b2'"));
+    group.run(activations_fail);
+    for status in ["ERROR_nodedown", "strange"] {
+        group.set(&["i1", "i2"], status);
+        assert_eq!(group.run(well).did, [""; 0], "{status}");
+        assert_eq!(group.state.boot_id("n2"), Some("b2"), "{status}");
+    }
+    group.set(&["i1", "i2"], "running");
+    assert_eq!(group.run(well).did, ["activate i1", "activate i2"]);
+}
+
+#[test]
+fn a_secondary_that_reboots_after_the_start_needs_an_activation() {
+    let mut group = Group::healthy();
+    group.set(&["i1"], "ERROR_down");
+    group.after_starts = Some(|cluster| cluster.nodes[1].boot_id = Some("b2'".to_owned()));
+    let run = group.run(well);
+    assert_eq!(run.did, ["start #1 i1", "activate i1"]);
+    assert_eq!(group.run(well).did, ["activate i2"]);
+    assert_eq!(group.state.boot_id("n2"), Some("b2'"));
+}
+
+#[test]
+fn a_row_without_a_name_may_have_been_any_instance_s() {
+    let mut group = Group::healthy();
+    let i1 = group.cluster.instances.remove(0);
+    group.cluster.unreadable_instances.push("instance row 0: invalid length 3".into());
+    group.boot("n2", Some("b2'"));
+    assert_eq!(group.run(well).did, ["activate i2"]);
+    group.cluster.unreadable_instances.clear();
+    group.cluster.instances.insert(0, i1);
+    assert_eq!(group.run(well).did, ["activate i1", "activate i2"]);
+    assert_eq!(group.state.boot_id("n2"), Some("b2'"));
+}
+
+#[test]
+fn a_node_that_may_be_in_a_row_without_a_name_may_be_silent() {
+    let mut group = Group::healthy();
+    group.broken = Some(vec!["i1".into()]);
+    group.run(activations_fail);
+    group.cluster.nodes.pop();
+    group.cluster.unreadable_nodes.push("node row 1: invalid length 3".into());
+    assert_eq!(group.run(well).did, [""; 0]);
 }

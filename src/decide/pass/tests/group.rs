@@ -25,6 +25,8 @@ pub(super) struct Group {
     pub(super) broken: Option<Vec<String>>,
     /// The watcher is paused, or luxid lost, after this many actions.
     pub(super) stops_after: usize,
+    /// What becomes of the cluster while starts are carried out.
+    pub(super) after_starts: Option<fn(&mut Snapshot)>,
     /// What another run does to the state file while disks are verified.
     pub(super) meanwhile: Option<fn(&mut State)>,
 }
@@ -68,6 +70,7 @@ impl Group {
             broken: None,
             stops_after: usize::MAX,
             meanwhile: None,
+            after_starts: None,
         }
     }
 
@@ -107,6 +110,9 @@ impl Group {
         };
         let plan = pass.plan(&seen, self.now);
         let mut goes_on = self.carry_out(&mut pass, plan, &outcome, &mut run);
+        if let Some(change) = self.after_starts.take() {
+            change(&mut self.cluster);
+        }
         if goes_on && pass.had_starts() {
             let plan = pass.plan_after_starts(&self.cluster, self.now);
             goes_on = self.carry_out(&mut pass, plan, &outcome, &mut run);
