@@ -11,11 +11,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::net::UdpSocket;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::debug;
 
 use super::consensus::needed_answers;
 use super::packet::{self, Answer, Key, LONGEST_DATAGRAM};
+
+/// After an error of the socket, which may come again at once, before it is read again.
+const AFTER_ERROR: Duration = Duration::from_millis(50);
 
 /// How long the candidates may take (`constants.CONFD_CLIENT_EXPIRE_TIMEOUT`), and how often they are asked
 /// in that time.
@@ -65,7 +68,8 @@ pub async fn ask_for_role(
     let mut next_question = Instant::now();
     // One byte more than is accepted, to notice longer ones.
     let mut buffer = vec![0; LONGEST_DATAGRAM + 1];
-    while answers.len() < asked.len() {
+    // The time is looked at each time round: datagrams of others, or errors, may come without an end.
+    while answers.len() < asked.len() && Instant::now() < deadline {
         if Instant::now() >= next_question {
             let silent = candidates.iter().filter(|candidate| !answers.contains_key(&candidate.ip()));
             send(&socket, silent, question).await;
@@ -88,8 +92,11 @@ pub async fn ask_for_role(
                 }
             }
             // An ICMP message about one candidate, for example, says nothing about the others.
-            Ok(Err(error)) => debug!("Receiving from confd: {error}"),
-            Err(_) if Instant::now() >= deadline => break,
+            Ok(Err(error)) => {
+                debug!("Receiving from confd: {error}");
+                sleep_until(deadline.min(Instant::now() + AFTER_ERROR)).await;
+            }
+            // It is time to ask again, or to end.
             Err(_) => {}
         }
     }

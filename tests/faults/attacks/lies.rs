@@ -202,7 +202,7 @@ fn tells_that_it_is_gone(question: &str, mut answer: Value, pointer: &str, raw: 
     let rows = answer.pointer("/result/data").and_then(Value::as_array);
     let name = |row: &Value| row.pointer("/0/1").and_then(Value::as_str).map(str::to_owned);
     let names: Option<Vec<String>> = rows.and_then(|rows| rows.iter().map(name).collect());
-    let is_list = question.starts_with("Query instance") && question.contains("\"status\"");
+    let is_list = question.starts_with("Query instance") && question.contains("status");
     let is_name = |name: &String| Name::try_from(name.clone()).is_ok();
     let lists = |names: &[String]| names.iter().all(is_name) && !names.iter().any(|name| name == TRIED);
     is_list && names.is_some_and(|names| lists(&names))
