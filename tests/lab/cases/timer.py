@@ -65,7 +65,7 @@ def timer_instead_of_cron(lab: Lab) -> None:
 
         lab.cluster.wait_for_jobs()
         said = typed(lab, node, REMOVE)
-        lab.expect_that("what is left to do is said", "take the comment" in said, said)
+        lab.expect_that("what is left to do is said", "uncomment" in said, said)
         lab.expect("active after the removal", node.try_run("systemctl", "is-active", TIMER).stdout.strip(), "inactive")
         typed(lab, node, f"systemctl start {TIMER}", fails=True)
         typed(lab, node, INSTALL)
