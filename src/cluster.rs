@@ -31,6 +31,8 @@ pub type Timestamp = f64;
 pub struct Snapshot {
     /// UUID of the node group.
     pub group: String,
+    /// Its name; empty as long as it is unknown.
+    pub group_name: String,
     /// Instances with their primary node in this group, in luxid's natural order of names, without split
     /// ones.
     pub instances: Vec<Instance>,

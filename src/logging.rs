@@ -27,7 +27,7 @@ pub use sink::Trouble;
 
 use crate::clock::{Clock, log_stamp};
 use crate::cluster::excerpt;
-use crate::decide::{LogLine, Severity};
+use crate::tell::{LogLine, Severity};
 
 /// Name of the log file in Ganeti's log directory.
 pub const LOG_FILE: &str = "watcher.log";
@@ -95,7 +95,7 @@ fn level(debug: bool) -> LevelFilter {
     if debug { LevelFilter::DEBUG } else { LevelFilter::INFO }
 }
 
-/// Logs the line of a decision or an outcome.
+/// Logs a line.
 pub fn log(line: &LogLine) {
     let text = &line.text;
     match line.severity {

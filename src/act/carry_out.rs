@@ -13,8 +13,10 @@ use super::submissions::{self, Answered, Submissions};
 use super::witness::{Stopped, Witness};
 use crate::decide::agenda::Agenda;
 use crate::decide::{Action, Note, NoteKind, Outcome, budget, second_look};
+use crate::logging;
 use crate::luxi::client::LocalFuture;
 use crate::luxi::jobs::{End, JobOutcome, SubmitError};
+use crate::tell;
 
 /// How long luxid may return errors for a second look before the plan is abandoned.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
@@ -244,7 +246,7 @@ impl<'a> Runner<'a> {
             progress.agenda.ended(&action.instance, is_up);
             if is_up && let Some(instance) = self.view.snapshot.instance(&action.instance) {
                 let change = worked.and_then(|seconds| self.governor.started(&instance.primary, seconds));
-                change.iter().for_each(|change| debug!("{change}"));
+                change.iter().for_each(|change| logging::log(&tell::change_of_width(change)));
             }
             witness.ended(&action, &outcome, now);
             if let Outcome::Failed { blamed, .. } = &outcome {

@@ -182,7 +182,7 @@ fn step(
     } else if let Some(job) = snapshot.job_at(name) {
         note(NoteKind::Busy(job.clone()))
     } else if wait > 0.0 {
-        note(NoteKind::ActivationDelayed { failures, wait })
+        note(NoteKind::ActivationDelayed { failures, until: now + wait })
     } else {
         Some(activate(name, although_inactive))
     }

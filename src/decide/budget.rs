@@ -17,6 +17,9 @@ pub const MAX_TRIES: u64 = 5;
 /// Records older than this, in seconds, are dropped (`state.py: RETRY_EXPIRATION`).
 pub const RETRY_EXPIRATION: f64 = 8.0 * 3600.0;
 
+/// An instance that came up and went down again more often than this within an hour flaps.
+pub const FLAPPING: usize = 5;
+
 /// What is to blame for a failure, and what it looked like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blamed {

@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use super::budget::{self, Wait};
 use super::policy::Policies;
+use super::reason::Reason;
 use super::tags::Degraded;
 use super::{Action, ActionKind, Note, NoteKind, Step};
 use crate::cluster::{InstanceStatus, Snapshot, Timestamp};
@@ -33,8 +33,7 @@ pub fn allow(
     option: Option<Duration>,
     now: Timestamp,
 ) -> Vec<Step> {
-    let allowed = |instance: &str, kind: &NoteKind| {
-        let NoteKind::SecondarySilent { node } = kind else { return false };
+    let allowed = |instance: &str, node: &str| {
         let after = match policies.of(instance).degraded {
             Some(Degraded::Never) => None,
             Some(Degraded::After(after)) => Some(after),
@@ -44,12 +43,14 @@ pub fn allow(
         matches!((after, silent_for), (Some(after), Some(silent_for)) if silent_for >= after.as_secs_f64())
     };
     let step = |step: Step| match step {
-        Step::Note(Note { instance, kind }) if allowed(&instance, &kind) => {
-            match budget::wait(state, &instance, now) {
-                None => Step::Act(Action { instance, kind: ActionKind::StartDegraded }),
-                Some(Wait { by, failures, seconds }) => {
-                    Step::Note(Note { instance, kind: NoteKind::Blocked { by, failures, wait: seconds } })
-                }
+        Step::Note(Note { instance, kind: NoteKind::NotStarted(mut reasons) }) => {
+            if matches!(reasons.first(), Some(Reason::SecondarySilent { node, .. }) if allowed(&instance, node))
+            {
+                reasons.remove(0);
+            }
+            match reasons.is_empty() {
+                true => Step::Act(Action { instance, kind: ActionKind::StartDegraded }),
+                false => Step::Note(Note { instance, kind: NoteKind::NotStarted(reasons) }),
             }
         }
         step => step,

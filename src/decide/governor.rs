@@ -4,10 +4,8 @@
 //! Additive increase and multiplicative decrease, as for the window of a network connection: a node that
 //! slows down is relieved quickly, and then gradually given more again.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
 use crate::cluster::{JobId, PendingJob, Snapshot};
+use std::collections::BTreeMap;
 
 /// A node is overloaded when starts take this many times as long as the first ones did,
 const SLOW: f64 = 2.0;
@@ -48,30 +46,19 @@ struct NodeStarts {
     load: Option<Load>,
 }
 
-/// A node is given more or less to do than before; displays as a log line.
+/// A node is given more or less to do than before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
-    node: String,
-    before: usize,
-    after: usize,
-    slowness: f64,
-    load: Option<Load>,
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, before, after, slowness, load } = self;
-        write!(
-            formatter,
-            "Node '{node}' is given {after} starts at once instead of {before}: they take {slowness:.1} times as long as its first ones"
-        )?;
-        match load {
-            Some(load) => {
-                write!(formatter, ", {:.1} of its {} processors are busy", load.busy, load.processors)
-            }
-            None => Ok(()),
-        }
-    }
+    /// Name of the node.
+    pub node: String,
+    /// How many starts at once it was given.
+    pub before: usize,
+    /// How many it is given now.
+    pub after: usize,
+    /// How many times as long as its first starts they take.
+    pub slowness: f64,
+    /// How busy it is, if known.
+    pub load: Option<Load>,
 }
 
 impl Governor {

@@ -9,6 +9,7 @@ use super::blame::Blame;
 use super::budget::{Blamed, MAX_TRIES, RETRY_EXPIRATION};
 use super::hold::Hold;
 use super::policy::Policies;
+use super::reason::{self, Reason};
 use super::tags::Consent;
 use super::{Action, ActionKind, Note, NoteKind, Outcome, Step, budget, elsewhere, intent};
 use crate::cluster::{Instance, InstanceStatus, Snapshot, Timestamp};
@@ -43,24 +44,20 @@ pub fn plan(outlook: &Outlook<'_>) -> Vec<Step> {
 }
 
 fn step(outlook: &Outlook<'_>, instance: &Instance) -> Option<Step> {
-    let Outlook { snapshot, state, .. } = outlook;
+    let Outlook { state, .. } = outlook;
     let note = |kind| Some(Step::Note(Note { instance: instance.name.clone(), kind }));
     let act = |kind| Some(Step::Act(Action { instance: instance.name.clone(), kind }));
     if instance.needs_clean_up() {
-        return match state.clean_up_attempts(&instance.name) {
-            _ if snapshot.locked_instances.contains_key(&instance.name) => note(NoteKind::CleanUpLocked),
-            failed if failed > MAX_TRIES => note(NoteKind::CleanUpRetriesExhausted),
-            _ => match snapshot.job_at(&instance.name) {
-                Some(job) => note(NoteKind::Busy(job.clone())),
-                None => act(ActionKind::CleanUp),
-            },
+        return match against_clean_up(outlook, instance) {
+            reasons if reasons.is_empty() => act(ActionKind::CleanUp),
+            reasons => note(NoteKind::NotCleanedUp(reasons)),
         };
     }
     let attempts = state.restart_attempts(&instance.name);
     match (&instance.status, attempts) {
-        (InstanceStatus::ErrorDown, attempts) => match obstacle(outlook, instance, attempts) {
-            Some(obstacle) => note(obstacle),
-            None => act(ActionKind::Restart { attempt: attempts + 1 }),
+        (InstanceStatus::ErrorDown, attempts) => match against_start(outlook, instance, attempts) {
+            reasons if reasons.is_empty() => act(ActionKind::Restart { attempt: attempts + 1 }),
+            reasons => note(NoteKind::NotStarted(reasons)),
         },
         (_, 0) => None,
         // It is unknown whether it came back.
@@ -70,36 +67,63 @@ fn step(outlook: &Outlook<'_>, instance: &Instance) -> Option<Step> {
     }
 }
 
-/// Why an instance that is down is not started now; the reasons that last longest come first.
-fn obstacle(outlook: &Outlook<'_>, instance: &Instance, attempts: u64) -> Option<NoteKind> {
-    let Outlook { snapshot, state, policies, now } = outlook;
+/// Everything that keeps an instance that is down from being started; what lasts longest comes first.
+fn against_start(outlook: &Outlook<'_>, instance: &Instance, attempts: u64) -> Vec<Reason> {
+    let Outlook { snapshot, state, policies, now } = *outlook;
     let name = &instance.name;
+    let mut reasons = Vec::new();
     match policies.of(name).consent {
         Consent::Given => {}
-        Consent::Never { on } => return Some(NoteKind::NeverStarted(on)),
-        Consent::HeldUntil { when, on } => return Some(NoteKind::Held { until: when, on }),
+        Consent::Never { on } => reasons.push(Reason::TagNever(on)),
+        Consent::HeldUntil { when, on } => reasons.push(Reason::TagHold { until: when, on }),
     }
-    if attempts > MAX_TRIES {
-        return Some(NoteKind::RestartRetriesExhausted);
-    }
-    if attempts == MAX_TRIES {
-        return Some(NoteKind::GivenUp);
+    if attempts == MAX_TRIES && reasons.is_empty() {
+        reasons.push(Reason::GivenUp { until: now + RETRY_EXPIRATION });
+    } else if attempts >= MAX_TRIES {
+        reasons.push(Reason::OutOfTries { until: state.last_start(name) + RETRY_EXPIRATION });
     }
     if let Some(job) = snapshot.job_at(name) {
-        return Some(NoteKind::Busy(job.clone()));
+        reasons.push(Reason::JobRunning(job.clone()));
     }
     if let Some(failed) = state.recovery.failed_moves.get(name) {
-        return Some(NoteKind::MoveFailed(failed.clone()));
+        reasons.push(Reason::MoveFailed(failed.clone()));
     }
-    let elsewhere = elsewhere::may_run_on(instance, snapshot);
-    if !elsewhere.is_empty() {
-        return Some(NoteKind::MayRunOn(elsewhere));
+    let nodes = elsewhere::may_run_on(instance, snapshot);
+    if !nodes.is_empty() {
+        reasons.push(Reason::SharedStorageUnsure { nodes });
     }
     if let Some(node) = snapshot.silent_secondary(instance) {
-        return Some(NoteKind::SecondarySilent { node: node.to_owned() });
+        let since = state.recovery.silent.get(node).copied();
+        reasons.push(Reason::SecondarySilent { node: node.to_owned(), since });
     }
-    let wait = budget::wait(state, name, *now)?;
-    Some(NoteKind::Blocked { by: wait.by, failures: wait.failures, wait: wait.seconds })
+    reasons.extend(reason::of_wait(state, name, now));
+    reasons
+}
+
+fn against_clean_up(outlook: &Outlook<'_>, instance: &Instance) -> Vec<Reason> {
+    let Outlook { snapshot, state, .. } = outlook;
+    let name = &instance.name;
+    let mut reasons = Vec::new();
+    if snapshot.locked_instances.contains_key(name) {
+        reasons.push(Reason::Locked);
+    }
+    if state.clean_up_attempts(name) > MAX_TRIES {
+        reasons.push(Reason::CleanUpOutOfTries);
+    }
+    if let Some(job) = snapshot.job_at(name) {
+        reasons.push(Reason::JobRunning(job.clone()));
+    }
+    reasons
+}
+
+/// Forgets how the last start failed of those that are not down any more.
+pub fn forget_what_runs(state: &mut State, snapshot: &Snapshot) {
+    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
+    let may_be_down = |name: &str| match instances.get(name) {
+        Some(instance) => instance.status.may_be_down(),
+        None => unreadable.contains(name),
+    };
+    state.recovery.last_failures.retain(|name, _| may_be_down(name));
 }
 
 /// Remembers what a note of the pass means for later runs.
@@ -110,7 +134,9 @@ pub fn remember_note(state: &mut State, note: &Note, now: Timestamp) {
             budget::remember_failure(state, &note.instance, blamed, now);
         }
         // The attempt that marks it as given up; the eight hours count from here.
-        NoteKind::GivenUp => state.record_restart_attempt(&note.instance, now),
+        NoteKind::NotStarted(reasons) if matches!(reasons.first(), Some(Reason::GivenUp { .. })) => {
+            state.record_restart_attempt(&note.instance, now);
+        }
         NoteKind::Recovered | NoteKind::Helpless => state.forget_instance(&note.instance),
         _ => {}
     }
@@ -128,6 +154,7 @@ pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, n
             if *outcome == Outcome::Succeeded {
                 state.recovery.blocked.remove(name);
                 state.record_restart_attempt(name, now);
+                state.recovery.note_start(name, now);
             } else {
                 // luxid was lost; that says nothing about the instance.
                 let blamed =
@@ -138,8 +165,10 @@ pub fn remember_outcome(state: &mut State, action: &Action, outcome: &Outcome, n
                 state.recovery.degraded.insert(name.clone(), now);
             }
         }
-        (kind, Outcome::Failed { blamed, .. }) if kind.is_start() => {
+        (kind, Outcome::Failed { job, failure, blamed }) if kind.is_start() => {
             budget::remember_failure(state, name, blamed, now);
+            let failure = reason::last_failure(*job, failure, now);
+            state.recovery.last_failures.insert(name.clone(), failure);
         }
         (ActionKind::CleanUp, Outcome::Succeeded) if state.clean_up_attempts(name) > 0 => {
             state.forget_instance(name);

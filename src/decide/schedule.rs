@@ -38,10 +38,9 @@ fn is_missing(instance: &Instance) -> bool {
         && matches!(instance.status, InstanceStatus::ErrorDown | InstanceStatus::NodeDown)
 }
 
-/// Remembers since when instances have been down, if anything depends on it, and forgets those that are not.
-pub fn remember_down(state: &mut State, snapshot: &Snapshot, policies: &Policies, now: Timestamp) {
-    let matters = policies.order_matters();
-    let missing = snapshot.instances.iter().filter(|instance| matters && is_missing(instance));
+/// Remembers since when instances have been down, and forgets those that are not.
+pub fn remember_down(state: &mut State, snapshot: &Snapshot, now: Timestamp) {
+    let missing = snapshot.instances.iter().filter(|instance| is_missing(instance));
     let before = std::mem::take(&mut state.recovery.down);
     let since = |instance: &Instance| before.get(&instance.name).copied().unwrap_or(now).min(now);
     state.recovery.down = missing.map(|instance| (instance.name.clone(), since(instance))).collect();

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::blame::Blame;
 use super::budget::{self, Blamed, Detail};
+use super::event::Event;
 use super::likeness::Likeness;
-use super::report::{LogLine, Severity};
 use super::{Action, Outcome};
 use crate::cluster::{Instance, Snapshot, Timestamp};
 use crate::memory::state::State;
@@ -28,8 +28,8 @@ pub struct Shared {
     works: BTreeSet<Place>,
     /// Instances that were charged for a failure of this run.
     charged: BTreeMap<Likeness, Vec<String>>,
-    /// Where it was reported that the node is to blame.
-    told: BTreeSet<Place>,
+    /// Where the node is known to be to blame.
+    concluded: BTreeSet<Place>,
 }
 
 impl Shared {
@@ -50,7 +50,7 @@ impl Shared {
     }
 
     /// Decides who is to blame for an action's outcome, given what else has failed in this run and before.
-    /// Returns the outcome to remember, and a line if there is something to say. Tries that were wrongly
+    /// Returns the outcome to remember, and what was concluded, if that is new. Tries that were wrongly
     /// charged are given back.
     pub fn settle(
         &mut self,
@@ -58,9 +58,9 @@ impl Shared {
         action: &Action,
         outcome: &Outcome,
         now: Timestamp,
-    ) -> (Outcome, Option<LogLine>) {
+    ) -> (Outcome, Option<Event>) {
         let name = &action.instance;
-        let same = |line| (outcome.clone(), line);
+        let same = |event| (outcome.clone(), event);
         let (job, failure, likeness) = match outcome {
             Outcome::Succeeded if action.kind.is_start() => {
                 self.works.extend(self.places.get(name).cloned());
@@ -98,19 +98,15 @@ impl Shared {
             budget::remember_failure(state, &other, &blamed, now);
         }
         let outcome = Outcome::Failed { job: *job, failure: failure.clone(), blamed };
-        let is_new = self.told.insert(place);
-        (outcome, is_new.then(|| line(likeness, &other, name)))
+        let is_new = self.concluded.insert(place);
+        let event = || Event::NodeToBlame {
+            node: likeness.node.clone(),
+            storage: likeness.storage.clone(),
+            first: other,
+            second: name.clone(),
+        };
+        (outcome, is_new.then(event))
     }
-}
-
-fn line(likeness: &Likeness, first: &str, second: &str) -> LogLine {
-    let Likeness { node, storage, .. } = likeness;
-    let text = format!(
-        "Instances '{first}' and '{second}' fail to start with the same error, and no instance with disk template {storage} \
-         is known to have started on node '{node}' since it booted: the node is to blame, and neither \
-         loses a try; check the storage of '{node}'"
-    );
-    LogLine::new(Severity::Warning, text)
 }
 
 #[cfg(test)]

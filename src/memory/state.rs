@@ -259,6 +259,12 @@ impl State {
         records.map(|(name, record)| (name.as_str(), last_start(record)))
     }
 
+    /// When the instance was last started; 0 if it has no counters.
+    #[must_use]
+    pub fn last_start(&self, instance: &str) -> Timestamp {
+        self.section(INSTANCE).and_then(|section| section.get(instance)).map_or(0.0, last_start)
+    }
+
     /// The boot id for which all activations have been done; `None` for a node that has none yet.
     #[must_use]
     pub fn boot_id(&self, node: &str) -> Option<&str> {

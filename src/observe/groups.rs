@@ -28,6 +28,7 @@ row! {
 
 row! {
     struct TagsRow {
+        name: Cell<String> = "name",
         tags: Cell<Vec<String>> = "tags",
     }
 }
@@ -88,14 +89,15 @@ fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> BTreeSet<String> {
     names.filter(|name| !once.insert(*name)).map(str::to_owned).collect()
 }
 
-/// The tags of a node group.
+/// The name of a node group, and its tags.
 ///
 /// # Errors
 /// As [`Client::query`]; also when no tags come: one of them might say that nothing is to be started.
-pub async fn group_tags(client: &mut Client<'_>, uuid: &str) -> Result<Vec<String>, LuxiError> {
+pub async fn group_tags(client: &mut Client<'_>, uuid: &str) -> Result<(String, Vec<String>), LuxiError> {
     let filter = json!(["&", ["==", "uuid", uuid]]);
     let rows = client.query::<TagsRow>("group", Some(filter)).await?;
-    let tags = readable(rows).find_map(|row| row.tags.value());
+    let tags = readable(rows)
+        .find_map(|row| Some((shown(&row.name.value().unwrap_or_default()), row.tags.value()?)));
     tags.ok_or_else(|| malformed("Query", format!("it has no tags of node group '{uuid}'")))
 }
 

@@ -7,12 +7,11 @@ use tracing::{error, info};
 use super::cut_short::CutShort;
 use super::gather::{gather, look, pass_options};
 use super::{Context, verify};
-use crate::cluster::Snapshot;
 use crate::decide::pass::Pass;
-use crate::decide::{Action, ActionKind, Note};
 use crate::memory::state_file::StateFile;
 use crate::node::boot_id::boot_id;
-use crate::{logging, observe};
+use crate::tell::Times;
+use crate::{logging, observe, tell};
 
 /// Prints what the group part would do.
 ///
@@ -31,9 +30,10 @@ pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path)
     let gathered = gather(&mut view, intents, setup.tags, boot_id(context.layout)).await?;
     let snapshot = &view.snapshot;
     let plan = pass.plan(&gathered.with(snapshot), now);
-    plan.lines.iter().for_each(logging::log);
-    plan.notes.iter().filter_map(Note::log_line).for_each(|line| logging::log(&line));
-    plan.actions.iter().for_each(|action| info!("{}", would(action, snapshot)));
+    plan.events.iter().for_each(|event| logging::log(&tell::event(event)));
+    tell::conditions(pass.verdicts(), &Times::at(now)).lines().for_each(|line| logging::log(&line));
+    tell::notes(&plan.notes).iter().for_each(logging::log);
+    plan.actions.iter().for_each(|action| logging::log(&tell::would(action, snapshot)));
     if context.options.no_verify_disks {
         return Ok(());
     }
@@ -42,25 +42,4 @@ pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path)
         info!("Would verify the disks of group '{group}', and activate those found broken");
     }
     Ok(())
-}
-
-fn would(action: &Action, snapshot: &Snapshot) -> String {
-    let name = &action.instance;
-    let status = snapshot.instance(name).map_or("unknown", |instance| instance.status.as_word());
-    match action.kind {
-        ActionKind::Restart { attempt } => {
-            format!("Would restart instance '{name}' (attempt #{attempt}): its status is {status}")
-        }
-        ActionKind::StartDegraded => format!(
-            "Would start instance '{name}' on its primary node alone, without its mirror: its status is {status}, and \
-             its secondary node does not answer"
-        ),
-        ActionKind::CleanUp => {
-            format!("Would clean up instance '{name}': its user shut it down (status {status})")
-        }
-        ActionKind::ActivateDisks { .. } => format!(
-            "Would activate disks for instance '{name}': a secondary node has a new boot id, or an \
-             earlier activation failed (status {status})"
-        ),
-    }
 }

@@ -8,14 +8,13 @@ use tracing::{debug, error, info};
 use super::cut_short::CutShort;
 use super::gather::{gather, look, pass_options};
 use super::ledger::{Activations, Ledger, carry_out};
-use super::{Context, LogWitness, dry_run, inspect, verify};
-use crate::act::{Runner, Seams, Slots, Stopped, Witness};
+use super::{Context, dry_run, inspect, verify};
+use crate::act::{Runner, Seams, Slots, Stopped};
 use crate::armed::Armed;
 use crate::clock;
 use crate::cluster::Snapshot;
 use crate::decide::governor::Governor;
 use crate::decide::pass::Pass;
-use crate::logging;
 use crate::memory::state_file::StateFile;
 use crate::memory::status;
 use crate::node::boot_id::boot_id;
@@ -71,12 +70,16 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
             return Ok(ledger.save().and(reported).and(Err(error.into()))?);
         }
     };
-    let options = context.options;
+    let (options, began) = (context.options, context.clock.now());
     let governor = Governor::new(options.starts_per_node, options.load_limit);
     let is_paused = || context.is_paused();
     let seams = Seams { armed, clock: context.clock, monitor: context.monitor, is_paused: &is_paused };
     let mut runner = Runner::new(view, &setup, slots.share(), governor, seams);
     let repaired = repair(&mut runner, &mut ledger, setup.tags, boot_id(context.layout)).await;
+    if let Err(reason) = repaired.as_ref().map_err(Stopped::reason) {
+        reason.iter().for_each(|reason| ledger.pass.stopped(reason));
+    }
+    ledger.tell_end(began, context.clock.now());
     ledger.pass.end(context.clock.now());
     let saved = ledger.save();
     // Verifying may take long and needs no state, so other runs can work in the meantime.
@@ -120,21 +123,19 @@ async fn repair(
     let intents = &ledger.pass.state().recovery.starting;
     let gathered = gather(runner.view_mut(), intents, cluster_tags, master_boot_id).await?;
     let plan = ledger.pass.plan(&gathered.with(runner.snapshot()), now);
-    let carried_out = carry_out(runner, plan, ledger, now).await;
-    ledger.pass.lines_after_starts().iter().for_each(logging::log);
-    carried_out?;
+    ledger.tell_plan(&plan, now);
+    carry_out(runner, plan, ledger).await?;
     if ledger.pass.had_starts() {
         runner.view_mut().renew().await?;
         let now = runner.now();
         let plan = ledger.pass.plan_after_starts(runner.snapshot(), now);
-        carry_out(runner, plan, ledger, now).await?;
+        ledger.tell_plan(&plan, now);
+        carry_out(runner, plan, ledger).await?;
     }
     if !ledger.pass.to_inspect().is_empty() {
         let whole = inspect::whole_mirrors(runner, ledger.pass.to_inspect()).await;
         whole.iter().for_each(|name| info!("The mirror of instance '{name}' is whole again"));
-        let now = runner.now();
-        let notes = ledger.pass.inspected(&whole);
-        notes.iter().for_each(|note| LogWitness.noted(note, now));
+        ledger.pass.inspected(&whole, runner.now());
     }
     Ok(())
 }

@@ -13,22 +13,21 @@ use crate::armed::Armed;
 use crate::cluster::Timestamp;
 use crate::decide::pass::{Pass, Plan};
 use crate::decide::{Action, Note, Outcome, activations};
-use crate::logging;
 use crate::memory::state_file::StateFile;
+use crate::tell::Times;
+use crate::tell::run::Done;
+use crate::{logging, tell};
 
 /// How often, and at what intervals, the state's lock is requested again after disks were verified.
 const LOCK_ATTEMPTS: u32 = 30;
 const LOCK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Logs what there is to say, and does what there is to do.
+/// Does what there is to do.
 pub(super) async fn carry_out(
     runner: &mut Runner<'_>,
     plan: Plan,
     witness: &mut dyn Witness,
-    now: Timestamp,
 ) -> Result<(), Stopped> {
-    plan.lines.iter().for_each(logging::log);
-    plan.notes.iter().for_each(|note| LogWitness.noted(note, now));
     let agenda = plan.into_agenda(runner.snapshot());
     runner.carry_out(agenda, witness).await
 }
@@ -39,13 +38,41 @@ pub(super) struct Ledger {
     pub(super) pass: Pass,
     /// How many outcomes are not in the file yet.
     unsaved: usize,
+    /// What was done, for the last line.
+    done: Done,
     /// Whether it was reported that intents cannot be saved.
     is_told: bool,
 }
 
 impl Ledger {
     pub(super) fn new(file: StateFile, pass: Pass) -> Self {
-        Self { file, pass, unsaved: 0, is_told: false }
+        Self { file, pass, unsaved: 0, done: Done::default(), is_told: false }
+    }
+
+    /// Logs what a plan found, and what it leaves alone.
+    pub(super) fn tell_plan(&mut self, plan: &Plan, now: Timestamp) {
+        plan.events.iter().for_each(|event| logging::log(&tell::event(event)));
+        self.tell_conditions(now);
+        tell::notes(&plan.notes).iter().for_each(logging::log);
+        self.done.noted(&plan.notes);
+    }
+
+    /// Logs the conditions that are news.
+    pub(super) fn tell_conditions(&mut self, now: Timestamp) {
+        let (verdicts, told) = self.pass.verdicts_and_told();
+        tell::conditions(verdicts, &Times::at(now)).news(told, now).iter().for_each(logging::log);
+    }
+
+    /// Logs how the group is now, if something was done, and forgets that it told of conditions that are
+    /// over.
+    pub(super) fn tell_end(&mut self, began: Timestamp, now: Timestamp) {
+        self.tell_conditions(now);
+        let (verdicts, told) = self.pass.verdicts_and_told();
+        tell::conditions(verdicts, &Times::at(now)).forget_others(told);
+        tell::verdicts(verdicts, &Times::at(now)).iter().for_each(logging::log);
+        if self.done.anything() {
+            logging::log(&tell::run::over(verdicts, &self.done, began, now));
+        }
     }
 
     pub(super) fn save(&mut self) -> Result<()> {
@@ -93,7 +120,8 @@ impl Witness for Ledger {
     }
 
     fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
-        self.pass.ended(action, outcome, now).iter().for_each(logging::log);
+        self.pass.ended(action, outcome, now).iter().for_each(|event| logging::log(&tell::event(event)));
+        self.done.ended(action, outcome);
         self.unsaved += 1;
     }
 

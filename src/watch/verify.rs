@@ -17,11 +17,11 @@ use crate::act::{Runner, Stopped};
 use crate::cluster::{GanetiVersion, LONGEST_TEXT, Name, Snapshot, excerpt};
 use crate::decide::pass::Pass;
 use crate::decide::verify::{Findings, Verification};
-use crate::logging;
 use crate::luxi::jobs::{JobFailure, JobResult};
 use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
 use crate::luxi::rows::EXPLAINED;
+use crate::{logging, tell};
 
 /// Verifies the group's disks, unless that is pointless or already under way, and activates those that need
 /// it.
@@ -56,19 +56,19 @@ pub(super) async fn run(
     let findings = findings(result).map_err(|problem| failed(&format!("job {job}: {problem}")))?;
     // One that failed stays in the queue, where an administrator can look at it.
     runner.archive(job).await;
-    findings.log_lines(strict).iter().for_each(logging::log);
+    tell::findings(&findings, strict, runner.snapshot()).iter().for_each(logging::log);
     // The job may have waited for locks a long time.
     runner.view_mut().renew().await?;
-    let now = runner.now();
     let plan = pass.plan_after_verification(runner.snapshot(), &findings);
-    carry_out(runner, plan, activations, now).await
+    tell::notes(&plan.notes).iter().for_each(logging::log);
+    carry_out(runner, plan, activations).await
 }
 
 /// The verification that the group needs now; if none, that is logged.
 pub(super) fn wanted(pass: &Pass, snapshot: &Snapshot, strict: bool) -> Option<OpCode> {
     let opcode = OpCode::GroupVerifyDisks { group: snapshot.group.clone(), strict };
     let verification = pass.verification(snapshot, &opcode.summary());
-    verification.log_line(&snapshot.group).iter().for_each(logging::log);
+    tell::verification(&verification, &snapshot.group).iter().for_each(logging::log);
     (verification == Verification::Wanted).then_some(opcode)
 }
 
