@@ -4,7 +4,11 @@
 //! A pass makes them with its first plan, from the same reasons that its decisions are made of, and keeps
 //! them up to date with what becomes of its actions.
 
+mod nodes;
+
 use std::collections::{BTreeMap, HashMap};
+
+pub use nodes::NodeVerdict;
 
 use super::hold::Hold;
 use super::reason::{self, Reason};
@@ -128,6 +132,7 @@ pub struct Verdicts {
     /// Name of the node group.
     pub group_name: String,
     list: Vec<Verdict>,
+    nodes: Vec<NodeVerdict>,
     index: HashMap<String, usize>,
     /// Since when silent nodes have not answered.
     silent: BTreeMap<String, Timestamp>,
@@ -140,6 +145,7 @@ impl Verdicts {
         let mut verdicts = Self {
             group_name: snapshot.group_name.clone(),
             silent: state.recovery.silent.clone(),
+            nodes: nodes::of(snapshot, state),
             ..Self::default()
         };
         for instance in &snapshot.instances {
@@ -191,6 +197,12 @@ impl Verdicts {
     /// All of them, in luxid's natural order of names.
     pub fn iter(&self) -> impl Iterator<Item = &Verdict> {
         self.list.iter()
+    }
+
+    /// A verdict on every node that is silent or marked offline.
+    #[must_use]
+    pub fn nodes(&self) -> &[NodeVerdict] {
+        &self.nodes
     }
 
     /// How many are in which condition.

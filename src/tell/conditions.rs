@@ -15,7 +15,7 @@ use crate::decide::blame::Blame;
 use crate::decide::budget::{MAX_TRIES, RETRY_EXPIRATION};
 use crate::decide::reason::Reason;
 use crate::decide::tags::Place;
-use crate::decide::verdict::{Verdict, Verdicts};
+use crate::decide::verdict::{NodeVerdict, Verdict, Verdicts};
 use crate::memory::recovery::{BlockedBy, FailedMove, LastFailure, Shortage};
 
 /// The longest part of a job's error that a line repeats, in bytes.
@@ -50,7 +50,28 @@ pub fn conditions(verdicts: &Verdicts, times: &Times) -> Conditions {
             }
         }
     }
-    Conditions::new(causes.iter().filter_map(|cause| cause.condition(times)).collect())
+    let silent = verdicts.nodes().iter().filter(|node| !node.is_offline && node.primaries.is_empty());
+    let told_with_instances =
+        |node: &NodeVerdict| index.contains_key(&format!("secondary_silent {}", node.node));
+    let silent = silent.filter(|node| !told_with_instances(node)).map(|node| node_silent(node, times));
+    Conditions::new(silent.chain(causes.iter().filter_map(|cause| cause.condition(times))).collect())
+}
+
+/// A node that no instance is down with.
+fn node_silent(verdict: &NodeVerdict, times: &Times) -> Condition {
+    let NodeVerdict { node, since, secondaries, .. } = verdict;
+    let names = || secondaries.iter().map(String::as_str);
+    let mirrors = match secondaries.len() {
+        0 => "no instance that should run has a disk there".to_owned(),
+        1 => format!("1 instance runs without its mirror there: {}", list(names())),
+        number => format!("{number} instances run without their mirrors there: {}", list(names())),
+    };
+    let line = LogLine::warning(format!(
+        "Node '{node}' has not answered{}; {mirrors}; repair the node, or make sure it is off and then run \
+         'gnt-node modify --offline yes {node}' [node_silent]",
+        times.since(*since)
+    ));
+    Condition::new(format!("node_silent {node}"), names().map(|name| (name, 0)), line)
 }
 
 /// An instance that is given up stays out of tries: one condition.
