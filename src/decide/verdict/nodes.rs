@@ -22,7 +22,7 @@ pub struct NodeVerdict {
 
 /// A verdict on every node that is silent or marked offline, in luxid's natural order of names.
 #[must_use]
-pub fn of(snapshot: &Snapshot, state: &State) -> Vec<NodeVerdict> {
+pub(super) fn of(snapshot: &Snapshot, state: &State) -> Vec<NodeVerdict> {
     let away = snapshot.nodes.iter().filter(|node| node.is_silent() || node.is_offline());
     let mut verdicts: Vec<NodeVerdict> = away
         .map(|node| NodeVerdict {
