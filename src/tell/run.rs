@@ -1,4 +1,6 @@
-//! What a run says of itself.
+//! What a run has come to.
+
+use std::fmt::Display;
 
 use super::line::LogLine;
 use super::words::{count, duration, list};
@@ -7,6 +9,12 @@ use crate::decide::budget::MAX_TRIES;
 use crate::decide::reason::Reason;
 use crate::decide::verdict::{Totals, Verdict, Verdicts};
 use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome};
+
+/// The run, or a part of it, failed.
+#[must_use]
+pub fn failed(error: &dyn Display) -> LogLine {
+    LogLine::error(format!("{error:#}"))
+}
 
 /// What a group part has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
