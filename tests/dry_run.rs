@@ -187,4 +187,6 @@ fn a_dry_run_tells_it_all_and_does_nothing() {
     ] {
         assert!(told.lines().any(|told| told == line), "{line}\n{told}");
     }
+    let last = "Node group 'default': 0 of 1 instances run; 1 would be started. Nothing was changed";
+    assert_eq!(told.lines().next_back(), Some(last), "{told}");
 }

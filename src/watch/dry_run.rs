@@ -39,5 +39,6 @@ pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path)
             logging::log(tell::verify::would(&verdicts.group_name));
         }
     }
+    logging::log(tell::run::would_be(verdicts, &plan.actions));
     Ok(())
 }
