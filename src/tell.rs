@@ -5,15 +5,22 @@
 //! Where the original has a line for the same thing, its greppable words are kept.
 
 mod actions;
+pub mod answers;
+pub mod begin;
 mod conditions;
 mod events;
+pub mod group;
 mod line;
+pub mod load;
+pub mod master;
+pub mod mirrors;
 mod notes;
+pub mod records;
 pub mod retry;
 pub mod run;
 pub mod story;
 mod verdicts;
-mod verify;
+pub mod verify;
 mod words;
 
 pub use actions::{begun, change_of_width, ended, would};
@@ -22,5 +29,4 @@ pub use events::event;
 pub use line::{LogLine, Severity};
 pub use notes::{note, notes};
 pub use verdicts::verdicts;
-pub use verify::{findings, verification};
 pub use words::Times;

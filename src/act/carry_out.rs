@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use tokio::time::{Instant, sleep};
-use tracing::debug;
 
 use super::following::InFlight;
 use super::loads::{self, Answers};
@@ -13,10 +12,9 @@ use super::submissions::{self, Answered, Submissions};
 use super::witness::{Stopped, Witness};
 use crate::decide::agenda::Agenda;
 use crate::decide::{Action, Note, NoteKind, Outcome, budget, second_look};
-use crate::logging;
 use crate::luxi::client::LocalFuture;
 use crate::luxi::jobs::{End, JobOutcome, SubmitError};
-use crate::tell;
+use crate::{logging, tell};
 
 /// How long luxid may return errors for a second look before the plan is abandoned.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
@@ -152,7 +150,7 @@ impl<'a> Runner<'a> {
             if !error.is_answer() || Instant::now() >= deadline {
                 return Err(error.into());
             }
-            debug!("{error}, looking again");
+            logging::log(tell::answers::looked_again(&error));
             progress.submissions.during(sleep(ANSWER_INTERVAL)).await;
         }
         let mut wanted = Vec::new();
@@ -229,7 +227,7 @@ impl<'a> Runner<'a> {
         if ended.iter().any(|(_, job)| matches!(job.end, End::Known(Err(_), _)))
             && let Err(error) = progress.submissions.during(self.view.renew_if_older(FOR_BLAME)).await
         {
-            debug!("{error}: what is to blame for a failure is judged by what was seen earlier");
+            logging::log(tell::answers::not_looked_at_for_blame(&error));
         }
         let now = self.now();
         for (action, JobOutcome { job, end }) in ended {
@@ -246,7 +244,7 @@ impl<'a> Runner<'a> {
             progress.agenda.ended(&action.instance, is_up);
             if is_up && let Some(instance) = self.view.snapshot.instance(&action.instance) {
                 let change = worked.and_then(|seconds| self.governor.started(&instance.primary, seconds));
-                change.iter().for_each(|change| logging::log(&tell::change_of_width(change)));
+                logging::log_all(change.iter().map(tell::change_of_width));
             }
             witness.ended(&action, &outcome, now);
             if let Outcome::Failed { blamed, .. } = &outcome {

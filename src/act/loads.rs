@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::sleep;
-use tracing::{debug, warn};
 
 use crate::cluster::Snapshot;
 use crate::decide::agenda::Agenda;
 use crate::decide::governor::{Governor, Load};
 use crate::luxi::client::LocalFuture;
 use crate::node::mond::Monitor;
+use crate::{logging, tell};
 
 /// Time between two looks at the nodes' load. mond reports a mean over some minutes.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -58,14 +58,11 @@ impl<'a> Loads<'a> {
     pub(super) fn heed(&mut self, answers: Answers, governor: &mut Governor) {
         for (node, load) in answers {
             if load.is_none() && governor.has_load_limit() && self.unknown.insert(node.clone()) {
-                warn!(
-                    "The load of node '{node}' is unknown (ganeti-mond does not report it): --load-limit \
-                     cannot be applied there"
-                );
+                logging::log(tell::load::unknown(&node));
             }
             governor.load_seen(&node, load);
             if let (Some(load), true) = (load, governor.is_over_limit(&node)) {
-                debug!("Node '{node}' is given no starts: {:.1} of its processors are busy", load.busy);
+                logging::log(tell::load::too_high(&node, &load));
             }
         }
     }

@@ -27,7 +27,7 @@ impl Policies {
             rules
         };
         let cluster = rules(Holder::Cluster, cluster_tags);
-        let group = rules(Holder::Group(snapshot.group.clone()), &snapshot.tags);
+        let group = rules(Holder::Group(snapshot.group_name.clone()), &snapshot.tags);
         let none = Rules::default();
         let mut special = BTreeMap::new();
         for instance in snapshot.instances.iter().filter(|instance| !instance.tags.is_empty()) {

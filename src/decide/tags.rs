@@ -85,7 +85,7 @@ pub enum Place {
 pub enum Holder {
     /// The instance of this name.
     Instance(String),
-    /// The node group with this UUID.
+    /// The node group of this name.
     Group(String),
     /// The cluster.
     Cluster,

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use tracing::error;
 
 use super::rows::{malformed, readable};
 use super::{instances, jobs, locks, nodes};
 use crate::cluster::{LONGEST_NAME, Name, Snapshot, excerpt};
 use crate::luxi::rows::{Cell, EXPLAINED, row};
 use crate::luxi::{Client, LuxiError};
+use crate::{logging, tell};
 
 /// A node group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,9 +73,7 @@ fn leave_contradictions(snapshot: &mut Snapshot) {
     let instances = repeated(snapshot.instances.iter().map(|instance| instance.name.as_str()));
     let nodes = repeated(snapshot.nodes.iter().map(|node| node.name.as_str()));
     for name in instances.iter().chain(&nodes).take(EXPLAINED) {
-        error!(
-            "Ignoring a part of luxid's answer that cannot be understood: more than one row about '{name}'"
-        );
+        logging::log(tell::answers::more_than_one_row(name));
     }
     snapshot.instances.retain(|instance| !instances.contains(&instance.name));
     snapshot.nodes.retain(|node| !nodes.contains(&node.name));

@@ -19,6 +19,7 @@ use crate::files::{self, read_text};
 use crate::layout::Layout;
 use crate::logging;
 use crate::luxi::client::LocalFuture;
+use crate::tell;
 use crate::watch::retry::Whose;
 use crate::watch::{self, Context, Ended};
 
@@ -233,7 +234,7 @@ impl Watcher for InProcess {
 async fn retry(layout: &Layout, whose: &Whose, now: Duration) -> Result<u8> {
     let armed = Armed::for_retry();
     let (ended, lines) = match watch::retry::retry(&armed, layout, whose, &file_stamp(now)).await {
-        Ok(lines) => (Ended::Done, lines),
+        Ok(given_back) => (Ended::Done, tell::retry::given_back(&given_back)),
         Err(error) => (Ended::Failed, vec![format!("ganeti-watcher: error: {error:#}")]),
     };
     let path = layout.log_dir().join(logging::LOG_FILE);

@@ -1,12 +1,20 @@
-//! What a run says of itself.
+//! What a run has come to, or would come to.
+
+use std::fmt::Display;
 
 use super::line::LogLine;
 use super::words::{count, duration, list};
 use crate::cluster::Timestamp;
 use crate::decide::budget::MAX_TRIES;
 use crate::decide::reason::Reason;
-use crate::decide::verdict::{Totals, Verdict, Verdicts};
+use crate::decide::verdict::{Progress, Totals, Verdict, Verdicts};
 use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome};
+
+/// The run, or a part of it, failed.
+#[must_use]
+pub fn failed(error: &dyn Display) -> LogLine {
+    LogLine::error(format!("{error:#}"))
+}
 
 /// What a group part has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,12 +57,12 @@ impl Done {
 /// The line at the end of a group part that did something: how many instances run, wait and need a human.
 #[must_use]
 pub fn over(verdicts: &Verdicts, done: &Done, began: Timestamp, now: Timestamp) -> LogLine {
-    let Totals { wanted, run, started, wait, need_human } = verdicts.totals();
-    let mut parts = vec![format!("{run} of {} run", count(wanted, "instance"))];
-    if started > 0 {
-        parts.push(format!("{started} started by this run"));
-    }
+    let totals = verdicts.totals();
     let Done { activated, not_activated, .. } = *done;
+    let mut parts = Vec::new();
+    if totals.started > 0 {
+        parts.push(format!("{} started by this run", totals.started));
+    }
     if activated + not_activated > 0 {
         let failed = match not_activated {
             0 => String::new(),
@@ -62,24 +70,62 @@ pub fn over(verdicts: &Verdicts, done: &Done, began: Timestamp, now: Timestamp) 
         };
         parts.push(format!("{} of disks{failed}", count(activated + not_activated, "activation")));
     }
-    if wait > 0 {
-        parts.push(format!("{wait} {} ({})", if wait == 1 { "waits" } else { "wait" }, waits(verdicts)));
+    let (group, took) = (&verdicts.group_name, duration(now - began));
+    let waiting = waiting(verdicts).collect();
+    LogLine::info(format!("Node group '{group}' after {took}: {}", condition(verdicts, parts, waiting)))
+}
+
+/// The last line of a dry run of a group part: what a run would come to.
+#[must_use]
+pub fn would_be(verdicts: &Verdicts, actions: &[Action]) -> LogLine {
+    let is_started = |verdict: &&Verdict| verdict.progress == Progress::Starting;
+    let starts = verdicts.iter().filter(is_started).count();
+    let activations =
+        actions.iter().filter(|action| matches!(action.kind, ActionKind::ActivateDisks { .. })).count();
+    let mut parts = Vec::new();
+    if starts > 0 {
+        parts.push(format!("{starts} would be started"));
+    }
+    if activations > 0 {
+        parts.push(format!("disks of {} would be activated", count(activations, "instance")));
+    }
+    let group = &verdicts.group_name;
+    let waiting = waiting(verdicts).filter(|verdict| !is_started(verdict)).collect();
+    let condition = condition(verdicts, parts, waiting);
+    LogLine::info(format!("Node group '{group}': {condition}. Nothing was changed"))
+}
+
+/// How many run, what else there is, and how many wait and need a human.
+fn condition(verdicts: &Verdicts, done: Vec<String>, waiting: Vec<&Verdict>) -> String {
+    let Totals { wanted, run, need_human, .. } = verdicts.totals();
+    let mut parts = vec![match wanted {
+        0 => "no instance should run".to_owned(),
+        _ => format!("{run} of {wanted} instances run"),
+    }];
+    parts.extend(done);
+    match waiting.len() {
+        0 => {}
+        1 => parts.push(format!("1 waits ({})", causes(waiting))),
+        number => parts.push(format!("{number} wait ({})", causes(waiting))),
     }
     if need_human > 0 {
         let names = verdicts.iter().filter(|verdict| verdict.needs_human());
         let needs = if need_human == 1 { "needs a human" } else { "need a human" };
         parts.push(format!("{need_human} {needs}: {}", list(names.map(|verdict| verdict.instance.as_str()))));
     }
-    let group = &verdicts.group_name;
-    LogLine::info(format!("Node group '{group}' after {}: {}", duration(now - began), parts.join("; ")))
+    parts.join("; ")
 }
 
-/// What those that wait are waiting for, with how many wait for it.
-fn waits(verdicts: &Verdicts) -> String {
+/// Those that [`Totals::wait`] counts.
+fn waiting(verdicts: &Verdicts) -> impl Iterator<Item = &Verdict> {
+    let waits =
+        |verdict: &&Verdict| verdict.wanted != Some(false) && !verdict.needs_human() && !verdict.runs();
+    verdicts.iter().filter(waits)
+}
+
+/// What they are waiting for, with how many wait for it.
+fn causes(waiting: Vec<&Verdict>) -> String {
     let mut causes: Vec<(String, usize)> = Vec::new();
-    let waiting = verdicts
-        .iter()
-        .filter(|verdict| verdict.wanted != Some(false) && !verdict.needs_human() && !verdict.runs());
     for verdict in waiting {
         let cause = cause(verdict);
         match causes.iter_mut().find(|(known, _)| *known == cause) {
@@ -112,5 +158,52 @@ fn cause(verdict: &Verdict) -> String {
         Some(Reason::Paused) => "for the end of the pause".to_owned(),
         Some(Reason::Drained) => "for the job queue".to_owned(),
         _ => "for the next run".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Snapshot;
+    use crate::cluster::testing::{instance, snapshot};
+    use crate::decide::Step;
+    use crate::memory::state::State;
+
+    fn verdicts(snapshot: &Snapshot, steps: &[Step]) -> Verdicts {
+        let snapshot = Snapshot { group_name: "default".into(), ..snapshot.clone() };
+        Verdicts::of(&snapshot, &State::default(), steps, 1000.0)
+    }
+
+    #[test]
+    fn a_dry_run_ends_with_what_a_run_would_come_to() {
+        let cluster = snapshot(
+            [
+                instance("up", "running"),
+                instance("down", "ERROR_down"),
+                instance("never", "ERROR_down"),
+                instance("away", "ERROR_nodedown"),
+                instance("stuck", "ERROR_down"),
+            ],
+            [],
+        );
+        let act = |name: &str, kind| Action { instance: name.into(), kind };
+        let start = act("down", ActionKind::Restart { attempt: 1 });
+        let not = |name: &str, reason| {
+            Step::Note(Note { instance: name.into(), kind: NoteKind::NotStarted(vec![reason]) })
+        };
+        let steps = [
+            Step::Act(start.clone()),
+            not("never", Reason::TagNever(crate::decide::tags::Place::Instance)),
+            not("stuck", Reason::OutOfTries { until: 2000.0 }),
+        ];
+        let actions = [start, act("up", ActionKind::ActivateDisks { although_inactive: false })];
+        assert_eq!(
+            would_be(&verdicts(&cluster, &steps), &actions).text,
+            "Node group 'default': 1 of 5 instances run; 1 would be started; disks of 1 instance would be \
+             activated; 2 wait (1 by their tags, 1 for node 'n1'); 1 needs a human: stuck. Nothing was changed"
+        );
+        let nothing = verdicts(&snapshot([], []), &[]);
+        let text = "Node group 'default': no instance should run. Nothing was changed";
+        assert_eq!(would_be(&nothing, &[]).text, text);
     }
 }

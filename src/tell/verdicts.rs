@@ -2,6 +2,7 @@
 
 use super::line::LogLine;
 use super::words::Times;
+use crate::decide::reason::Reason;
 use crate::decide::remedy::{Condition, Next};
 use crate::decide::verdict::{Verdict, Verdicts};
 
@@ -13,7 +14,7 @@ pub fn verdicts(verdicts: &Verdicts, times: &Times) -> Vec<LogLine> {
 }
 
 fn line(verdict: &Verdict, times: &Times) -> LogLine {
-    let codes: Vec<&str> = verdict.reasons.iter().map(|reason| reason.code()).collect();
+    let codes: Vec<&str> = verdict.reasons.iter().map(Reason::code).collect();
     let status = verdict.status.as_ref().map_or("unknown", |status| status.as_word());
     let next = verdict.next().map_or_else(String::new, |next| format!("; next: {}", words(&next, times)));
     let human = if verdict.needs_human() { "; needs a human" } else { "" };

@@ -2,12 +2,24 @@
 
 use super::line::LogLine;
 use super::words::list;
-use crate::cluster::Snapshot;
+use crate::cluster::{JobId, Snapshot};
 use crate::decide::verify::{Findings, Verification};
 
-/// The line for a verification that is skipped; `None` for one that is wanted.
+/// `--no-strict` is not possible.
 #[must_use]
-pub fn verification(verification: &Verification, group: &str) -> Option<LogLine> {
+pub fn strict_anyway() -> LogLine {
+    LogLine::warning("--no-strict needs Ganeti 3.1 or later; verifying disks strictly")
+}
+
+/// The line of a dry run for a verification that is wanted.
+#[must_use]
+pub fn would(group: &str) -> LogLine {
+    LogLine::info(format!("Would verify the disks of group '{group}', and activate those found broken"))
+}
+
+/// The line for a verification that is skipped; `None` for one that is wanted. `group` is the group's name.
+#[must_use]
+pub fn skipped(verification: &Verification, group: &str) -> Option<LogLine> {
     match verification {
         Verification::Wanted => None,
         Verification::NothingToVerify => {
@@ -17,6 +29,12 @@ pub fn verification(verification: &Verification, group: &str) -> Option<LogLine>
             "There are verify disks jobs already pending, not verifying group '{group}': {job}"
         ))),
     }
+}
+
+/// Without strictness, another job kept this one from looking.
+#[must_use]
+pub fn node_was_busy(group: &str, job: JobId) -> LogLine {
+    LogLine::info(format!("Disks of group '{group}' not verified this time: a node is busy (job {job})"))
 }
 
 /// The lines for what was found. Without strictness the volumes of nodes that were busy are listed as missing

@@ -52,12 +52,14 @@ impl Times {
     }
 }
 
-/// A duration, to the second below an hour: `41 s`, `2 min 8 s`, `8 h 5 min`.
+/// A duration, to the second below an hour: `41 s`, `2 min 8 s`, `8 h 5 min`, `14 days`.
 pub(super) fn duration(seconds: f64) -> String {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and cut off")]
     let seconds = seconds.max(0.0).round() as u64;
     let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match (hours, minutes, rest) {
+        (48.., ..) if hours % 24 == 0 => format!("{} days", hours / 24),
+        (48.., ..) => format!("{} days {} h", hours / 24, hours % 24),
         (0, 0, rest) => format!("{rest} s"),
         (0, minutes, 0) => format!("{minutes} min"),
         (0, minutes, rest) => format!("{minutes} min {rest} s"),
@@ -120,7 +122,7 @@ pub(super) fn place(place: Place) -> &'static str {
 pub(super) fn holder(holder: &Holder) -> String {
     match holder {
         Holder::Instance(name) => format!("instance '{name}'"),
-        Holder::Group(uuid) => format!("node group '{uuid}'"),
+        Holder::Group(name) => format!("node group '{name}'"),
         Holder::Cluster => "the cluster".to_owned(),
     }
 }
@@ -147,6 +149,8 @@ mod tests {
     fn durations_are_in_the_units_that_people_use() {
         let words = [0.4, 41.0, 60.0, 128.0, 3600.0, 29_100.0, -5.0].map(duration);
         assert_eq!(words, ["0 s", "41 s", "1 min", "2 min 8 s", "1 h", "8 h 5 min", "0 s"]);
+        let long = [169_200.0, 172_800.0, 183_600.0, 1_209_600.0].map(duration);
+        assert_eq!(long, ["47 h", "2 days", "2 days 3 h", "14 days"]);
     }
 
     #[test]

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use tracing::{error, info};
-
 use super::cut_short::CutShort;
 use super::gather::{gather, look, pass_options};
 use super::{Context, verify};
@@ -21,7 +19,7 @@ pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path)
     let mut pass = Pass::new(StateFile::peek(state_path)?, pass_options(context.options));
     let (facts, mut view) = look(context, group).await?;
     if facts.queue_is_drained {
-        error!("Job queue is drained, can't maintain cluster state");
+        logging::log(tell::group::queue_is_drained());
         return Ok(());
     }
     let setup = observe::cluster_setup(&mut view.client).await?;
@@ -30,16 +28,17 @@ pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path)
     let gathered = gather(&mut view, intents, setup.tags, boot_id(context.layout)).await?;
     let snapshot = &view.snapshot;
     let plan = pass.plan(&gathered.with(snapshot), now);
-    plan.events.iter().for_each(|event| logging::log(&tell::event(event)));
-    tell::conditions(pass.verdicts(), &Times::at(now)).lines().for_each(|line| logging::log(&line));
-    tell::notes(&plan.notes).iter().for_each(logging::log);
-    plan.actions.iter().for_each(|action| logging::log(&tell::would(action, snapshot)));
-    if context.options.no_verify_disks {
-        return Ok(());
+    logging::log_all(plan.events.iter().map(tell::event));
+    let verdicts = pass.verdicts();
+    logging::log_all(tell::conditions(verdicts, &Times::at(now)).lines());
+    logging::log_all(tell::notes(&plan.notes));
+    logging::log_all(plan.actions.iter().map(|action| tell::would(action, snapshot)));
+    if !context.options.no_verify_disks {
+        let strict = verify::is_strict(context.options.no_strict, setup.version);
+        if verify::wanted(&pass, snapshot, strict).is_some() {
+            logging::log(tell::verify::would(&verdicts.group_name));
+        }
     }
-    let strict = verify::is_strict(context.options.no_strict, setup.version);
-    if verify::wanted(&pass, snapshot, strict).is_some() {
-        info!("Would verify the disks of group '{group}', and activate those found broken");
-    }
+    logging::log(tell::run::would_be(verdicts, &plan.actions));
     Ok(())
 }

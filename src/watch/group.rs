@@ -3,7 +3,6 @@
 //! Source: `watcher/__init__.py: _GroupWatcher`; the order of saving and verifying is that of 3.1.
 
 use anyhow::{Result, anyhow};
-use tracing::{debug, error, info};
 
 use super::cut_short::CutShort;
 use super::gather::{gather, look, pass_options};
@@ -19,7 +18,7 @@ use crate::memory::state_file::StateFile;
 use crate::memory::status;
 use crate::node::boot_id::boot_id;
 use crate::node::ssconf;
-use crate::observe;
+use crate::{logging, observe, tell};
 
 /// Runs the group part for the group with this UUID.
 ///
@@ -31,13 +30,13 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     if !ssconf::is_uuid(&group) {
         return Err(anyhow!("Node group parameter (--node-group) must be given a UUID, got '{group}'").into());
     }
-    info!("Watcher for node group '{group}'");
+    logging::log(tell::group::begins(&group));
     let known_groups = ssconf::node_groups(context.layout).map_err(anyhow::Error::from)?;
     if !known_groups.contains(&group) {
         return Err(anyhow!("Node group '{group}' is not known by ssconf").into());
     }
     let state_path = context.layout.group_state(&group);
-    debug!("Using state file {}", state_path.display());
+    logging::log(tell::group::state_file(&state_path));
     let Some(armed) = context.armed else {
         return dry_run::group(context, &group, &state_path).await;
     };
@@ -49,9 +48,9 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     let (facts, mut view) = match seen {
         Ok(seen) => seen,
         Err(error) => {
-            info!("Not updating status file due to failure: {error:#}");
+            logging::log(tell::group::status_file_not_updated(&error));
             if let Err(error) = ledger.save_first() {
-                error!("{error:#}");
+                logging::log(tell::run::failed(&error));
             }
             return Err(error);
         }
@@ -60,7 +59,7 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     // first.
     let reported = report_status(context, armed, &view.snapshot, &known_groups).await;
     if facts.queue_is_drained {
-        error!("Job queue is drained, can't maintain cluster state");
+        logging::log(tell::group::queue_is_drained());
         return Ok(ledger.save().and(reported)?);
     }
     let setup = match observe::cluster_setup(&mut view.client).await {
@@ -95,7 +94,7 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     };
     let mut failures = [result, saved, reported].into_iter().filter_map(Result::err);
     let first = failures.next();
-    failures.for_each(|error| error!("{error:#}"));
+    logging::log_all(failures.map(|error| tell::run::failed(&error)));
     first.map_or(Ok(()), |error| Err(error.into()))
 }
 
@@ -134,7 +133,7 @@ async fn repair(
     }
     if !ledger.pass.to_inspect().is_empty() {
         let whole = inspect::whole_mirrors(runner, ledger.pass.to_inspect()).await;
-        whole.iter().for_each(|name| info!("The mirror of instance '{name}' is whole again"));
+        logging::log_all(whole.iter().map(|name| tell::mirrors::whole(name)));
         ledger.pass.inspected(&whole, runner.now());
     }
     Ok(())
@@ -145,11 +144,11 @@ fn may_go_on(result: Result<(), Stopped>) -> Result<bool> {
     match result {
         Ok(()) => Ok(true),
         Err(Stopped::Paused) => {
-            info!("Pause has been set, leaving the rest to a later run");
+            logging::log(tell::group::paused());
             Ok(false)
         }
         Err(Stopped::Drained) => {
-            error!("Job queue is drained, can't maintain cluster state");
+            logging::log(tell::group::queue_is_drained());
             Ok(false)
         }
         Err(error) => Err(error.into()),

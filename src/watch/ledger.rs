@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::time::sleep;
-use tracing::{debug, warn};
 
 use super::LogWitness;
 use crate::act::{Runner, Stopped, Witness};
@@ -51,16 +50,16 @@ impl Ledger {
 
     /// Logs what a plan found, and what it leaves alone.
     pub(super) fn tell_plan(&mut self, plan: &Plan, now: Timestamp) {
-        plan.events.iter().for_each(|event| logging::log(&tell::event(event)));
+        logging::log_all(plan.events.iter().map(tell::event));
         self.tell_conditions(now);
-        tell::notes(&plan.notes).iter().for_each(logging::log);
+        logging::log_all(tell::notes(&plan.notes));
         self.done.noted(&plan.notes);
     }
 
     /// Logs the conditions that are news.
     pub(super) fn tell_conditions(&mut self, now: Timestamp) {
         let (verdicts, told) = self.pass.verdicts_and_told();
-        tell::conditions(verdicts, &Times::at(now)).news(told, now).iter().for_each(logging::log);
+        logging::log_all(tell::conditions(verdicts, &Times::at(now)).news(told, now));
     }
 
     /// Logs how the group is now, if something was done, and forgets that it told of conditions that are
@@ -69,9 +68,9 @@ impl Ledger {
         self.tell_conditions(now);
         let (verdicts, told) = self.pass.verdicts_and_told();
         tell::conditions(verdicts, &Times::at(now)).forget_others(told);
-        tell::verdicts(verdicts, &Times::at(now)).iter().for_each(logging::log);
+        logging::log_all(tell::verdicts(verdicts, &Times::at(now)));
         if self.done.anything() {
-            logging::log(&tell::run::over(verdicts, &self.done, began, now));
+            logging::log(tell::run::over(verdicts, &self.done, began, now));
         }
     }
 
@@ -112,15 +111,12 @@ impl Witness for Ledger {
         if let Err(error) = self.save_change()
             && !std::mem::replace(&mut self.is_told, true)
         {
-            warn!(
-                "Starting instances although their starts cannot be recorded ({error:#}): if this run is \
-                 killed, these tries are forgotten"
-            );
+            logging::log(tell::records::starts_not_recorded(&error));
         }
     }
 
     fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
-        self.pass.ended(action, outcome, now).iter().for_each(|event| logging::log(&tell::event(event)));
+        logging::log_all(self.pass.ended(action, outcome, now).iter().map(tell::event));
         self.done.ended(action, outcome);
         self.unsaved += 1;
     }
@@ -133,7 +129,7 @@ impl Witness for Ledger {
             return;
         }
         if let Err(error) = self.save_change() {
-            debug!("{error:#}, going on");
+            logging::log(tell::records::outcomes_not_recorded_yet(&error));
         }
     }
 }
@@ -179,10 +175,7 @@ impl Activations {
             file.save_change(&state)
         });
         if let Err(error) = remembered {
-            warn!(
-                "The failed activations of verify-disks cannot be recorded, so they are not tried again: \
-                 {error:#}"
-            );
+            logging::log(tell::records::activations_not_recorded(&error));
         }
     }
 }

@@ -10,14 +10,14 @@ pub(super) struct LogWitness;
 
 impl Witness for LogWitness {
     fn noted(&mut self, note: &Note, _now: Timestamp) {
-        tell::note(note).iter().for_each(logging::log);
+        logging::log_all(tell::note(note));
     }
 
     fn begin(&mut self, actions: &[Action], _epoch_ns: u64) {
-        actions.iter().for_each(|action| logging::log(&tell::begun(action)));
+        logging::log_all(actions.iter().map(tell::begun));
     }
 
     fn ended(&mut self, action: &Action, outcome: &Outcome, _now: Timestamp) {
-        logging::log(&tell::ended(action, outcome));
+        logging::log(tell::ended(action, outcome));
     }
 }

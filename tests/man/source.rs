@@ -94,15 +94,17 @@ fn string_literal(text: &str) -> (String, &str) {
     (literal, "")
 }
 
-/// The level of a text by the code right before it: a macro, or the pair whose second part it is.
+/// The level of a text by the code right before it: a macro, or what makes a line.
 fn level(before: &str) -> Option<&'static str> {
     let code: String = before.split_whitespace().collect();
     let levels = [
         ("error!(target:CRITICAL,", "CRITICAL"),
         ("error!(", "ERROR"),
         ("warn!(", "WARNING"),
-        ("Error,format!(", "ERROR"),
-        ("Warning,format!(", "WARNING"),
+        ("LogLine::error(", "ERROR"),
+        ("LogLine::error(format!(", "ERROR"),
+        ("LogLine::warning(", "WARNING"),
+        ("LogLine::warning(format!(", "WARNING"),
     ];
     levels.into_iter().find(|(end, _)| code.ends_with(end)).map(|(_, level)| level)
 }

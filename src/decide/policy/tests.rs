@@ -11,7 +11,7 @@ fn cluster(own: &[&str], group: &[&str]) -> Snapshot {
     let mut cluster =
         snapshot([Instance { tags: tags(own), ..instance("i", "running") }, instance("j", "running")], []);
     cluster.tags = tags(group);
-    cluster.group = "g".into();
+    cluster.group_name = "g".into();
     cluster
 }
 
