@@ -74,6 +74,15 @@ impl Ledger {
         }
     }
 
+    /// Logs the conditions of a look after which nothing is done.
+    pub(super) fn tell_ahead(&mut self, mut ahead: Pass, now: Timestamp) {
+        let (verdicts, told) = ahead.verdicts_and_told();
+        let conditions = tell::conditions(verdicts, &Times::at(now));
+        conditions.forget_others(told);
+        logging::log_all(conditions.news(told, now));
+        self.pass.remember_look(ahead);
+    }
+
     pub(super) fn save(&mut self) -> Result<()> {
         self.file.save(self.pass.to_save())
     }
