@@ -2,6 +2,7 @@
 //! compares.
 
 pub(crate) mod topics;
+pub(crate) mod utc;
 
 use std::collections::BTreeMap;
 
@@ -145,12 +146,19 @@ fn date(value: &mut Value, record: &Record) {
         Value::Object(map) => {
             for (key, value) in map {
                 // From names to times.
-                let holds_times = ["down", "silent", "degraded"].contains(&key.as_str());
+                let holds_times = ["down", "silent", "degraded", "starts"].contains(&key.as_str());
                 match value {
                     Value::Object(times) if holds_times => {
                         times.values_mut().for_each(|time| dated(time, record));
                     }
-                    _ if key.ends_with("_when") || ["last", "seen"].contains(&key.as_str()) => {
+                    // The mark is a number without a meaning.
+                    Value::Object(told) if key == "told" => {
+                        for told in told.values_mut() {
+                            *told = told.get("at").cloned().unwrap_or_default();
+                            dated(told, record);
+                        }
+                    }
+                    _ if key.ends_with("_when") || ["at", "last", "seen"].contains(&key.as_str()) => {
                         dated(value, record);
                     }
                     _ => date(value, record),
@@ -163,6 +171,9 @@ fn date(value: &mut Value, record: &Record) {
 }
 
 fn dated(value: &mut Value, record: &Record) {
+    if let Value::Array(times) = value {
+        times.iter_mut().for_each(|time| dated(time, record));
+    }
     if let Some(when) = value.as_f64() {
         *value = json!(moment(when, record));
     }
