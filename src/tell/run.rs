@@ -6,7 +6,7 @@ use crate::cluster::Timestamp;
 use crate::decide::budget::MAX_TRIES;
 use crate::decide::reason::Reason;
 use crate::decide::verdict::{Totals, Verdict, Verdicts};
-use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome};
+use crate::decide::{Action, ActionKind, Event, Note, NoteKind, Outcome};
 
 /// What a group part has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +26,13 @@ impl Done {
             NoteKind::Recovered => true,
             NoteKind::NotStarted(reasons) => matches!(reasons.first(), Some(Reason::GivenUp { .. })),
             _ => false,
+        });
+    }
+
+    /// These events were found before anything was done.
+    pub fn found(&mut self, events: &[Event]) {
+        self.else_too |= events.iter().any(|event| {
+            matches!(event, Event::Ended(..) | Event::EarlierStartSucceeded { .. } | Event::StartsLost { .. })
         });
     }
 
@@ -50,7 +57,10 @@ impl Done {
 #[must_use]
 pub fn over(verdicts: &Verdicts, done: &Done, began: Timestamp, now: Timestamp) -> LogLine {
     let Totals { wanted, run, started, wait, need_human } = verdicts.totals();
-    let mut parts = vec![format!("{run} of {} run", count(wanted, "instance"))];
+    let mut parts = vec![match wanted {
+        0 => "no instance should run".to_owned(),
+        _ => format!("{run} of {wanted} instances run"),
+    }];
     if started > 0 {
         parts.push(format!("{started} started by this run"));
     }
