@@ -142,8 +142,8 @@ impl Cause<'_> {
                 self.then_fail_over(node),
             )),
             Reason::PrimaryOffline { node } => LogLine::warning(format!(
-                "Node '{node}' is marked offline, and {} {} down with it: {}; the watcher does not start \
-                 {it}{}",
+                "Node '{node}' is marked offline, and {} {} down with it: {}; the watcher does not \
+                 start {it}{}",
                 count(number, "instance"),
                 if number == 1 { "is" } else { "are" },
                 self.names(),
@@ -271,10 +271,10 @@ impl Cause<'_> {
     fn fail_over(&self, node: &str) -> String {
         if self.has_secondary() {
             format!("; 'gnt-node failover {node}' starts those with a secondary node there")
-        } else if self.of.len() == 1 {
-            "; it has no secondary node, so it waits for this one".to_owned()
         } else {
-            "; they have no secondary node, so they wait for this one".to_owned()
+            let (they_have, they_wait) =
+                if self.of.len() == 1 { ("it has", "it waits") } else { ("they have", "they wait") };
+            format!("; {they_have} no secondary node, so {they_wait} for this one")
         }
     }
 
