@@ -41,6 +41,8 @@ pub(super) struct Ledger {
     unsaved: usize,
     /// What was done, for the last line.
     done: Done,
+    /// Whether there is a plan, and so a verdict on anything.
+    has_plan: bool,
     /// The conditions that this run has told, so that it tells none of them twice.
     said: BTreeSet<String>,
     /// Whether it was reported that intents cannot be saved.
@@ -49,11 +51,20 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new(file: StateFile, pass: Pass) -> Self {
-        Self { file, pass, unsaved: 0, done: Done::default(), said: BTreeSet::new(), is_told: false }
+        Self {
+            file,
+            pass,
+            unsaved: 0,
+            done: Done::default(),
+            has_plan: false,
+            said: BTreeSet::new(),
+            is_told: false,
+        }
     }
 
     /// Logs what a plan found, and what it leaves alone.
     pub(super) fn tell_plan(&mut self, plan: &Plan, now: Timestamp) {
+        self.has_plan = true;
         plan.events.iter().for_each(|event| logging::log(&tell::event(event)));
         self.tell_conditions(now);
         tell::notes(&plan.notes).iter().for_each(logging::log);
@@ -75,6 +86,9 @@ impl Ledger {
     /// Logs how the group is now, if something was done, and forgets that it told of conditions that are
     /// over.
     pub(super) fn tell_end(&mut self, began: Timestamp, now: Timestamp) {
+        if !self.has_plan {
+            return;
+        }
         self.tell_conditions(now);
         let (verdicts, told) = self.pass.verdicts_and_told();
         tell::conditions(verdicts, &Times::at(now)).forget_others(told);
