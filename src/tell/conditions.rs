@@ -153,9 +153,9 @@ impl Cause<'_> {
         let (its, it) = if number == 1 { ("its", "it") } else { ("their", "them") };
         Some(match reason {
             Reason::PrimarySilent { node, since } => LogLine::warning(format!(
-                "Node '{node}' has not answered{}, and {} {} down with it: {}; {} in the first run after it \
-                 answers. If it is off for good: 'gnt-node modify --offline yes {node}'{}",
-                times.since(*since),
+                "Node '{node}' {}, and {} {} down with it: {}; {} in the first run after it answers. If it \
+                 is off for good: 'gnt-node modify --offline yes {node}'{}",
+                silent(*since, times),
                 count(number, "instance"),
                 if number == 1 { "is" } else { "are" },
                 self.names(),
@@ -171,9 +171,9 @@ impl Cause<'_> {
                 self.fail_over(node),
             )),
             Reason::SecondarySilent { node, since } => LogLine::warning(format!(
-                "Node '{node}' does not answer{}, and without it these instances cannot be started: {}; \
-                 repair the node, or make sure it is off and then run 'gnt-node modify --offline yes {node}'",
-                times.since(*since),
+                "Node '{node}' {}, and without it these instances cannot be started: {}; repair the node, or \
+                 make sure it is off and then run 'gnt-node modify --offline yes {node}'",
+                silent(*since, times),
                 self.names(),
             )),
             Reason::SharedStorageUnsure { nodes } => LogLine::warning(format!(
@@ -228,10 +228,11 @@ impl Cause<'_> {
             )),
             Reason::GivenUp { until } => LogLine::error(format!(
                 "Could not restart instance '{name}' after {MAX_TRIES} attempts, giving up for {}, until \
-                 {}{}; mend that, then run 'ganeti-watcher retry {name}'",
+                 {}{}; {}, then run 'ganeti-watcher retry {name}'",
                 duration(RETRY_EXPIRATION),
                 times.moment(*until),
-                last_failure(verdict, times)
+                last_failure(verdict, times),
+                if verdict.last_failure.is_some() { "mend that" } else { "find out why it is down" },
             )),
             Reason::CleanUpOutOfTries => LogLine::warning(format!(
                 "Not cleaning up instance '{name}', retries exhausted; to try again: 'ganeti-watcher retry \
@@ -375,6 +376,13 @@ fn failures(reason: &Reason) -> u64 {
         | Reason::NoMemory { failures, .. }
         | Reason::MirrorNotActivated { failures, .. } => *failures,
         _ => 0,
+    }
+}
+
+fn silent(since: Option<Timestamp>, times: &Times) -> String {
+    match since {
+        Some(_) => format!("has not answered{}", times.since(since)),
+        None => "does not answer".to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::cluster::Timestamp;
 use crate::decide::budget::MAX_TRIES;
 use crate::decide::reason::Reason;
 use crate::decide::verdict::{Progress, Totals, Verdict, Verdicts};
-use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome};
+use crate::decide::{Action, ActionKind, Event, Note, NoteKind, Outcome};
 
 /// The run, or a part of it, failed.
 #[must_use]
@@ -34,6 +34,13 @@ impl Done {
             NoteKind::Recovered => true,
             NoteKind::NotStarted(reasons) => matches!(reasons.first(), Some(Reason::GivenUp { .. })),
             _ => false,
+        });
+    }
+
+    /// These events were found before anything was done.
+    pub fn found(&mut self, events: &[Event]) {
+        self.else_too |= events.iter().any(|event| {
+            matches!(event, Event::Ended(..) | Event::EarlierStartSucceeded { .. } | Event::StartsLost { .. })
         });
     }
 
