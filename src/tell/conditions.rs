@@ -13,7 +13,7 @@ use super::words::{Times, blocked_by, count, duration, list, place};
 use crate::cluster::{Timestamp, excerpt};
 use crate::decide::blame::Blame;
 use crate::decide::budget::{MAX_TRIES, RETRY_EXPIRATION};
-use crate::decide::reason::Reason;
+use crate::decide::reason::{NODE_SILENT, Reason};
 use crate::decide::tags::Place;
 use crate::decide::verdict::{NodeVerdict, Verdict, Verdicts};
 use crate::memory::recovery::{BlockedBy, FailedMove, LastFailure, Shortage};
@@ -68,10 +68,10 @@ fn node_silent(verdict: &NodeVerdict, times: &Times) -> Condition {
     };
     let line = LogLine::warning(format!(
         "Node '{node}' has not answered{}; {mirrors}; repair the node, or make sure it is off and then run \
-         'gnt-node modify --offline yes {node}' [node_silent]",
+         'gnt-node modify --offline yes {node}' [{NODE_SILENT}]",
         times.since(*since)
     ));
-    Condition::new(format!("node_silent {node}"), names().map(|name| (name, 0)), line)
+    Condition::new(format!("{NODE_SILENT} {node}"), names().map(|name| (name, 0)), line)
 }
 
 /// An instance that is given up stays out of tries: one condition.
@@ -153,18 +153,19 @@ impl Cause<'_> {
         let (its, it) = if number == 1 { ("its", "it") } else { ("their", "them") };
         Some(match reason {
             Reason::PrimarySilent { node, since } => LogLine::warning(format!(
-                "Node '{node}' {}, and {} {} down with it: {}; {} in the first run after it answers. If it \
-                 is off for good: 'gnt-node modify --offline yes {node}'{}",
+                "Node '{node}' {}, and {} on it {} out of reach: {}; {} started in the \
+                 first run after the node answers. If it is off for good: 'gnt-node modify --offline yes \
+                 {node}'{}",
                 silent(*since, times),
                 count(number, "instance"),
                 if number == 1 { "is" } else { "are" },
                 self.names(),
-                if number == 1 { "it is started" } else { "they are started" },
+                if number == 1 { "if it is down, it is" } else { "those that are down are" },
                 self.then_fail_over(node),
             )),
             Reason::PrimaryOffline { node } => LogLine::warning(format!(
-                "Node '{node}' is marked offline, and {} {} down with it: {}; the watcher does not \
-                 start {it}{}",
+                "Node '{node}' is marked offline, and {} on it {} down: {}; the watcher does not start \
+                 {it}{}",
                 count(number, "instance"),
                 if number == 1 { "is" } else { "are" },
                 self.names(),
