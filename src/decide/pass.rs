@@ -131,7 +131,7 @@ impl Pass {
         activations::forget_stopped(state, snapshot);
         let forgiven = budget::forgive(state, snapshot);
         events.extend(some(forgiven).map(Event::Forgiven));
-        instances::forget_what_runs(state, snapshot);
+        instances::forget_what_is_over(state, snapshot);
         state.recovery.forget_old_starts(now);
         state.recovery.seen_until(now);
 

@@ -5,9 +5,12 @@ use super::blame::Blame;
 use super::budget::{self, MAX_TRIES};
 use super::remedy::{Command, Condition, Culprit, Next};
 use super::tags::Place;
-use crate::cluster::{JobFailure, JobId, PendingJob, Timestamp};
+use crate::cluster::{JobFailure, JobId, PendingJob, Timestamp, excerpt};
 use crate::memory::recovery::{BlockedBy, FailedMove, LastFailure, Shortage};
 use crate::memory::state::State;
+
+/// The most that is remembered of a job's error, in bytes.
+const LONGEST_ERROR: usize = 300;
 
 /// Why an instance does not run, or runs without all that it should have.
 #[derive(Debug, Clone, PartialEq)]
@@ -370,8 +373,8 @@ pub fn of_wait(state: &State, instance: &str, now: Timestamp) -> Option<Reason> 
     })
 }
 
-/// What is remembered of a job that failed.
+/// What is remembered of a job that failed. The state file is written often, and thousands may fail.
 #[must_use]
 pub fn last_failure(job: JobId, failure: &JobFailure, now: Timestamp) -> LastFailure {
-    LastFailure { job, error: failure.to_string(), at: now }
+    LastFailure { job, error: excerpt(&failure.to_string(), LONGEST_ERROR), at: now }
 }
