@@ -10,7 +10,7 @@ pub use told::Conditions;
 
 use super::line::LogLine;
 use super::words::{Times, blocked_by, count, duration, list, place};
-use crate::cluster::{Timestamp, excerpt};
+use crate::cluster::{InstanceStatus, Timestamp, excerpt};
 use crate::decide::blame::Blame;
 use crate::decide::budget::{MAX_TRIES, RETRY_EXPIRATION};
 use crate::decide::reason::Reason;
@@ -18,8 +18,9 @@ use crate::decide::tags::Place;
 use crate::decide::verdict::{Verdict, Verdicts};
 use crate::memory::recovery::{BlockedBy, FailedMove, LastFailure, Shortage};
 
-/// The longest part of a job's error that a line repeats, in bytes.
-const LONGEST_ERROR: usize = 300;
+/// The longest part of a job's error that a line repeats, in bytes: a little more than what is remembered of
+/// it, so that it is not shortened twice.
+const LONGEST_ERROR: usize = 400;
 
 /// Instances that are in the same condition for the same cause.
 struct Cause<'v> {
@@ -142,11 +143,11 @@ impl Cause<'_> {
                 self.then_fail_over(node),
             )),
             Reason::PrimaryOffline { node } => LogLine::warning(format!(
-                "Node '{node}' is marked offline, and {} {} down with it: {}; the watcher starts none of \
-                 {it}{}",
+                "Node '{node}' is marked offline, and {} {} down with it: {}; the watcher {}{}",
                 count(number, "instance"),
                 if number == 1 { "is" } else { "are" },
                 self.names(),
+                if number == 1 { "does not start it" } else { "starts none of them" },
                 self.fail_over(node),
             )),
             Reason::SecondarySilent { node, since } => LogLine::warning(format!(
@@ -169,7 +170,10 @@ impl Cause<'_> {
             Reason::JobRunning(job) => {
                 LogLine::info(format!("Leaving {instances} alone, {job} is working on {it}"))
             }
-            Reason::Locked => LogLine::info(format!("Not cleaning up {instances}, instance is locked")),
+            Reason::Locked if verdict.status == Some(InstanceStatus::UserDown) => {
+                LogLine::info(format!("Not cleaning up {instances}, instance is locked"))
+            }
+            Reason::Locked => LogLine::info(format!("Not starting {instances}, instance is locked")),
             Reason::TagNever(on) => {
                 LogLine::info(format!("Not starting {instances}: {} says never", self.tag(*on)))
             }
@@ -270,6 +274,8 @@ impl Cause<'_> {
     fn fail_over(&self, node: &str) -> String {
         if self.has_secondary() {
             format!("; 'gnt-node failover {node}' starts those with a secondary node there")
+        } else if self.of.len() == 1 {
+            "; it has no secondary node, so it waits for this one".to_owned()
         } else {
             "; they have no secondary node, so they wait for this one".to_owned()
         }
