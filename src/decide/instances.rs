@@ -12,7 +12,7 @@ use super::policy::Policies;
 use super::reason::{self, Reason};
 use super::tags::Consent;
 use super::{Action, ActionKind, Note, NoteKind, Outcome, Step, budget, elsewhere, intent};
-use crate::cluster::{Instance, InstanceStatus, Snapshot, Timestamp};
+use crate::cluster::{AdminState, Instance, InstanceStatus, Snapshot, Timestamp};
 use crate::memory::state::State;
 
 /// Drops the records of instances that are gone, or that were last started more than eight hours ago. Returns
@@ -37,40 +37,50 @@ pub struct Outlook<'a> {
     pub now: Timestamp,
 }
 
-/// What to do about each instance, in the snapshot's order.
+/// What to do about each instance, and why nothing is done for those that are down, in the snapshot's order.
 #[must_use]
 pub fn plan(outlook: &Outlook<'_>) -> Vec<Step> {
-    outlook.snapshot.instances.iter().filter_map(|instance| step(outlook, instance)).collect()
+    outlook.snapshot.instances.iter().flat_map(|instance| steps(outlook, instance)).flatten().collect()
 }
 
-fn step(outlook: &Outlook<'_>, instance: &Instance) -> Option<Step> {
+fn steps(outlook: &Outlook<'_>, instance: &Instance) -> [Option<Step>; 2] {
     let Outlook { state, .. } = outlook;
     let note = |kind| Some(Step::Note(Note { instance: instance.name.clone(), kind }));
     let act = |kind| Some(Step::Act(Action { instance: instance.name.clone(), kind }));
     if instance.needs_clean_up() {
-        return match against_clean_up(outlook, instance) {
+        let step = match against_clean_up(outlook, instance) {
             reasons if reasons.is_empty() => act(ActionKind::CleanUp),
             reasons => note(NoteKind::NotCleanedUp(reasons)),
         };
+        return [step, None];
     }
     let attempts = state.restart_attempts(&instance.name);
-    match (&instance.status, attempts) {
+    let step = match (&instance.status, attempts) {
         (InstanceStatus::ErrorDown, attempts) => match against_start(outlook, instance, attempts) {
             reasons if reasons.is_empty() => act(ActionKind::Restart { attempt: attempts + 1 }),
             reasons => note(NoteKind::NotStarted(reasons)),
         },
+        (status, attempts) if status.is_helpless() => {
+            let is_wanted = instance.admin_state == AdminState::Up;
+            // Its tries begin anew.
+            let not_started = || note(NoteKind::NotStarted(against_start(outlook, instance, 0)));
+            let forgotten = if attempts > 0 { note(NoteKind::Helpless) } else { None };
+            return [forgotten, if is_wanted { not_started() } else { None }];
+        }
         (_, 0) => None,
         // It is unknown whether it came back.
         (InstanceStatus::Other(_), _) => None,
-        (status, _) if status.is_helpless() => note(NoteKind::Helpless),
         _ => note(NoteKind::Recovered),
-    }
+    };
+    [step, None]
 }
 
-/// Everything that keeps an instance that is down from being started; what lasts longest comes first.
+/// Everything that keeps an instance that is down from being started: first what somebody decided, then what
+/// lasts longest.
 fn against_start(outlook: &Outlook<'_>, instance: &Instance, attempts: u64) -> Vec<Reason> {
     let Outlook { snapshot, state, policies, now } = *outlook;
-    let name = &instance.name;
+    let Instance { name, primary, status, .. } = instance;
+    let since = |node: &str| state.recovery.silent.get(node).copied();
     let mut reasons = Vec::new();
     match policies.of(name).consent {
         Consent::Given => {}
@@ -82,19 +92,27 @@ fn against_start(outlook: &Outlook<'_>, instance: &Instance, attempts: u64) -> V
     } else if attempts >= MAX_TRIES {
         reasons.push(Reason::OutOfTries { until: state.last_start(name) + RETRY_EXPIRATION });
     }
+    match status {
+        InstanceStatus::NodeDown => {
+            reasons.push(Reason::PrimarySilent { node: primary.clone(), since: since(primary) });
+        }
+        InstanceStatus::NodeOffline => reasons.push(Reason::PrimaryOffline { node: primary.clone() }),
+        _ => {}
+    }
     if let Some(job) = snapshot.job_at(name) {
         reasons.push(Reason::JobRunning(job.clone()));
     }
     if let Some(failed) = state.recovery.failed_moves.get(name) {
         reasons.push(Reason::MoveFailed(failed.clone()));
     }
-    let nodes = elsewhere::may_run_on(instance, snapshot);
+    let mut nodes = elsewhere::may_run_on(instance, snapshot);
+    // That one has its own reason.
+    nodes.retain(|node| !(status.is_helpless() && node == primary));
     if !nodes.is_empty() {
         reasons.push(Reason::SharedStorageUnsure { nodes });
     }
     if let Some(node) = snapshot.silent_secondary(instance) {
-        let since = state.recovery.silent.get(node).copied();
-        reasons.push(Reason::SecondarySilent { node: node.to_owned(), since });
+        reasons.push(Reason::SecondarySilent { node: node.to_owned(), since: since(node) });
     }
     reasons.extend(reason::of_wait(state, name, now));
     reasons

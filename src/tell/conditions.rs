@@ -83,7 +83,7 @@ fn subject(verdict: &Verdict, reason: &Reason) -> Option<String> {
             _ => own(),
         },
         Reason::MirrorPeerAway { node } => node.clone().unwrap_or_else(own),
-        Reason::Delay { .. } | Reason::Paused | Reason::Drained => String::new(),
+        Reason::Delay { .. } | Reason::Paused | Reason::Drained | Reason::CutShort => String::new(),
         Reason::Locked
         | Reason::MoveFailed(_)
         | Reason::OutOfTries { .. }
@@ -95,8 +95,10 @@ fn subject(verdict: &Verdict, reason: &Reason) -> Option<String> {
         | Reason::MirrorNotActive
         | Reason::MirrorDegraded { .. }
         | Reason::MirrorNotActivated { .. } => own(),
-        // The errors of jobs and of rows are told as they come.
-        Reason::StartFailed { .. } | Reason::NotSubmitted { .. } | Reason::Unreadable => return None,
+        // The errors of jobs and of rows, and what has changed, are told as they come.
+        Reason::StartFailed { .. } | Reason::NotSubmitted { .. } | Reason::Changed | Reason::Unreadable => {
+            return None;
+        }
     })
 }
 
@@ -258,7 +260,15 @@ impl Cause<'_> {
                  'gnt-instance activate-disks {name}' shows why",
                 times.moment(*until)
             )),
-            Reason::StartFailed { .. } | Reason::NotSubmitted { .. } | Reason::Unreadable => return None,
+            Reason::CutShort => LogLine::info(format!(
+                "Leaving {instances} to a later run: this one ended with an error before {its} turn"
+            )),
+            Reason::StartFailed { .. }
+            | Reason::NotSubmitted { .. }
+            | Reason::Changed
+            | Reason::Unreadable => {
+                return None;
+            }
         })
     }
 

@@ -1,8 +1,8 @@
 use super::*;
-use crate::cluster::AdminState;
-use crate::cluster::testing::{instance, pending_job, snapshot};
+use crate::cluster::testing::{drbd_instance, instance, node, pending_job, snapshot};
 use crate::cluster::{JobFailure, JobId, LockMode};
-use crate::memory::recovery::LastFailure;
+use crate::decide::tags::Place;
+use crate::memory::recovery::{FailedMove, LastFailure};
 
 fn state_with(name: &str, attempts: u64) -> State {
     let mut state = State::default();
@@ -57,8 +57,20 @@ fn an_instance_that_is_not_down_any_more_is_forgotten() {
         assert_eq!(decided(status, 3), note(NoteKind::Recovered));
     }
     for status in ["ERROR_nodedown", "ERROR_nodeoffline"] {
-        assert_eq!(decided(status, 0), None);
-        assert_eq!(decided(status, 3), note(NoteKind::Helpless));
+        let mut away = snapshot([instance("i", status)], []);
+        let reason = match away.instances[0].status {
+            InstanceStatus::NodeDown => Reason::PrimarySilent { node: "n1".into(), since: None },
+            _ => Reason::PrimaryOffline { node: "n1".into() },
+        };
+        let waits = note(NoteKind::NotStarted(vec![reason])).unwrap();
+        for attempts in 1..=6 {
+            let steps = plan(&away, &state_with("i", attempts));
+            assert_eq!(steps, [note(NoteKind::Helpless).unwrap(), waits.clone()], "its tries begin anew");
+        }
+        assert_eq!(plan(&away, &State::default()), [waits]);
+        away.instances[0].admin_state = AdminState::Down;
+        assert_eq!(plan(&away, &State::default()), [], "it should not run");
+        assert_eq!(plan(&away, &state_with("i", 1)), [note(NoteKind::Helpless).unwrap()]);
     }
 }
 
@@ -215,4 +227,71 @@ fn the_last_failure_is_remembered_shortened_until_a_start_succeeds() {
     remember_outcome(&mut state, &restart, &Outcome::Succeeded, 7.0);
     assert!(state.recovery.last_failures.is_empty());
     assert_eq!(state.recovery.starts_within_an_hour("i"), 1);
+}
+
+/// The reasons why `i` is not started.
+fn against(snapshot: &Snapshot, state: &State) -> Vec<Reason> {
+    let (policies, _) = Policies::read(snapshot, &[], 1000.0);
+    let steps = super::plan(&Outlook { snapshot, state, policies: &policies, now: 1000.0 });
+    match steps.last() {
+        Some(Step::Note(Note { kind: NoteKind::NotStarted(reasons), .. })) => reasons.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn all_reasons_that_hold_are_there_and_what_lasts_longest_comes_first() {
+    let mut down = drbd_instance("i", "ERROR_down", "n2");
+    down.tags = vec!["ganeti:watcher:start:never".into()];
+    let mut cluster = snapshot([down], [node("n1", Some("b1")), node("n2", None)]);
+    let job = pending_job(7, "INSTANCE_STARTUP(i)");
+    cluster.pending_jobs.push(job.clone());
+    let moved = FailedMove { job: JobId(5), summary: "INSTANCE_MIGRATE(i)".into() };
+    let mut state = state_with("i", 5);
+    state.recovery.silent.insert("n2".into(), 400.0);
+    state.recovery.failed_moves.insert("i".into(), moved.clone());
+    let blamed = Blamed { what: Blame::Queue, cause: String::new(), detail: budget::Detail::None };
+    budget::remember_failure(&mut state, "i", &blamed, 1000.0);
+
+    let never = Reason::TagNever(Place::Instance);
+    let anew = 1000.0 + RETRY_EXPIRATION;
+    let silent = Reason::SecondarySilent { node: "n2".into(), since: Some(400.0) };
+    let wait = reason::of_wait(&state, "i", 1000.0).unwrap();
+    let [job, moved] = [Reason::JobRunning(job), Reason::MoveFailed(moved)];
+    let rest = [job, moved, silent, wait];
+    let all = |first: &[Reason]| [first, &rest].concat();
+    let tries = Reason::OutOfTries { until: anew };
+    assert_eq!(against(&cluster, &state), all(&[never.clone(), tries.clone()]), "a tag gives nothing up");
+    cluster.instances[0].tags = vec!["ganeti:watcher:start:hold:5000".into()];
+    let hold = Reason::TagHold { until: 5000.0, on: Place::Instance };
+    assert_eq!(against(&cluster, &state), all(&[hold, tries.clone()]));
+    cluster.instances[0].tags.clear();
+    assert_eq!(against(&cluster, &state), all(&[Reason::GivenUp { until: anew }]));
+    state.record_restart_attempt("i", 1000.0);
+    assert_eq!(against(&cluster, &state), all(&[tries]));
+
+    // What keeps one on a node that is away from being started once that is back.
+    for (status, away) in [
+        ("ERROR_nodedown", Reason::PrimarySilent { node: "n1".into(), since: Some(500.0) }),
+        ("ERROR_nodeoffline", Reason::PrimaryOffline { node: "n1".into() }),
+    ] {
+        state.recovery.silent.insert("n1".into(), 500.0);
+        cluster.instances[0].status = InstanceStatus::from_word(status);
+        cluster.instances[0].tags.clear();
+        assert_eq!(against(&cluster, &state), all(std::slice::from_ref(&away)));
+        cluster.instances[0].tags = vec!["ganeti:watcher:start:never".into()];
+        assert_eq!(against(&cluster, &state), all(&[never.clone(), away]), "nor is it started then");
+    }
+}
+
+#[test]
+fn silent_nodes_that_could_run_an_instance_do_not_include_its_own() {
+    let mut shared = instance("i", "ERROR_nodedown");
+    shared.disk_template = "rbd".into();
+    let mut cluster = snapshot([shared], [node("n1", None), node("n2", None)]);
+    let own = Reason::PrimarySilent { node: "n1".into(), since: None };
+    let other = Reason::SharedStorageUnsure { nodes: vec!["n2".into()] };
+    assert_eq!(against(&cluster, &State::default()), [own.clone(), other]);
+    cluster.nodes[1].boot_id = Some("b2".into());
+    assert_eq!(against(&cluster, &State::default()), [own]);
 }

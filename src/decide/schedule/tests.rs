@@ -59,6 +59,13 @@ fn an_instance_that_cannot_be_read_keeps_its_time() {
     cluster.unreadable_instances.push(unread.name);
     remember_down(&mut state, &cluster, 200.0);
     assert_eq!(state.recovery.down, BTreeMap::from([("i".to_owned(), 100.0)]));
+    // Not even its name.
+    cluster.unreadable_instances = vec!["instance row 0: invalid length 3".into()];
+    remember_down(&mut state, &cluster, 300.0);
+    assert_eq!(state.recovery.down, BTreeMap::from([("i".to_owned(), 100.0)]));
+    cluster.unreadable_instances.clear();
+    remember_down(&mut state, &cluster, 400.0);
+    assert!(state.recovery.down.is_empty(), "it is gone");
 }
 
 #[test]

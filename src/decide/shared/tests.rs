@@ -18,11 +18,12 @@ struct Run {
     shared: Shared,
     cluster: Snapshot,
     events: Vec<Event>,
+    relieved: Vec<String>,
 }
 
 impl Run {
     fn on(cluster: Snapshot, state: State) -> Self {
-        Self { state, shared: Shared::new(&cluster), cluster, events: Vec::new() }
+        Self { state, shared: Shared::new(&cluster), cluster, events: Vec::new(), relieved: Vec::new() }
     }
 
     fn new() -> Self {
@@ -43,7 +44,8 @@ impl Run {
     }
 
     fn ends(&mut self, action: &Action, outcome: &Outcome) -> Blame {
-        let (outcome, event) = self.shared.settle(&mut self.state, action, outcome, NOW);
+        let Settled { outcome, event, relieved } = self.shared.settle(&mut self.state, action, outcome, NOW);
+        self.relieved.extend(relieved);
         self.events.extend(event);
         crate::decide::instances::remember_outcome(&mut self.state, action, &outcome, NOW);
         match outcome {
@@ -71,6 +73,7 @@ fn two_that_fail_alike_on_storage_that_carries_nobody_lose_no_try() {
         second: "b".into(),
     };
     assert_eq!(run.events, [concluded], "once");
+    assert_eq!(run.relieved, ["a"], "the only one that was charged");
     for name in ["a", "b", "c"] {
         let wait = budget::wait(&run.state, name, NOW).unwrap();
         assert_eq!((wait.by, wait.failures), (BlockedBy::Known(Blame::Node), 1), "{name}");

@@ -3,6 +3,8 @@ use crate::cluster::testing::{drbd_instance, instance, node, pending_job, snapsh
 use crate::cluster::{Instance, JobFailure, JobId, Snapshot};
 use crate::decide::budget::{Blamed, Detail};
 use crate::decide::hold::Hold;
+use crate::decide::instances::{self, Outlook};
+use crate::decide::policy::Policies;
 use crate::decide::second_look::Changed;
 use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome, Step};
 use crate::memory::state::State;
@@ -13,13 +15,14 @@ const NOW: Timestamp = 1_795_575_600.0;
 
 /// The verdicts of a cluster whose instances that are down are to be started.
 fn verdicts(cluster: &Snapshot) -> Verdicts {
-    verdicts_with(cluster, &State::default())
+    planned(cluster, &State::default())
 }
 
-fn verdicts_with(cluster: &Snapshot, state: &State) -> Verdicts {
-    let down = cluster.instances.iter().filter(|instance| instance.status.may_be_down());
-    let steps: Vec<Step> = down.map(|instance| Step::Act(start(&instance.name))).collect();
-    Verdicts::of(cluster, state, &steps, NOW)
+/// The verdicts that a pass makes.
+fn planned(snapshot: &Snapshot, state: &State) -> Verdicts {
+    let (policies, _) = Policies::read(snapshot, &[], NOW);
+    let steps = instances::plan(&Outlook { snapshot, state, policies: &policies, now: NOW });
+    Verdicts::of(snapshot, state, &steps, NOW)
 }
 
 fn start(name: &str) -> Action {
@@ -62,7 +65,7 @@ fn fail(verdicts: &mut Verdicts, state: &mut State, names: &[&str], blamed: &Bla
     for name in names {
         let failure = JobFailure::Text("no".into());
         let outcome = Outcome::Failed { job: JobId(7), failure, blamed: blamed.clone() };
-        crate::decide::instances::remember_outcome(state, &start(name), &outcome, NOW);
+        instances::remember_outcome(state, &start(name), &outcome, NOW);
         verdicts.ended(&start(name), &outcome, state, NOW);
     }
 }
@@ -81,7 +84,7 @@ fn one_line_says_how_many_wait_for_how_much_memory_of_a_node() {
     for name in ["b", "c"] {
         let hold = Hold::Memory { node: "n1".into(), blamed: refused.clone() };
         let note = Note { instance: name.into(), kind: NoteKind::LeftForLater(hold) };
-        crate::decide::instances::remember_note(&mut state, &note, NOW);
+        instances::remember_note(&mut state, &note, NOW);
         verdicts.noted(&note, &state, NOW);
     }
     let line = only_line(&verdicts);
@@ -135,7 +138,7 @@ fn a_silent_primary_is_one_warning_with_its_instances_and_what_to_type() {
     );
     let mut state = State::default();
     state.recovery.silent.insert("n1".into(), NOW - 600.0);
-    let line = |cluster: &Snapshot| only_line(&Verdicts::of(cluster, &state, &[], NOW));
+    let line = |cluster: &Snapshot| only_line(&planned(cluster, &state));
     let words = "Node 'n1' has not answered since 02:50, and 2 instances are down with it: a, b; they are \
                  started in the first run after it answers. If it is off for good: 'gnt-node modify --offline \
                  yes n1', then 'gnt-node failover n1' [primary_silent]";
@@ -151,7 +154,7 @@ fn a_silent_primary_is_one_warning_with_its_instances_and_what_to_type() {
 fn an_offline_primary_is_one_warning_too() {
     let line = |instances: Vec<Instance>| {
         let cluster = Snapshot { instances, ..Snapshot::default() };
-        only_line(&verdicts_with(&cluster, &State::default())).1
+        only_line(&planned(&cluster, &State::default())).1
     };
     let both = vec![drbd_instance("a", "ERROR_nodeoffline", "n2"), instance("b", "ERROR_nodeoffline")];
     let words = "Node 'n1' is marked offline, and 2 instances are down with it: a, b; the watcher starts none of \
