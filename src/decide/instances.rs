@@ -19,7 +19,7 @@ use crate::memory::state::State;
 /// their names. No instance counts as gone when luxid described one in a way that cannot be read.
 pub fn drop_stale_records(snapshot: &Snapshot, state: &mut State, now: Timestamp) -> Vec<String> {
     let names: HashSet<&str> = snapshot.instances.iter().map(|instance| instance.name.as_str()).collect();
-    let exists = |name: &str| !snapshot.unreadable_instances.is_empty() || names.contains(name);
+    let exists = |name: &str| snapshot.has_unreadable_instances() || names.contains(name);
     // A time that far in the future comes from a wrong clock, and the record would stay just as long.
     state.retain_instances(|name, started| exists(name) && (started - now).abs() <= RETRY_EXPIRATION)
 }
@@ -138,7 +138,7 @@ fn against_clean_up(outlook: &Outlook<'_>, instance: &Instance) -> Vec<Reason> {
 /// gone. No instance counts as gone while one cannot be read.
 pub fn forget_what_is_over(state: &mut State, snapshot: &Snapshot) {
     let instances = snapshot.instances_by_name();
-    let may_be_any = !snapshot.unreadable_instances.is_empty();
+    let may_be_any = snapshot.has_unreadable_instances();
     let status = |name: &str| instances.get(name).map(|instance| &instance.status);
     let recovery = &mut state.recovery;
     recovery.last_failures.retain(|name, _| status(name).map_or(may_be_any, InstanceStatus::may_be_down));

@@ -47,7 +47,7 @@ pub fn remember_down(state: &mut State, snapshot: &Snapshot, now: Timestamp) {
     for (name, since) in std::mem::take(&mut state.recovery.down) {
         let is_unclear = match by_name.get(name.as_str()) {
             Some(instance) => !instance.status.is_known(),
-            None => !snapshot.unreadable_instances.is_empty(),
+            None => snapshot.has_unreadable_instances(),
         };
         match down.get_mut(&name) {
             Some(first_seen) => *first_seen = since.min(now),

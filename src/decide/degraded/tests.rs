@@ -140,10 +140,14 @@ fn what_does_not_run_any_more_needs_no_report() {
         assert_eq!(state.recovery.degraded.contains_key("i"), kept, "{status}");
     }
     let mut unread = snapshot([], []);
-    unread.unreadable_instances.push("i".into());
+    // With its name or without.
+    for row in ["i", "instance row 0: invalid length 3"] {
+        unread.unreadable_instances = vec![row.into()];
+        let mut state = degraded();
+        review(&mut state, &unread);
+        assert_eq!(state, degraded());
+    }
     let mut state = degraded();
-    review(&mut state, &unread);
-    assert_eq!(state, degraded());
     review(&mut state, &snapshot([], []));
     assert_eq!(state, State::default());
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use crate::cluster::testing::{drbd_instance, instance, node, snapshot};
+use crate::cluster::testing::{drbd_instance, instance, node, pending_job, snapshot};
 use crate::cluster::{Seen, Snapshot};
 use crate::decide::pass::{Pass, PassOptions};
 use crate::decide::{Action, Note, NoteKind, Outcome, instances};
@@ -163,4 +163,28 @@ fn a_hundred_and_twenty_thousand_stale_records_are_dropped_in_linear_time() {
     assert!(state.recovery.blocked.is_empty() && state.recovery.degraded.is_empty());
     assert!(state.recovery.last_failures.is_empty() && state.recovery.starts.is_empty());
     assert!(state.recovery.told.len() < 10, "only what holds now");
+}
+
+/// The limit is far above what a slow machine needs.
+#[test]
+fn ten_thousand_instances_that_are_down_have_their_verdicts_in_no_time() {
+    let down = |number: usize| {
+        let status = if number.is_multiple_of(2) { "ERROR_down" } else { "ERROR_nodedown" };
+        let mut instance = drbd_instance(&format!("inst{number}.example.com"), status, "n2");
+        instance.primary = format!("n{}", number % 200);
+        instance
+    };
+    let nodes = (0..200).map(|number| node(&format!("n{number}"), (number % 2 == 0).then_some("b")));
+    let jobs = (0..500).map(|number| pending_job(number, &format!("INSTANCE_REBOOT(other{number})")));
+    let cluster = Snapshot {
+        instances: (0..10_000).map(down).collect(),
+        nodes: nodes.collect(),
+        pending_jobs: jobs.collect(),
+        ..Snapshot::default()
+    };
+    let began = Instant::now();
+    let state = decide(State::default(), &cluster, NOW);
+    assert_eq!(state.recovery.down.len(), 10_000);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
 }

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Every change, with the code of the reason that it gives an instance that was to be started; `None` where it
-/// does not have to run any more, or runs. A new one does not compile before it has a place here.
+/// Every change, with the code of the reason that it gives an instance that was to be started; `None` where
+/// it does not have to run any more, or runs. A new one does not compile before it has a place here.
 fn changes() -> Vec<(Changed, Option<&'static str>)> {
     let status = |word: &str| Changed::Status(InstanceStatus::from_word(word));
     let statuses = [
