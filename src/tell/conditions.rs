@@ -10,7 +10,7 @@ pub use told::Conditions;
 
 use super::line::LogLine;
 use super::words::{Times, blocked_by, count, duration, list, place};
-use crate::cluster::{Timestamp, excerpt};
+use crate::cluster::{InstanceStatus, Timestamp, excerpt};
 use crate::decide::blame::Blame;
 use crate::decide::budget::{MAX_TRIES, RETRY_EXPIRATION};
 use crate::decide::reason::{NODE_SILENT, Reason};
@@ -18,8 +18,9 @@ use crate::decide::tags::Place;
 use crate::decide::verdict::{NodeVerdict, Verdict, Verdicts};
 use crate::memory::recovery::{BlockedBy, FailedMove, LastFailure, Shortage};
 
-/// The longest part of a job's error that a line repeats, in bytes.
-const LONGEST_ERROR: usize = 300;
+/// The longest part of a job's error that a line repeats, in bytes: a little more than what is remembered of
+/// it, so that it is not shortened twice.
+const LONGEST_ERROR: usize = 400;
 
 /// Instances that are in the same condition for the same cause.
 struct Cause<'v> {
@@ -121,7 +122,7 @@ fn subject(verdict: &Verdict, reason: &Reason) -> Option<String> {
             _ => own(),
         },
         Reason::MirrorPeerAway { node } => node.clone().unwrap_or_else(own),
-        Reason::Delay { .. } | Reason::Paused | Reason::Drained => String::new(),
+        Reason::Delay { .. } | Reason::Paused | Reason::Drained | Reason::CutShort => String::new(),
         Reason::Locked
         | Reason::MoveFailed(_)
         | Reason::OutOfTries { .. }
@@ -133,8 +134,10 @@ fn subject(verdict: &Verdict, reason: &Reason) -> Option<String> {
         | Reason::MirrorNotActive
         | Reason::MirrorDegraded { .. }
         | Reason::MirrorNotActivated { .. } => own(),
-        // The errors of jobs and of rows are told as they come.
-        Reason::StartFailed { .. } | Reason::NotSubmitted { .. } | Reason::Unreadable => return None,
+        // The errors of jobs and of rows, and what has changed, are told as they come.
+        Reason::StartFailed { .. } | Reason::NotSubmitted { .. } | Reason::Changed | Reason::Unreadable => {
+            return None;
+        }
     })
 }
 
@@ -182,11 +185,11 @@ impl Cause<'_> {
                 self.then_fail_over(node),
             )),
             Reason::PrimaryOffline { node } => LogLine::warning(format!(
-                "Node '{node}' is marked offline, and {} on it {} down: {}; the watcher does not start \
-                 {it}{}",
+                "Node '{node}' is marked offline, and {} on it {} down: {}; the watcher {}{}",
                 count(number, "instance"),
                 if number == 1 { "is" } else { "are" },
                 self.names(),
+                if number == 1 { "does not start it" } else { "starts none of them" },
                 self.fail_over(node),
             )),
             Reason::SecondarySilent { node, since } => LogLine::warning(format!(
@@ -209,7 +212,10 @@ impl Cause<'_> {
             Reason::JobRunning(job) => {
                 LogLine::info(format!("Leaving {instances} alone, {job} is working on {it}"))
             }
-            Reason::Locked => LogLine::info(format!("Not cleaning up {instances}, instance is locked")),
+            Reason::Locked if verdict.status == Some(InstanceStatus::UserDown) => {
+                LogLine::info(format!("Not cleaning up {instances}, instance is locked"))
+            }
+            Reason::Locked => LogLine::info(format!("Not starting {instances}, instance is locked")),
             Reason::TagNever(on) => {
                 LogLine::info(format!("Not starting {instances}: {} says never", self.tag(*on)))
             }
@@ -295,7 +301,15 @@ impl Cause<'_> {
                  'gnt-instance activate-disks {name}' shows why",
                 times.moment(*until)
             )),
-            Reason::StartFailed { .. } | Reason::NotSubmitted { .. } | Reason::Unreadable => return None,
+            Reason::CutShort => LogLine::info(format!(
+                "Leaving {instances} to a later run: this one ended with an error before {its} turn"
+            )),
+            Reason::StartFailed { .. }
+            | Reason::NotSubmitted { .. }
+            | Reason::Changed
+            | Reason::Unreadable => {
+                return None;
+            }
         })
     }
 
@@ -311,6 +325,8 @@ impl Cause<'_> {
     fn fail_over(&self, node: &str) -> String {
         if self.has_secondary() {
             format!("; 'gnt-node failover {node}' starts those with a secondary node there")
+        } else if self.of.len() == 1 {
+            "; it has no secondary node, so it waits for this one".to_owned()
         } else {
             let (they_have, they_wait) =
                 if self.of.len() == 1 { ("it has", "it waits") } else { ("they have", "they wait") };
