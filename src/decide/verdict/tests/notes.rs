@@ -110,7 +110,7 @@ fn what_is_noted_of_mirrors_is_a_reason_too() {
         NoteKind::Recovered,
         NoteKind::Helpless,
         NoteKind::Unknown,
-        NoteKind::VerifyHelpless,
+        NoteKind::VerifyHelpless { is_out_of_reach: true },
         NoteKind::DisksNotActive,
         NoteKind::StartedInThisRun,
         NoteKind::Busy(pending_job(7, "INSTANCE_REPLACE_DISKS(i)")),
