@@ -108,6 +108,25 @@ fn nothing_else_is_forced() {
     assert_eq!(allow(others.clone(), &state, &policies, Some(Duration::ZERO), NOW), others);
 }
 
+#[test]
+fn one_whose_own_node_is_away_is_not_forced_however_long_its_secondary_is_silent() {
+    for (status, code) in [("ERROR_nodedown", "primary_silent"), ("ERROR_nodeoffline", "primary_offline")] {
+        let mut cluster = cluster(&["degraded:0"]);
+        cluster.instances[0].status = InstanceStatus::from_word(status);
+        cluster.nodes[0].boot_id = None;
+        let (policies, _) = Policies::read(&cluster, &[], NOW);
+        let mut state = State::default();
+        remember_silent(&mut state, &cluster, 0.0);
+        let outlook = Outlook { snapshot: &cluster, state: &state, policies: &policies, now: NOW };
+        let steps = instances::plan(&outlook);
+        let [Step::Note(Note { kind: NoteKind::NotStarted(reasons), .. })] = &steps[..] else {
+            panic!("{steps:?}")
+        };
+        assert_eq!(reasons.iter().map(Reason::code).collect::<Vec<_>>(), [code, "secondary_silent"]);
+        assert_eq!(allow(steps.clone(), &state, &policies, Some(Duration::ZERO), NOW), steps);
+    }
+}
+
 fn degraded() -> State {
     let mut state = State::default();
     state.recovery.degraded.insert("i".into(), 100.0);
