@@ -139,13 +139,13 @@ fn a_silent_primary_is_one_warning_with_its_instances_and_what_to_type() {
     let mut state = State::default();
     state.recovery.silent.insert("n1".into(), NOW - 600.0);
     let line = |cluster: &Snapshot| only_line(&planned(cluster, &state));
-    let words = "Node 'n1' has not answered since 02:50, and 2 instances are down with it: a, b; they are \
-                 started in the first run after it answers. If it is off for good: 'gnt-node modify --offline \
+    let words = "Node 'n1' has not answered since 02:50, and 2 instances on it are out of reach: a, b; those that are down are \
+                 started in the first run after the node answers. If it is off for good: 'gnt-node modify --offline \
                  yes n1', then 'gnt-node failover n1' [primary_silent]";
     assert_eq!(line(&cluster), (Severity::Warning, words.to_owned()));
     cluster.instances.remove(0);
-    let words = "Node 'n1' has not answered since 02:50, and 1 instance is down with it: b; it is started in the \
-                 first run after it answers. If it is off for good: 'gnt-node modify --offline yes n1' \
+    let words = "Node 'n1' has not answered since 02:50, and 1 instance on it is out of reach: b; if it is down, it is started in the \
+                 first run after the node answers. If it is off for good: 'gnt-node modify --offline yes n1' \
                  [primary_silent]";
     assert_eq!(line(&cluster).1, words, "it has no other node");
 }
@@ -157,10 +157,10 @@ fn an_offline_primary_is_one_warning_too() {
         only_line(&planned(&cluster, &State::default())).1
     };
     let both = vec![drbd_instance("a", "ERROR_nodeoffline", "n2"), instance("b", "ERROR_nodeoffline")];
-    let words = "Node 'n1' is marked offline, and 2 instances are down with it: a, b; the watcher starts none of \
+    let words = "Node 'n1' is marked offline, and 2 instances on it are down: a, b; the watcher starts none of \
                  them; 'gnt-node failover n1' starts those with a secondary node there [primary_offline]";
     assert_eq!(line(both), words);
-    let words = "Node 'n1' is marked offline, and 1 instance is down with it: b; the watcher does not start it; \
+    let words = "Node 'n1' is marked offline, and 1 instance on it is down: b; the watcher does not start it; \
                  it has no secondary node, so it waits for this one [primary_offline]";
     assert_eq!(line(vec![instance("b", "ERROR_nodeoffline")]), words);
 }
@@ -242,7 +242,7 @@ fn reasons_have_their_words_for_one_instance_and_for_several() {
         (
             &["a", "b"],
             silent,
-            "Node 'n2' does not answer since 24 Nov 03:00, and without it these instances cannot be started: a, \
+            "Node 'n2' has not answered since 24 Nov 03:00, and without it these instances cannot be started: a, \
              b; repair the node, or make sure it is off and then run 'gnt-node modify --offline yes n2' \
              [secondary_silent]",
         ),
