@@ -179,6 +179,7 @@ impl Verdicts {
         }
         match outcome {
             Outcome::LeftAlone(change) => verdict.left_alone(change, is_start, silent, now),
+            _ if matches!(action.kind, ActionKind::ActivateDisks { .. }) => verdict.activated(state, now),
             _ if !is_start => {}
             Outcome::Succeeded => {
                 verdict.started();

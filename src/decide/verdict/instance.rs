@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::{AdminState, Instance, InstanceStatus, Timestamp};
-use crate::decide::budget;
 use crate::decide::reason::{self, Reason};
 use crate::decide::remedy::{Command, Culprit, Next};
 use crate::decide::second_look::Changed;
-use crate::memory::recovery::LastFailure;
+use crate::decide::{activations, budget};
+use crate::memory::recovery::{Failures, LastFailure};
 use crate::memory::state::State;
 
 /// What became of an instance in this run.
@@ -97,9 +97,15 @@ impl Verdict {
         if let InstanceStatus::Other(word) = status {
             reasons.push(Reason::StatusUnknown { word: word.clone() });
         }
-        let times = recovery.starts_within_an_hour(name);
-        if *status == InstanceStatus::ErrorDown && times > budget::FLAPPING {
-            reasons.push(Reason::Flapping { times });
+        let starts = recovery.starts_within_an_hour(name);
+        let went_down = match status {
+            InstanceStatus::ErrorDown => starts,
+            // Not yet since its last start.
+            InstanceStatus::Running => starts.saturating_sub(1),
+            _ => 0,
+        };
+        if went_down > budget::FLAPPING {
+            reasons.push(Reason::Flapping { times: went_down });
         }
         Self {
             instance: name.clone(),
@@ -160,6 +166,20 @@ impl Verdict {
         let reason = reason::of_wait(state, name, now).unwrap_or_else(failed);
         self.reasons.retain(|known| !known.prevents_start());
         self.decide(reason);
+    }
+
+    /// The activation of its disks has ended; `state` is what is remembered after that.
+    pub(super) fn activated(&mut self, state: &State, now: Timestamp) {
+        self.reasons.retain(|known| !matches!(known, Reason::MirrorNotActivated { .. }));
+        let name = &self.instance;
+        let Some(Failures { failures, last }) = state.recovery.activations.get(name).map(|one| one.failures)
+        else {
+            return;
+        };
+        if failures > 0 {
+            let until = now + activations::wait(failures, last, name, now);
+            self.add(Reason::MirrorNotActivated { failures, until });
+        }
     }
 
     /// An action on it was left alone because of this change.

@@ -1,12 +1,16 @@
 use super::*;
+use crate::cluster::Timestamp;
 use crate::cluster::testing::{drbd_instance, instance, node, pending_job, snapshot};
 use crate::cluster::{Instance, JobFailure, JobId, Snapshot};
+use crate::decide::budget::RETRY_EXPIRATION;
 use crate::decide::budget::{Blamed, Detail};
 use crate::decide::hold::Hold;
 use crate::decide::instances::{self, Outlook};
 use crate::decide::policy::Policies;
 use crate::decide::second_look::Changed;
+use crate::decide::tags::Place;
 use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome, Step};
+use crate::memory::recovery::{FailedMove, LastFailure, Shortage};
 use crate::memory::state::State;
 use crate::tell::Severity;
 
