@@ -204,7 +204,7 @@ fn both_of_two_that_fail_alike_wait_because_of_their_node() {
         assert_eq!(run.codes(name), ["backoff"]);
         assert!(run.verdict(name).last_failure.is_some());
     }
-    assert!(run.says("Not starting 2 instances on node 'n1' before"), "{run:?}");
+    assert!(run.says("Not starting 2 instances on node 'n1' until the first run after"), "{run:?}");
 }
 
 #[test]
