@@ -9,6 +9,7 @@ mod facts;
 mod messages;
 mod options;
 mod page;
+mod reasons;
 mod source;
 mod template;
 #[path = "../support/topics.rs"]
