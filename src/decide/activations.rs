@@ -196,10 +196,11 @@ pub fn plan_found(snapshot: &Snapshot, broken: &[String]) -> Vec<Step> {
         let note = |kind| Step::Note(Note { instance: name.clone(), kind });
         match by_name.get(name.as_str()) {
             None => note(NoteKind::Unknown),
-            Some(instance)
-                if is_out_of_reach(snapshot, instance) || snapshot.has_offline_secondary(instance) =>
-            {
-                note(NoteKind::VerifyHelpless)
+            Some(instance) if is_out_of_reach(snapshot, instance) => {
+                note(NoteKind::VerifyHelpless { is_out_of_reach: true })
+            }
+            Some(instance) if snapshot.has_offline_secondary(instance) => {
+                note(NoteKind::VerifyHelpless { is_out_of_reach: false })
             }
             Some(_) => match snapshot.job_at(name) {
                 Some(job) => note(NoteKind::Busy(job.clone())),

@@ -29,7 +29,7 @@ use super::verdict::Verdicts;
 use super::verify::{self, Findings, Verification};
 use super::{Action, Note, NoteKind, Outcome, Step, budget, degraded, elsewhere, mirrors, split};
 use crate::cluster::{Seen, Snapshot, Timestamp};
-use crate::memory::recovery::Told;
+use crate::memory::recovery::{Recovery, Told};
 use crate::memory::state::State;
 
 /// What the options of a run say about its decisions.
@@ -189,6 +189,13 @@ impl Pass {
     /// The run is stopped for this reason before everything was begun.
     pub fn stopped(&mut self, reason: &Reason) {
         self.verdicts.stopped(reason);
+    }
+
+    /// Remembers since when what another pass saw has been so, and what was told of it, and nothing else.
+    pub fn remember_look(&mut self, ahead: Self) {
+        let Recovery { down, silent, seen, told, .. } = ahead.state.recovery;
+        let recovery = std::mem::take(&mut self.state.recovery);
+        self.state.recovery = Recovery { down, silent, seen, told, ..recovery };
     }
 
     /// The answer for every instance, as far as this run has come.

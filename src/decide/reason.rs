@@ -182,6 +182,9 @@ pub const CODES: [&str; 29] = [
     "mirror_not_activated",
 ];
 
+/// The code of a node that does not answer and that no instance is down with.
+pub const NODE_SILENT: &str = "node_silent";
+
 impl Reason {
     /// Its code.
     #[must_use]

@@ -75,8 +75,12 @@ pub enum NoteKind {
     },
     /// verify-disks names it, but it is unknown or was ignored.
     Unknown,
-    /// verify-disks names it, but its primary node is away or a secondary is offline.
-    VerifyHelpless,
+    /// verify-disks names it, but nothing can be done.
+    VerifyHelpless {
+        /// Because one of its nodes does not answer, or its primary node is offline: that has its verdict.
+        /// Otherwise because a secondary node is marked offline.
+        is_out_of_reach: bool,
+    },
 }
 
 /// What became of an action.

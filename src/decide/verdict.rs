@@ -250,7 +250,7 @@ impl Verdicts {
             | NoteKind::DisksNotActive
             | NoteKind::StartedInThisRun
             | NoteKind::Unknown
-            | NoteKind::VerifyHelpless => {}
+            | NoteKind::VerifyHelpless { .. } => {}
         }
     }
 

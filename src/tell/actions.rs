@@ -78,9 +78,17 @@ pub fn ended(action: &Action, outcome: &Outcome) -> LogLine {
             "Error while {doing} instance '{name}'{how}: no job, not counted as a try: {why}"
         )),
         Outcome::LeftAlone(change) => {
-            LogLine::info(format!("Not {doing} instance '{name}'{how}: {}", changed(change)))
+            let text = format!("Not {doing} instance '{name}'{how}: {}", changed(change));
+            let is_told = action.kind.is_start() && is_a_condition(change);
+            if is_told { LogLine::debug(text) } else { LogLine::info(text) }
         }
     }
+}
+
+/// Whether it keeps the instance from being started for some time, so that a line about that condition tells
+/// it.
+fn is_a_condition(change: &Changed) -> bool {
+    matches!(change, Changed::MayRunOn(_) | Changed::Busy(_) | Changed::SecondarySilent(_))
 }
 
 fn changed(change: &Changed) -> String {

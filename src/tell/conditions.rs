@@ -13,7 +13,7 @@ use super::words::{Times, blocked_by, count, duration, list, place};
 use crate::cluster::{Timestamp, excerpt};
 use crate::decide::blame::Blame;
 use crate::decide::budget::{MAX_TRIES, RETRY_EXPIRATION};
-use crate::decide::reason::Reason;
+use crate::decide::reason::{NODE_SILENT, Reason};
 use crate::decide::tags::Place;
 use crate::decide::verdict::{NodeVerdict, Verdict, Verdicts};
 use crate::memory::recovery::{BlockedBy, FailedMove, LastFailure, Shortage};
@@ -68,10 +68,10 @@ fn node_silent(verdict: &NodeVerdict, times: &Times) -> Condition {
     };
     let line = LogLine::warning(format!(
         "Node '{node}' has not answered{}; {mirrors}; repair the node, or make sure it is off and then run \
-         'gnt-node modify --offline yes {node}' [node_silent]",
+         'gnt-node modify --offline yes {node}' [{NODE_SILENT}]",
         times.since(*since)
     ));
-    Condition::new(format!("node_silent {node}"), names().map(|name| (name, 0)), line)
+    Condition::new(format!("{NODE_SILENT} {node}"), names().map(|name| (name, 0)), line)
 }
 
 /// An instance that is given up stays out of tries: one condition.
@@ -153,27 +153,28 @@ impl Cause<'_> {
         let (its, it) = if number == 1 { ("its", "it") } else { ("their", "them") };
         Some(match reason {
             Reason::PrimarySilent { node, since } => LogLine::warning(format!(
-                "Node '{node}' has not answered{}, and {} {} down with it: {}; {} in the first run after it \
-                 answers. If it is off for good: 'gnt-node modify --offline yes {node}'{}",
-                times.since(*since),
+                "Node '{node}' {}, and {} on it {} out of reach: {}; {} started in the \
+                 first run after the node answers. If it is off for good: 'gnt-node modify --offline yes \
+                 {node}'{}",
+                silent(*since, times),
                 count(number, "instance"),
                 if number == 1 { "is" } else { "are" },
                 self.names(),
-                if number == 1 { "it is started" } else { "they are started" },
+                if number == 1 { "if it is down, it is" } else { "those that are down are" },
                 self.then_fail_over(node),
             )),
             Reason::PrimaryOffline { node } => LogLine::warning(format!(
-                "Node '{node}' is marked offline, and {} {} down with it: {}; the watcher does not \
-                 start {it}{}",
+                "Node '{node}' is marked offline, and {} on it {} down: {}; the watcher does not start \
+                 {it}{}",
                 count(number, "instance"),
                 if number == 1 { "is" } else { "are" },
                 self.names(),
                 self.fail_over(node),
             )),
             Reason::SecondarySilent { node, since } => LogLine::warning(format!(
-                "Node '{node}' does not answer{}, and without it these instances cannot be started: {}; \
-                 repair the node, or make sure it is off and then run 'gnt-node modify --offline yes {node}'",
-                times.since(*since),
+                "Node '{node}' {}, and without it these instances cannot be started: {}; repair the node, or \
+                 make sure it is off and then run 'gnt-node modify --offline yes {node}'",
+                silent(*since, times),
                 self.names(),
             )),
             Reason::SharedStorageUnsure { nodes } => LogLine::warning(format!(
@@ -228,10 +229,11 @@ impl Cause<'_> {
             )),
             Reason::GivenUp { until } => LogLine::error(format!(
                 "Could not restart instance '{name}' after {MAX_TRIES} attempts, giving up for {}, until \
-                 {}{}; mend that, then run 'ganeti-watcher retry {name}'",
+                 {}{}; {}, then run 'ganeti-watcher retry {name}'",
                 duration(RETRY_EXPIRATION),
                 times.moment(*until),
-                last_failure(verdict, times)
+                last_failure(verdict, times),
+                if verdict.last_failure.is_some() { "mend that" } else { "find out why it is down" },
             )),
             Reason::CleanUpOutOfTries => LogLine::warning(format!(
                 "Not cleaning up instance '{name}', retries exhausted; to try again: 'ganeti-watcher retry \
@@ -375,6 +377,13 @@ fn failures(reason: &Reason) -> u64 {
         | Reason::NoMemory { failures, .. }
         | Reason::MirrorNotActivated { failures, .. } => *failures,
         _ => 0,
+    }
+}
+
+fn silent(since: Option<Timestamp>, times: &Times) -> String {
+    match since {
+        Some(_) => format!("has not answered{}", times.since(since)),
+        None => "does not answer".to_owned(),
     }
 }
 

@@ -36,8 +36,12 @@ pub fn note(note: &Note) -> Option<LogLine> {
             )));
         }
         NoteKind::Unknown => format!("Can't find instance '{name}', maybe it was ignored"),
-        NoteKind::VerifyHelpless => {
-            format!("Skipping instance '{name}' because it is in a helpless state or has offline secondaries")
+        NoteKind::VerifyHelpless { is_out_of_reach } => {
+            let text = format!(
+                "Skipping instance '{name}' because it is in a helpless state or has offline secondaries"
+            );
+            // The node that does not answer has a line of its own.
+            return Some(if *is_out_of_reach { LogLine::debug(text) } else { LogLine::info(text) });
         }
         NoteKind::Helpless
         | NoteKind::NotStarted(_)

@@ -8,7 +8,7 @@ use crate::cluster::Timestamp;
 use crate::decide::budget::MAX_TRIES;
 use crate::decide::reason::Reason;
 use crate::decide::verdict::{Progress, Totals, Verdict, Verdicts};
-use crate::decide::{Action, ActionKind, Note, NoteKind, Outcome};
+use crate::decide::{Action, ActionKind, Event, Note, NoteKind, Outcome};
 
 /// The run, or a part of it, failed.
 #[must_use]
@@ -34,6 +34,13 @@ impl Done {
             NoteKind::Recovered => true,
             NoteKind::NotStarted(reasons) => matches!(reasons.first(), Some(Reason::GivenUp { .. })),
             _ => false,
+        });
+    }
+
+    /// These events were found before anything was done.
+    pub fn found(&mut self, events: &[Event]) {
+        self.else_too |= events.iter().any(|event| {
+            matches!(event, Event::Ended(..) | Event::EarlierStartSucceeded { .. } | Event::StartsLost { .. })
         });
     }
 
@@ -103,11 +110,7 @@ fn condition(verdicts: &Verdicts, done: Vec<String>, waiting: Vec<&Verdict>) -> 
         _ => format!("{run} of {wanted} instances run"),
     }];
     parts.extend(done);
-    match waiting.len() {
-        0 => {}
-        1 => parts.push(format!("1 waits ({})", causes(waiting))),
-        number => parts.push(format!("{number} wait ({})", causes(waiting))),
-    }
+    parts.extend(causes(waiting));
     if need_human > 0 {
         let names = verdicts.iter().filter(|verdict| verdict.needs_human());
         let needs = if need_human == 1 { "needs a human" } else { "need a human" };
@@ -124,8 +127,8 @@ fn waiting(verdicts: &Verdicts) -> impl Iterator<Item = &Verdict> {
 }
 
 /// What they are waiting for, with how many wait for it.
-fn causes(waiting: Vec<&Verdict>) -> String {
-    let mut causes: Vec<(String, usize)> = Vec::new();
+fn causes(waiting: Vec<&Verdict>) -> impl Iterator<Item = String> {
+    let mut causes: Vec<([String; 2], usize)> = Vec::new();
     for verdict in waiting {
         let cause = cause(verdict);
         match causes.iter_mut().find(|(known, _)| *known == cause) {
@@ -133,31 +136,40 @@ fn causes(waiting: Vec<&Verdict>) -> String {
             None => causes.push((cause, 1)),
         }
     }
-    let only_one = causes.len() == 1;
-    let words = causes.into_iter().map(|(cause, number)| match only_one {
-        true => cause,
-        false => format!("{number} {cause}"),
-    });
-    words.collect::<Vec<_>>().join(", ")
+    causes.into_iter().map(|([one, many], number)| match number {
+        1 => format!("1 {one}"),
+        _ => format!("{number} {many}"),
+    })
 }
 
-fn cause(verdict: &Verdict) -> String {
+/// What one instance does, and what several do.
+fn cause(verdict: &Verdict) -> [String; 2] {
+    let wait = |what: &str| [format!("waits {what}"), format!("wait {what}")];
+    let again = "tried again in the next run";
     match verdict.decides() {
         Some(Reason::PrimarySilent { node, .. } | Reason::SecondarySilent { node, .. }) => {
-            format!("for node '{node}'")
+            wait(&format!("for node '{node}'"))
         }
-        Some(Reason::SharedStorageUnsure { .. }) => "for silent nodes".to_owned(),
-        Some(Reason::StartFailed { tries: MAX_TRIES.. }) => "failed for the last time".to_owned(),
-        Some(Reason::StartFailed { .. }) => "failed, tried again in the next run".to_owned(),
-        Some(Reason::NotSubmitted { .. }) => "got no job, tried again in the next run".to_owned(),
-        Some(Reason::NoMemory { .. }) => format!("for memory on node '{}'", verdict.primary),
-        Some(Reason::Backoff { .. }) => "for the next try".to_owned(),
-        Some(Reason::TagNever(_) | Reason::TagHold { .. }) => "by their tags".to_owned(),
-        Some(Reason::JobRunning(_) | Reason::Locked) => "for other jobs".to_owned(),
-        Some(Reason::Tier { .. } | Reason::Delay { .. } | Reason::Room) => "for their turn".to_owned(),
-        Some(Reason::Paused) => "for the end of the pause".to_owned(),
-        Some(Reason::Drained) => "for the job queue".to_owned(),
-        _ => "for the next run".to_owned(),
+        Some(Reason::SharedStorageUnsure { .. }) => wait("for silent nodes"),
+        Some(Reason::StartFailed { tries: MAX_TRIES.. }) => {
+            ["failed for the last time".to_owned(), "failed for the last time".to_owned()]
+        }
+        Some(Reason::StartFailed { .. }) => {
+            [format!("failed and is {again}"), format!("failed and are {again}")]
+        }
+        Some(Reason::NotSubmitted { .. }) => {
+            [format!("got no job and is {again}"), format!("got no job and are {again}")]
+        }
+        Some(Reason::NoMemory { .. }) => wait(&format!("for memory on node '{}'", verdict.primary)),
+        Some(Reason::Backoff { .. }) => wait("for the next try"),
+        Some(Reason::TagNever(_) | Reason::TagHold { .. }) => {
+            ["is kept down by a tag".to_owned(), "are kept down by tags".to_owned()]
+        }
+        Some(Reason::JobRunning(_) | Reason::Locked) => wait("for other jobs"),
+        Some(Reason::Tier { .. } | Reason::Delay { .. } | Reason::Room) => wait("for their turn"),
+        Some(Reason::Paused) => wait("for the end of the pause"),
+        Some(Reason::Drained) => wait("for the job queue"),
+        _ => wait("for the next run"),
     }
 }
 
@@ -200,7 +212,7 @@ mod tests {
         assert_eq!(
             would_be(&verdicts(&cluster, &steps), &actions).text,
             "Node group 'default': 1 of 5 instances run; 1 would be started; disks of 1 instance would be \
-             activated; 2 wait (1 by their tags, 1 for node 'n1'); 1 needs a human: stuck. Nothing was changed"
+             activated; 1 is kept down by a tag; 1 waits for node 'n1'; 1 needs a human: stuck. Nothing was changed"
         );
         let nothing = verdicts(&snapshot([], []), &[]);
         let text = "Node group 'default': no instance should run. Nothing was changed";

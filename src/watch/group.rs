@@ -8,12 +8,14 @@ use super::cut_short::CutShort;
 use super::gather::{gather, look, pass_options};
 use super::ledger::{Activations, Ledger, carry_out};
 use super::{Context, dry_run, inspect, verify};
-use crate::act::{Runner, Seams, Slots, Stopped};
+use crate::act::{Runner, Seams, Slots, Stopped, View};
 use crate::armed::Armed;
 use crate::clock;
 use crate::cluster::Snapshot;
 use crate::decide::governor::Governor;
 use crate::decide::pass::Pass;
+use crate::decide::reason::Reason;
+use crate::luxi::LuxiError;
 use crate::memory::state_file::StateFile;
 use crate::memory::status;
 use crate::node::boot_id::boot_id;
@@ -60,7 +62,8 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     let reported = report_status(context, armed, &view.snapshot, &known_groups).await;
     if facts.queue_is_drained {
         logging::log(tell::group::queue_is_drained());
-        return Ok(ledger.save().and(reported)?);
+        let seen = tell_what_waits(context, &mut view, &mut ledger).await;
+        return Ok(ledger.save().and(reported).and(seen.map_err(anyhow::Error::from))?);
     }
     let setup = match observe::cluster_setup(&mut view.client).await {
         Ok(setup) => setup,
@@ -96,6 +99,24 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     let first = failures.next();
     logging::log_all(failures.map(|error| tell::run::failed(&error)));
     first.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// The queue is drained, so nothing is done, and nothing else is remembered: but what is down is told, and
+/// why.
+async fn tell_what_waits(
+    context: &Context<'_>,
+    view: &mut View<'_>,
+    ledger: &mut Ledger,
+) -> Result<(), LuxiError> {
+    let tags = observe::cluster_setup(&mut view.client).await?.tags;
+    let intents = &ledger.pass.state().recovery.starting;
+    let gathered = gather(view, intents, tags, boot_id(context.layout)).await?;
+    let mut ahead = Pass::new(ledger.pass.state().clone(), pass_options(context.options));
+    let now = context.clock.now();
+    drop(ahead.plan(&gathered.with(&view.snapshot), now));
+    ahead.stopped(&Reason::Drained);
+    ledger.tell_ahead(ahead, now);
+    Ok(())
 }
 
 async fn report_status(

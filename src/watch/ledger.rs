@@ -1,5 +1,6 @@
 //! The witness of a group part: logs what happens, tells the pass, and saves what that remembers.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use crate::cluster::Timestamp;
 use crate::decide::pass::{Pass, Plan};
 use crate::decide::{Action, Note, Outcome, activations};
 use crate::memory::state_file::StateFile;
-use crate::tell::Times;
 use crate::tell::run::Done;
+use crate::tell::{Severity, Times};
 use crate::{logging, tell};
 
 /// How often, and at what intervals, the state's lock is requested again after disks were verified.
@@ -39,32 +40,54 @@ pub(super) struct Ledger {
     unsaved: usize,
     /// What was done, for the last line.
     done: Done,
+    /// Whether there is a plan, and so a verdict on anything.
+    has_plan: bool,
+    /// The conditions that this run has told, so that it tells none of them twice.
+    said: BTreeSet<String>,
     /// Whether it was reported that intents cannot be saved.
     is_told: bool,
 }
 
 impl Ledger {
     pub(super) fn new(file: StateFile, pass: Pass) -> Self {
-        Self { file, pass, unsaved: 0, done: Done::default(), is_told: false }
+        Self {
+            file,
+            pass,
+            unsaved: 0,
+            done: Done::default(),
+            has_plan: false,
+            said: BTreeSet::new(),
+            is_told: false,
+        }
     }
 
     /// Logs what a plan found, and what it leaves alone.
     pub(super) fn tell_plan(&mut self, plan: &Plan, now: Timestamp) {
+        self.has_plan = true;
         logging::log_all(plan.events.iter().map(tell::event));
         self.tell_conditions(now);
         logging::log_all(tell::notes(&plan.notes));
+        self.done.found(&plan.events);
         self.done.noted(&plan.notes);
     }
 
     /// Logs the conditions that are news.
     pub(super) fn tell_conditions(&mut self, now: Timestamp) {
         let (verdicts, told) = self.pass.verdicts_and_told();
-        logging::log_all(tell::conditions(verdicts, &Times::at(now)).news(told, now));
+        for line in tell::conditions(verdicts, &Times::at(now)).news(told, now) {
+            let is_repeated = !self.said.insert(line.text.clone());
+            if !is_repeated || line.severity != Severity::Debug {
+                logging::log(&line);
+            }
+        }
     }
 
     /// Logs how the group is now, if something was done, and forgets that it told of conditions that are
     /// over.
     pub(super) fn tell_end(&mut self, began: Timestamp, now: Timestamp) {
+        if !self.has_plan {
+            return;
+        }
         self.tell_conditions(now);
         let (verdicts, told) = self.pass.verdicts_and_told();
         tell::conditions(verdicts, &Times::at(now)).forget_others(told);
@@ -72,6 +95,15 @@ impl Ledger {
         if self.done.anything() {
             logging::log(tell::run::over(verdicts, &self.done, began, now));
         }
+    }
+
+    /// Logs the conditions of a look after which nothing is done.
+    pub(super) fn tell_ahead(&mut self, mut ahead: Pass, now: Timestamp) {
+        let (verdicts, told) = ahead.verdicts_and_told();
+        let conditions = tell::conditions(verdicts, &Times::at(now));
+        conditions.forget_others(told);
+        logging::log_all(conditions.news(told, now));
+        self.pass.remember_look(ahead);
     }
 
     pub(super) fn save(&mut self) -> Result<()> {
