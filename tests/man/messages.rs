@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use ganeti_watcher::decide::reason::CODES;
+use ganeti_watcher::decide::reason::{CODES, NODE_SILENT};
 
 use super::page::{self, Item};
 use super::source::{self, Literal};
@@ -14,8 +14,6 @@ use super::topics::scenarios;
 const TOLD: [&str; 4] = ["INFO", "WARNING", "ERROR", "CRITICAL"];
 /// These reasons have no line with their code: the errors of jobs and rows are told as they come.
 const WITHOUT_LINE: [&str; 3] = ["start_failed", "not_submitted", "unreadable"];
-/// This is the code of a line about a node that no instance is down with.
-const OF_NODE: &str = "node_silent";
 /// A text with fewer literal letters would match too much.
 const FEWEST_LETTERS: usize = 5;
 
@@ -64,9 +62,7 @@ impl Message {
         let sample = self.template.sample();
         literal.level.is_none_or(|level| level == self.level)
             && template.letters() >= FEWEST_LETTERS
-            && (template.fits(&sample)
-                || with_causes.fits(&sample)
-                || self.template.fits(&template.sample()))
+            && (template.fits(&sample) || with_causes.fits(&sample) || self.template.fits(&template.sample()))
     }
 }
 
@@ -136,7 +132,8 @@ fn every_message_in_the_source_is_explained() {
 /// A dry run says what a run would do, and no more.
 fn is_of_a_dry_run(literal: &Literal) -> bool {
     let text = literal.template.sample();
-    literal.level == Some("INFO") && ["Would ", "a run would ", "Dry run"].iter().any(|words| text.contains(words))
+    literal.level == Some("INFO")
+        && ["Would ", "a run would ", "Dry run"].iter().any(|words| text.contains(words))
 }
 
 #[test]
@@ -158,6 +155,6 @@ fn every_message_of_the_page_can_be_written() {
 fn the_codes_at_the_ends_of_messages_are_those_of_the_program() {
     let messages = messages();
     let codes: BTreeSet<&str> = messages.iter().filter_map(|message| message.code.as_deref()).collect();
-    let of_program = CODES.into_iter().filter(|code| !WITHOUT_LINE.contains(code)).chain([OF_NODE]);
+    let of_program = CODES.into_iter().filter(|code| !WITHOUT_LINE.contains(code)).chain([NODE_SILENT]);
     assert_eq!(codes, of_program.collect());
 }

@@ -176,8 +176,7 @@ fn of_silent_nodes() -> Vec<LogLine> {
         uuid: "u".to_owned(),
     };
     let lines = [None, Some("n2")].map(|secondary| {
-        let instances =
-            [Instance { status: InstanceStatus::Running, ..instance("i1", secondary) }].into();
+        let instances = [Instance { status: InstanceStatus::Running, ..instance("i1", secondary) }].into();
         let snapshot = Snapshot { instances, nodes: vec![node.clone()], ..Snapshot::default() };
         let verdicts = Verdicts::of(&snapshot, &State::default(), &[], NOW);
         tell::conditions(&verdicts, &Times::at(NOW)).lines().collect::<Vec<_>>()

@@ -185,10 +185,8 @@ fn a_message_is_told_from_parts_of_one() {
         LogLine::warning(format!("whole {}", format!("part")));
         let text = format!("by itself");
     "#;
-    let levels: Vec<(String, &str)> = texts(code)
-        .into_iter()
-        .filter_map(|(template, level)| Some((template.sample(), level?)))
-        .collect();
+    let levels: Vec<(String, &str)> =
+        texts(code).into_iter().filter_map(|(template, level)| Some((template.sample(), level?))).collect();
     let expected = [
         ("critical x", "CRITICAL"),
         ("warning x", "WARNING"),
