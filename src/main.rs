@@ -70,7 +70,7 @@ fn carry_out(request: &Request, trouble: &Trouble) -> Result<Ended> {
     make_room_for_files()?;
     match request {
         Request::Watch(options) => run(options, trouble),
-        Request::Simulate(options) => simulate::tell(options).map(|()| Ended::Done),
+        Request::Simulate(options) => simulate::simulate(options).map(|()| Ended::Done),
         Request::Retry(whose) => retry(whose, trouble),
     }
 }

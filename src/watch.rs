@@ -1,6 +1,7 @@
 //! One run: the global part, which every node performs, and the group part, which the master performs for
 //! each node group.
 
+mod ahead;
 mod connect;
 mod context;
 mod cut_short;
@@ -19,6 +20,7 @@ mod verify;
 use std::fmt::Display;
 use std::path::Path;
 
+pub use ahead::verdicts;
 pub use context::Context;
 use cut_short::CutShort;
 pub use ended::Ended;

@@ -57,6 +57,24 @@ pub fn conditions(verdicts: &Verdicts, times: &Times) -> Conditions {
     Conditions::new(silent.chain(causes.iter().filter_map(|cause| cause.condition(times))).collect())
 }
 
+/// Why one instance is as it is, as a sentence of its own; empty when nothing is wrong.
+#[must_use]
+pub(super) fn why(verdict: &Verdict, times: &Times) -> String {
+    let Some(reason) = verdict.decides() else { return String::new() };
+    match reason {
+        Reason::GivenUp { until } | Reason::OutOfTries { until } => format!(
+            "given up until {}{}; mend that, then run 'ganeti-watcher retry {}'",
+            times.moment(*until),
+            last_failure(verdict, times),
+            verdict.instance
+        ),
+        reason => {
+            let cause = Cause { key: String::new(), of: vec![(verdict, reason)] };
+            cause.line(times).map_or_else(|| reason.code().to_owned(), |line| line.text)
+        }
+    }
+}
+
 /// A node that no instance is down with.
 fn node_silent(verdict: &NodeVerdict, times: &Times) -> Condition {
     let NodeVerdict { node, since, secondaries, .. } = verdict;

@@ -119,6 +119,11 @@ fn condition(verdicts: &Verdicts, done: Vec<String>, waiting: Vec<&Verdict>) -> 
     parts.join("; ")
 }
 
+/// What those wait for that [`Totals::wait`] counts, with how many wait for it.
+pub(super) fn wait(verdicts: &Verdicts) -> impl Iterator<Item = String> {
+    causes(waiting(verdicts).collect())
+}
+
 /// Those that [`Totals::wait`] counts.
 fn waiting(verdicts: &Verdicts) -> impl Iterator<Item = &Verdict> {
     let waits =

@@ -2,39 +2,36 @@
 
 use std::path::Path;
 
+use super::ahead::{self, Ahead};
 use super::cut_short::CutShort;
-use super::gather::{gather, look, pass_options};
+use super::gather::look;
 use super::{Context, verify};
-use crate::decide::pass::Pass;
 use crate::memory::state_file::StateFile;
-use crate::node::boot_id::boot_id;
 use crate::tell::Times;
-use crate::{logging, observe, tell};
+use crate::{logging, tell};
 
 /// Prints what the group part would do.
 ///
 /// # Errors
 /// When luxid cannot be used, or the state file cannot be opened.
 pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path) -> Result<(), CutShort> {
-    let mut pass = Pass::new(StateFile::peek(state_path)?, pass_options(context.options));
+    let state = StateFile::peek(state_path)?;
     let (facts, mut view) = look(context, group).await?;
     if facts.queue_is_drained {
         logging::log(tell::group::queue_is_drained());
-        return Ok(());
     }
-    let setup = observe::cluster_setup(&mut view.client).await?;
-    let now = context.clock.now();
-    let intents = &pass.state().recovery.starting;
-    let gathered = gather(&mut view, intents, setup.tags, boot_id(context.layout)).await?;
-    let snapshot = &view.snapshot;
-    let plan = pass.plan(&gathered.with(snapshot), now);
+    let Ahead { pass, mut plan, now, version } =
+        ahead::plan(context, &mut view, state, facts.queue_is_drained).await?;
+    if facts.queue_is_drained {
+        plan.actions.clear();
+    }
     logging::log_all(plan.events.iter().map(tell::event));
-    let verdicts = pass.verdicts();
+    let (snapshot, verdicts) = (&view.snapshot, pass.verdicts());
     logging::log_all(tell::conditions(verdicts, &Times::at(now)).lines());
     logging::log_all(tell::notes(&plan.notes));
     logging::log_all(plan.actions.iter().map(|action| tell::would(action, snapshot)));
-    if !context.options.no_verify_disks {
-        let strict = verify::is_strict(context.options.no_strict, setup.version);
+    if !context.options.no_verify_disks && !facts.queue_is_drained {
+        let strict = verify::is_strict(context.options.no_strict, version);
         if verify::wanted(&pass, snapshot, strict).is_some() {
             logging::log(tell::verify::would(&verdicts.group_name));
         }

@@ -7,14 +7,13 @@ use anyhow::{Result, anyhow};
 use super::cut_short::CutShort;
 use super::gather::{gather, look, pass_options};
 use super::ledger::{Activations, Ledger, carry_out};
-use super::{Context, dry_run, inspect, verify};
+use super::{Context, ahead, dry_run, inspect, verify};
 use crate::act::{Runner, Seams, Slots, Stopped, View};
 use crate::armed::Armed;
 use crate::clock;
 use crate::cluster::Snapshot;
 use crate::decide::governor::Governor;
 use crate::decide::pass::Pass;
-use crate::decide::reason::Reason;
 use crate::luxi::LuxiError;
 use crate::memory::state_file::StateFile;
 use crate::memory::status;
@@ -108,14 +107,9 @@ async fn tell_what_waits(
     view: &mut View<'_>,
     ledger: &mut Ledger,
 ) -> Result<(), LuxiError> {
-    let tags = observe::cluster_setup(&mut view.client).await?.tags;
-    let intents = &ledger.pass.state().recovery.starting;
-    let gathered = gather(view, intents, tags, boot_id(context.layout)).await?;
-    let mut ahead = Pass::new(ledger.pass.state().clone(), pass_options(context.options));
-    let now = context.clock.now();
-    drop(ahead.plan(&gathered.with(&view.snapshot), now));
-    ahead.stopped(&Reason::Drained);
-    ledger.tell_ahead(ahead, now);
+    let state = ledger.pass.state().clone();
+    let ahead = ahead::plan(context, view, state, true).await?;
+    ledger.tell_ahead(ahead.pass, ahead.now);
     Ok(())
 }
 
