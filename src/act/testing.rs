@@ -26,6 +26,7 @@ use crate::luxi::Client;
 use crate::luxi::client::LocalFuture;
 use crate::node::mond::Monitor;
 use crate::observe::ClusterSetup;
+use crate::tell::{self, LogLine};
 pub(super) use luxid::{Fault, Job};
 use luxid::{Luxid, World};
 
@@ -208,7 +209,10 @@ impl Witness for Recorder {
             Outcome::Failed { .. } => "failed".to_owned(),
             Outcome::Unknown(_) => "unknown".to_owned(),
             Outcome::NotSubmitted(_) => "not submitted".to_owned(),
-            Outcome::LeftAlone(changed) => format!("left alone, {changed}"),
+            Outcome::LeftAlone(_) => {
+                let LogLine { text, .. } = tell::ended(action, outcome);
+                format!("left alone, {}", text.split_once(": ").unwrap().1)
+            }
         };
         self.0.push(format!("{}: {what}", action.instance));
     }

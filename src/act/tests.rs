@@ -7,6 +7,7 @@ use crate::decide::Action;
 use crate::decide::agenda::Agenda;
 use crate::decide::governor::Governor;
 use crate::decide::policy::Policies;
+use crate::decide::reason::Reason;
 use crate::decide::schedule::{Schedule, TIER_PATIENCE};
 use crate::logging;
 use crate::memory::State;
@@ -74,6 +75,7 @@ async fn a_pause_ends_it_without_a_word_about_what_is_left() {
     scene.paused_after = Some(5);
     let Carried { result, told } = start_all(&scene).await;
     assert!(matches!(result, Err(Stopped::Paused)), "{result:?}");
+    assert_eq!(result.unwrap_err().reason(), Some(Reason::Paused));
     assert_eq!(told, ["begin i1 i3", "i1: succeeded", "i3: succeeded"], "what is in flight is followed");
 }
 
@@ -83,6 +85,7 @@ async fn a_queue_that_was_drained_meanwhile_ends_it() {
     scene.world().drained_after = Some(5);
     let Carried { result, told } = start_all(&scene).await;
     assert!(matches!(result, Err(Stopped::Drained)), "{result:?}");
+    assert_eq!(result.unwrap_err().reason(), Some(Reason::Drained));
     assert_eq!(told, ["begin i1", "i1: succeeded", "begin i2", "i2: not submitted"]);
 }
 
@@ -102,6 +105,7 @@ async fn when_luxid_dies_at_a_submission_nobody_knows_what_became_of_anything() 
     scene.world().fault = Some(("i2", Fault::Dies));
     let Carried { result, told } = start_all(&scene).await;
     assert!(matches!(result, Err(Stopped::Luxi(_))), "{result:?}");
+    assert_eq!(result.unwrap_err().reason(), Some(Reason::CutShort));
     assert_eq!(told, ["begin i1", "i1: succeeded", "begin i2", "i2: unknown"]);
 }
 

@@ -26,14 +26,14 @@ pub enum Stopped {
 }
 
 impl Stopped {
-    /// The reason for what was not begun any more; `None` when it is an error.
+    /// The reason for what was not begun any more.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
-        match self {
-            Self::Paused => Some(Reason::Paused),
-            Self::Drained => Some(Reason::Drained),
-            Self::Luxi(_) | Self::Failed(_) => None,
-        }
+        Some(match self {
+            Self::Paused => Reason::Paused,
+            Self::Drained => Reason::Drained,
+            Self::Luxi(_) | Self::Failed(_) => Reason::CutShort,
+        })
     }
 }
 

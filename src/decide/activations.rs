@@ -170,7 +170,7 @@ fn step(
     // does not repair itself.
     // Whether it runs is unknown: so is why its disks are not active.
     let is_unclear = failures > 0 && (instance.status.is_helpless() || !instance.status.is_known());
-    let wait = backoff::left(failures.saturating_sub(1), last, name, now);
+    let wait = wait(failures, last, name, now);
     if starts.planned.contains(name) {
         None
     } else if starts.succeeded.contains(name) {
@@ -186,6 +186,13 @@ fn step(
     } else {
         Some(activate(name, although_inactive))
     }
+}
+
+/// Seconds until an activation that has failed this often is tried again: first in the next run, then at
+/// growing intervals.
+#[must_use]
+pub fn wait(failures: u64, last: Timestamp, instance: &str, now: Timestamp) -> f64 {
+    backoff::left(failures.saturating_sub(1), last, instance, now)
 }
 
 /// Plans what verify-disks calls for by naming these instances.

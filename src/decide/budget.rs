@@ -119,10 +119,10 @@ pub fn remember_failure(state: &mut State, instance: &str, blamed: &Blamed, now:
 /// are down and need not wait any longer.
 pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
     let mut forgiven = Vec::new();
-    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
+    let instances = snapshot.instances_by_name();
     state.recovery.blocked.retain(|name, blocked| {
         let Some(instance) = instances.get(name.as_str()) else {
-            return unreadable.contains(name.as_str());
+            return snapshot.has_unreadable_instances();
         };
         if instance.status.is_helpless() {
             // The blamed node is away now, so its return is a change, even with the same boot id.

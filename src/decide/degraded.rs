@@ -71,10 +71,10 @@ pub struct Mirrors {
 /// never did: their next start is an ordinary one.
 pub fn review(state: &mut State, snapshot: &Snapshot) -> Mirrors {
     let mut mirrors = Mirrors::default();
-    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
+    let instances = snapshot.instances_by_name();
     state.recovery.degraded.retain(|name, since| {
         let Some(instance) = instances.get(name.as_str()) else {
-            return unreadable.contains(name.as_str());
+            return snapshot.has_unreadable_instances();
         };
         if instance.status.is_helpless() || !instance.status.is_known() {
             return true;

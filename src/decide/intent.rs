@@ -60,7 +60,7 @@ pub fn settle(state: &mut State, evidence: &Evidence<'_>) -> Vec<Event> {
     for (name, intent) in std::mem::take(&mut state.recovery.starting) {
         let Some(instance) = snapshot.instance(&name) else {
             // It may be one of the instances that cannot be read.
-            if !snapshot.unreadable_instances.is_empty() {
+            if snapshot.has_unreadable_instances() {
                 state.recovery.starting.insert(name, intent);
             }
             continue;
@@ -87,7 +87,7 @@ pub fn settle(state: &mut State, evidence: &Evidence<'_>) -> Vec<Event> {
     }
     let may_be_down = |name: &str| match snapshot.instance(name) {
         Some(instance) => instance.status.may_be_down(),
-        None => !snapshot.unreadable_instances.is_empty(),
+        None => snapshot.has_unreadable_instances(),
     };
     state
         .recovery

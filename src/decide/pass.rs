@@ -24,7 +24,7 @@ use super::intent::{self, Evidence};
 use super::policy::Policies;
 use super::reason::Reason;
 use super::schedule::{self, Schedule};
-use super::shared::Shared;
+use super::shared::{Settled, Shared};
 use super::verdict::Verdicts;
 use super::verify::{self, Findings, Verification};
 use super::{Action, Note, NoteKind, Outcome, Step, budget, degraded, elsewhere, mirrors, split};
@@ -131,7 +131,7 @@ impl Pass {
         activations::forget_stopped(state, snapshot);
         let forgiven = budget::forgive(state, snapshot);
         events.extend(some(forgiven).map(Event::Forgiven));
-        instances::forget_what_runs(state, snapshot);
+        instances::forget_what_is_over(state, snapshot);
         state.recovery.forget_old_starts(now);
         state.recovery.seen_until(now);
 
@@ -176,14 +176,15 @@ impl Pass {
 
     /// An action has ended. Returns what that means.
     pub fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) -> Vec<Event> {
-        let (outcome, of_node) = self.shared.settle(&mut self.state, action, outcome, now);
+        let Settled { outcome, relieved, event } = self.shared.settle(&mut self.state, action, outcome, now);
         instances::remember_outcome(&mut self.state, action, &outcome, now);
         activations::remember_outcome(&mut self.state, &self.rebooted, action, &outcome, now);
         if action.kind.is_start() && outcome == Outcome::Succeeded {
             self.started.insert(action.instance.clone());
         }
         self.verdicts.ended(action, &outcome, &self.state, now);
-        [Event::Ended(action.clone(), outcome)].into_iter().chain(of_node).collect()
+        self.verdicts.relieved(&relieved, &self.state, now);
+        [Event::Ended(action.clone(), outcome)].into_iter().chain(event).collect()
     }
 
     /// The run is stopped for this reason before everything was begun.

@@ -1,13 +1,14 @@
 //! The reasons: why an instance does not run or is not whole, each with its facts and a code that never
 //! changes its meaning.
 
-use super::blame::Blame;
-use super::budget::{self, MAX_TRIES};
-use super::remedy::{Command, Condition, Culprit, Next};
+use super::budget;
 use super::tags::Place;
-use crate::cluster::{JobFailure, JobId, PendingJob, Timestamp};
+use crate::cluster::{JobFailure, JobId, PendingJob, Timestamp, excerpt};
 use crate::memory::recovery::{BlockedBy, FailedMove, LastFailure, Shortage};
 use crate::memory::state::State;
+
+/// The most that is remembered of a job's error, in bytes.
+const LONGEST_ERROR: usize = 300;
 
 /// Why an instance does not run, or runs without all that it should have.
 #[derive(Debug, Clone, PartialEq)]
@@ -105,6 +106,8 @@ pub enum Reason {
         /// Why.
         why: String,
     },
+    /// It, or what its start depends on, has changed since this run planned its start.
+    Changed,
     /// It came up and went down again this many times within an hour. This alone keeps it from nothing.
     Flapping {
         /// How many times.
@@ -114,6 +117,8 @@ pub enum Reason {
     Paused,
     /// The job queue is drained.
     Drained,
+    /// The run ended with an error before its turn.
+    CutShort,
     /// Its nodes are in different node groups, so the watcher leaves it alone.
     SplitGroups {
         /// UUID of the primary node's group.
@@ -150,7 +155,7 @@ pub enum Reason {
 }
 
 /// The codes, in the order of [`Reason`]'s variants. A code that exists keeps its meaning for ever.
-pub const CODES: [&str; 29] = [
+pub const CODES: [&str; 31] = [
     "primary_silent",
     "primary_offline",
     "secondary_silent",
@@ -170,9 +175,11 @@ pub const CODES: [&str; 29] = [
     "clean_up_out_of_tries",
     "start_failed",
     "not_submitted",
+    "changed",
     "flapping",
     "paused",
     "drained",
+    "cut_short",
     "split_groups",
     "unreadable",
     "status_unknown",
@@ -209,9 +216,11 @@ impl Reason {
             Self::CleanUpOutOfTries => "clean_up_out_of_tries",
             Self::StartFailed { .. } => "start_failed",
             Self::NotSubmitted { .. } => "not_submitted",
+            Self::Changed => "changed",
             Self::Flapping { .. } => "flapping",
             Self::Paused => "paused",
             Self::Drained => "drained",
+            Self::CutShort => "cut_short",
             Self::SplitGroups { .. } => "split_groups",
             Self::Unreadable => "unreadable",
             Self::StatusUnknown { .. } => "status_unknown",
@@ -239,126 +248,6 @@ impl Reason {
                 | Self::MirrorNotActivated { .. }
         )
     }
-
-    /// Whether somebody has to do something, because it does not pass by itself.
-    #[must_use]
-    pub fn needs_human(&self) -> bool {
-        matches!(self.next(), Next::Never)
-    }
-
-    /// What is to blame; `None` where somebody decided it, or nothing went wrong. `primary` is the instance's
-    /// primary node.
-    #[must_use]
-    pub fn blame(&self, primary: &str) -> Option<Culprit> {
-        let node = |name: &str| Some(Culprit::Node(name.to_owned()));
-        match self {
-            Self::PrimarySilent { node: name, .. } => node(name),
-            Self::SecondarySilent { node: name, .. } => Some(Culprit::Peer(name.clone())),
-            Self::SharedStorageUnsure { nodes } => nodes.first().map(|name| Culprit::Node(name.clone())),
-            Self::NoMemory { .. } => node(primary),
-            Self::Backoff { by: BlockedBy::Known(blame), .. } => Some(match blame {
-                Blame::Instance => Culprit::Instance,
-                Blame::Node => Culprit::Node(primary.to_owned()),
-                Blame::Peer => Culprit::Secondary,
-                Blame::Queue => Culprit::Queue,
-                Blame::Master => Culprit::Master,
-                Blame::Unknown => Culprit::Unknown,
-            }),
-            Self::OutOfTries { .. }
-            | Self::GivenUp { .. }
-            | Self::StartFailed { .. }
-            | Self::CleanUpOutOfTries
-            | Self::Flapping { .. } => Some(Culprit::Instance),
-            Self::NotSubmitted { .. } | Self::Drained => Some(Culprit::Queue),
-            Self::MirrorPeerAway { node: Some(name) } => Some(Culprit::Peer(name.clone())),
-            Self::MirrorDegraded { .. } | Self::MirrorNotActive => Some(Culprit::Storage),
-            Self::Backoff { .. }
-            | Self::MoveFailed(_)
-            | Self::Unreadable
-            | Self::StatusUnknown { .. }
-            | Self::MirrorPeerAway { node: None }
-            | Self::MirrorNotActivated { .. } => Some(Culprit::Unknown),
-            Self::PrimaryOffline { .. }
-            | Self::JobRunning(_)
-            | Self::Locked
-            | Self::TagNever(_)
-            | Self::TagHold { .. }
-            | Self::Tier { .. }
-            | Self::Delay { .. }
-            | Self::Room
-            | Self::Paused
-            | Self::SplitGroups { .. } => None,
-        }
-    }
-
-    /// What has to happen before the watcher goes on.
-    #[must_use]
-    pub fn next(&self) -> Next {
-        let answers = |node: &String| Next::When(Condition::Answers(node.clone()));
-        match self {
-            Self::PrimarySilent { node, .. }
-            | Self::SecondarySilent { node, .. }
-            | Self::MirrorPeerAway { node: Some(node) } => answers(node),
-            Self::SharedStorageUnsure { nodes } => Next::When(Condition::AllAnswer(nodes.clone())),
-            Self::JobRunning(job) => Next::When(Condition::JobEnds(job.id)),
-            Self::Locked => Next::When(Condition::LockIsFree),
-            Self::Tier { behind, until } => {
-                Next::When(Condition::TierIsUp { behind: behind.clone(), until: *until })
-            }
-            Self::TagHold { until, .. }
-            | Self::Delay { until }
-            | Self::Backoff { until, .. }
-            | Self::NoMemory { until, .. }
-            | Self::MirrorNotActivated { until, .. } => Next::At(*until),
-            Self::Paused => Next::When(Condition::PauseIsOver),
-            Self::Drained => Next::When(Condition::QueueIsOpen),
-            Self::Room
-            | Self::StartFailed { .. }
-            | Self::NotSubmitted { .. }
-            | Self::Flapping { .. }
-            | Self::MirrorDegraded { .. }
-            | Self::MirrorPeerAway { node: None } => Next::InNextRun,
-            Self::TagNever(_) => Next::When(Condition::TagIsGone),
-            Self::PrimaryOffline { .. }
-            | Self::MoveFailed(_)
-            | Self::OutOfTries { .. }
-            | Self::GivenUp { .. }
-            | Self::CleanUpOutOfTries
-            | Self::SplitGroups { .. }
-            | Self::Unreadable
-            | Self::StatusUnknown { .. }
-            | Self::MirrorNotActive => Next::Never,
-        }
-    }
-
-    /// What an administrator can type, in order.
-    #[must_use]
-    pub fn commands(&self, instance: &str) -> Vec<Command> {
-        let name = || instance.to_owned();
-        match self {
-            Self::PrimarySilent { node, .. } => {
-                vec![Command::MarkOffline(node.clone()), Command::FailOverNode(node.clone())]
-            }
-            Self::PrimaryOffline { node } => vec![Command::FailOverNode(node.clone())],
-            Self::SecondarySilent { node, .. } | Self::MirrorPeerAway { node: Some(node) } => {
-                vec![Command::MarkOffline(node.clone())]
-            }
-            Self::SharedStorageUnsure { nodes } => nodes.iter().cloned().map(Command::MarkOffline).collect(),
-            Self::MoveFailed(_) => vec![Command::CleanUpMigration(name()), Command::StartUp(name())],
-            Self::Backoff { .. }
-            | Self::NoMemory { .. }
-            | Self::OutOfTries { .. }
-            | Self::GivenUp { .. }
-            | Self::CleanUpOutOfTries => vec![Command::Retry(name())],
-            Self::MirrorNotActive | Self::MirrorNotActivated { .. } => vec![Command::ActivateDisks(name())],
-            Self::Drained => vec![Command::OpenQueue],
-            _ => Vec::new(),
-        }
-    }
-
-    pub(super) fn of_last_failure(tries: u64) -> Option<Self> {
-        (1..=MAX_TRIES).contains(&tries).then_some(Self::StartFailed { tries })
-    }
 }
 
 /// What the instance waits for after a failure that is not its own.
@@ -373,8 +262,13 @@ pub fn of_wait(state: &State, instance: &str, now: Timestamp) -> Option<Reason> 
     })
 }
 
-/// What is remembered of a job that failed.
+/// What is remembered of a job that failed. The state file is written often, and thousands may fail.
 #[must_use]
 pub fn last_failure(job: JobId, failure: &JobFailure, now: Timestamp) -> LastFailure {
-    LastFailure { job, error: failure.to_string(), at: now }
+    LastFailure { job, error: excerpt(&failure.to_string(), LONGEST_ERROR), at: now }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

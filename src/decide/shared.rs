@@ -32,6 +32,17 @@ pub struct Shared {
     concluded: BTreeSet<Place>,
 }
 
+/// Who is to blame after all.
+#[derive(Debug)]
+pub struct Settled {
+    /// The outcome to remember.
+    pub outcome: Outcome,
+    /// Instances that were charged for earlier failures of this run and are to blame for them no more.
+    pub relieved: Vec<String>,
+    /// What was concluded, if that is new.
+    pub event: Option<Event>,
+}
+
 impl Shared {
     /// Nothing has failed yet.
     #[must_use]
@@ -43,39 +54,32 @@ impl Shared {
         Self { places: snapshot.instances.iter().map(place).collect(), ..Self::default() }
     }
 
-    /// The primary node of an instance that existed when the run began.
-    #[must_use]
-    pub fn node_of(&self, instance: &str) -> Option<&str> {
-        self.places.get(instance).map(|(node, _)| node.as_str())
-    }
-
     /// Decides who is to blame for an action's outcome, given what else has failed in this run and before.
-    /// Returns the outcome to remember, and what was concluded, if that is new. Tries that were wrongly
-    /// charged are given back.
+    /// Tries that were wrongly charged are given back.
     pub fn settle(
         &mut self,
         state: &mut State,
         action: &Action,
         outcome: &Outcome,
         now: Timestamp,
-    ) -> (Outcome, Option<Event>) {
+    ) -> Settled {
         let name = &action.instance;
-        let same = |event| (outcome.clone(), event);
+        let same = || Settled { outcome: outcome.clone(), relieved: Vec::new(), event: None };
         let (job, failure, likeness) = match outcome {
             Outcome::Succeeded if action.kind.is_start() => {
                 self.works.extend(self.places.get(name).cloned());
-                return same(None);
+                return same();
             }
             Outcome::Failed { job, failure, blamed: Blamed { detail: Detail::Alike(likeness), .. } }
                 if action.kind.is_start() =>
             {
                 (job, failure, likeness)
             }
-            _ => return same(None),
+            _ => return same(),
         };
         let place = (likeness.node.clone(), likeness.storage.clone());
         if self.works.contains(&place) {
-            return same(None);
+            return same();
         }
         let record = likeness.on_record();
         let mut on_record = state.recovery.blocked.iter().filter(|(other, blocked)| {
@@ -86,16 +90,17 @@ impl Shared {
         charged.retain(|other| other != name);
         let Some(other) = charged.first().cloned().or(before) else {
             charged.push(name.clone());
-            return same(None);
+            return same();
         };
         let blamed = Blamed {
             what: Blame::Node,
             cause: likeness.mark.clone(),
             detail: Detail::Alike(likeness.clone()),
         };
-        for other in std::mem::take(charged) {
-            state.give_back_restart_attempt(&other);
-            budget::remember_failure(state, &other, &blamed, now);
+        let relieved = std::mem::take(charged);
+        for other in &relieved {
+            state.give_back_restart_attempt(other);
+            budget::remember_failure(state, other, &blamed, now);
         }
         let outcome = Outcome::Failed { job: *job, failure: failure.clone(), blamed };
         let is_new = self.concluded.insert(place);
@@ -105,7 +110,7 @@ impl Shared {
             first: other,
             second: name.clone(),
         };
-        (outcome, is_new.then(event))
+        Settled { outcome, relieved, event: is_new.then(event) }
     }
 }
 

@@ -4,112 +4,20 @@
 //! A pass makes them with its first plan, from the same reasons that its decisions are made of, and keeps
 //! them up to date with what becomes of its actions.
 
+mod instance;
 mod nodes;
 
 use std::collections::{BTreeMap, HashMap};
 
+pub use instance::{Progress, Verdict};
 pub use nodes::NodeVerdict;
 
 use super::hold::Hold;
 use super::reason::{self, Reason};
-use super::remedy::{Command, Culprit, Next};
-use super::second_look::Changed;
 use super::steps::{Note, NoteKind, Outcome, Step};
-use super::{Action, budget};
-use crate::cluster::{AdminState, Instance, InstanceStatus, Snapshot, Timestamp};
-use crate::memory::recovery::LastFailure;
+use super::{Action, ActionKind};
+use crate::cluster::{Snapshot, Timestamp};
 use crate::memory::state::State;
-
-/// What became of an instance in this run.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Progress {
-    /// Nothing is done for it.
-    #[default]
-    None,
-    /// It is to be started, or is being started.
-    Starting,
-    /// It was started.
-    Started,
-}
-
-/// The answer for one instance.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Verdict {
-    /// Its name.
-    pub instance: String,
-    /// Its primary node; empty if unknown.
-    pub primary: String,
-    /// Its secondary nodes.
-    pub secondaries: Vec<String>,
-    /// Its status when the run began; `None` if unknown.
-    pub status: Option<InstanceStatus>,
-    /// Whether it should run; `None` if unknown.
-    pub wanted: Option<bool>,
-    /// When it was first seen down, if it is.
-    pub since: Option<Timestamp>,
-    /// Everything that keeps it from running or from being whole; the first one decides.
-    pub reasons: Vec<Reason>,
-    /// What this run does for it.
-    pub progress: Progress,
-    /// Its last start that failed, while it is down.
-    pub last_failure: Option<LastFailure>,
-}
-
-impl Verdict {
-    /// Whether it runs, as far as this run knows.
-    #[must_use]
-    pub fn runs(&self) -> bool {
-        self.progress == Progress::Started
-            || matches!(self.status, Some(InstanceStatus::Running | InstanceStatus::ErrorUp))
-    }
-
-    /// The reason that decides.
-    #[must_use]
-    pub fn decides(&self) -> Option<&Reason> {
-        self.reasons.first()
-    }
-
-    /// Whether somebody has to do something about it.
-    #[must_use]
-    pub fn needs_human(&self) -> bool {
-        let is_wanted = self.wanted != Some(false);
-        is_wanted && self.decides().is_some_and(Reason::needs_human)
-    }
-
-    /// What happens next.
-    #[must_use]
-    pub fn next(&self) -> Option<Next> {
-        match (&self.progress, self.decides()) {
-            (Progress::Starting, _) => Some(Next::Now),
-            (_, Some(reason)) => Some(reason.next()),
-            (_, None) => None,
-        }
-    }
-
-    /// What is to blame.
-    #[must_use]
-    pub fn blame(&self) -> Option<Culprit> {
-        self.decides().and_then(|reason| reason.blame(&self.primary))
-    }
-
-    /// What an administrator can type, in order.
-    #[must_use]
-    pub fn commands(&self) -> Vec<Command> {
-        self.decides().map(|reason| reason.commands(&self.instance)).unwrap_or_default()
-    }
-
-    /// Puts this reason in front of what holds already.
-    fn decide(&mut self, reason: Reason) {
-        self.reasons.retain(|known| known.code() != reason.code());
-        self.reasons.insert(0, reason);
-    }
-
-    fn add(&mut self, reason: Reason) {
-        if !self.reasons.iter().any(|known| known.code() == reason.code()) {
-            self.reasons.push(reason);
-        }
-    }
-}
 
 /// How many instances are in which condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -149,18 +57,18 @@ impl Verdicts {
             ..Self::default()
         };
         for instance in &snapshot.instances {
-            verdicts.push(of_instance(instance, state));
+            verdicts.push(Verdict::of(instance, state));
         }
         for split in &snapshot.split {
             let reason = Reason::SplitGroups {
                 primary: split.primary_group.clone(),
                 secondaries: split.secondary_groups.clone(),
             };
-            verdicts.push(unclear(&split.name, reason));
+            verdicts.push(Verdict::unclear(&split.name, reason));
         }
         for name in &snapshot.unreadable_instances {
             if !verdicts.index.contains_key(name) {
-                verdicts.push(unclear(name, Reason::Unreadable));
+                verdicts.push(Verdict::unclear(name, Reason::Unreadable));
             }
         }
         for step in steps {
@@ -231,8 +139,14 @@ impl Verdicts {
                 }
             }
             NoteKind::LeftForLater(hold) => {
-                verdict.progress = Progress::None;
-                verdict.decide(of_hold(hold, &note.instance, state, now));
+                let reason = of_hold(hold, &note.instance, state, now);
+                if verdict.progress == Progress::Starting {
+                    verdict.progress = Progress::None;
+                    verdict.decide(reason);
+                } else {
+                    // A clean-up, or an activation.
+                    verdict.add(reason);
+                }
             }
             NoteKind::MirrorNotActive => verdict.add(Reason::MirrorNotActive),
             NoteKind::RunsDegraded { since } => verdict.add(Reason::MirrorDegraded { since: *since }),
@@ -257,38 +171,33 @@ impl Verdicts {
     /// An action has ended; `state` is what is remembered after it.
     pub fn ended(&mut self, action: &Action, outcome: &Outcome, state: &State, now: Timestamp) {
         let Self { list, index, silent, .. } = self;
-        let Some(verdict) = index.get(&action.instance).and_then(|index| list.get_mut(*index)) else {
-            return;
-        };
-        if !action.kind.is_start() {
-            return;
+        let verdict = index.get(&action.instance).and_then(|index| list.get_mut(*index));
+        let Some(verdict) = verdict else { return };
+        let is_start = action.kind.is_start();
+        if is_start {
+            verdict.progress = Progress::None;
         }
-        verdict.progress = Progress::None;
-        let name = &action.instance;
         match outcome {
+            Outcome::LeftAlone(change) => verdict.left_alone(change, is_start, silent, now),
+            _ if matches!(action.kind, ActionKind::ActivateDisks { .. }) => verdict.activated(state, now),
+            _ if !is_start => {}
             Outcome::Succeeded => {
-                verdict.progress = Progress::Started;
-                verdict.last_failure = None;
-                verdict.reasons.retain(|reason| !reason.prevents_start());
-                if action.kind == super::ActionKind::StartDegraded {
+                verdict.started();
+                if action.kind == ActionKind::StartDegraded {
                     verdict.add(Reason::MirrorDegraded { since: now });
                 }
             }
-            Outcome::Failed { .. } | Outcome::Unknown(_) => {
-                verdict.last_failure = state.recovery.last_failures.get(name).cloned();
-                let waits = reason::of_wait(state, name, now);
-                let failed = || Reason::of_last_failure(state.restart_attempts(name));
-                waits.or_else(failed).into_iter().for_each(|reason| verdict.decide(reason));
-            }
+            Outcome::Failed { .. } | Outcome::Unknown(_) => verdict.failed(state, now),
             Outcome::NotSubmitted(why) => verdict.decide(Reason::NotSubmitted { why: why.clone() }),
-            Outcome::LeftAlone(change) => {
-                if let Changed::Status(status) = change {
-                    verdict.status = Some(status.clone());
-                }
-                if *change == Changed::AdminState {
-                    verdict.wanted = Some(false);
-                }
-                of_change(change, silent).into_iter().for_each(|reason| verdict.decide(reason));
+        }
+    }
+
+    /// Something else than these instances is to blame for the failure of their starts after all; `state` is
+    /// what is remembered after that.
+    pub fn relieved(&mut self, instances: &[String], state: &State, now: Timestamp) {
+        for name in instances {
+            if let Some(verdict) = self.get_mut(name) {
+                verdict.failed(state, now);
             }
         }
     }
@@ -309,56 +218,6 @@ impl Verdicts {
     }
 }
 
-fn of_instance(instance: &Instance, state: &State) -> Verdict {
-    let Instance { name, primary, secondaries, status, admin_state, .. } = instance;
-    let since = state.recovery.down.get(name).copied();
-    let mut reasons = Vec::new();
-    let silent_since = |node: &String| state.recovery.silent.get(node).copied();
-    let is_wanted = *admin_state == AdminState::Up;
-    match status {
-        InstanceStatus::NodeDown if is_wanted => {
-            reasons.push(Reason::PrimarySilent { node: primary.clone(), since: silent_since(primary) });
-        }
-        InstanceStatus::NodeOffline if is_wanted => {
-            reasons.push(Reason::PrimaryOffline { node: primary.clone() });
-        }
-        InstanceStatus::Other(word) => reasons.push(Reason::StatusUnknown { word: word.clone() }),
-        _ => {}
-    }
-    let starts = state.recovery.starts_within_an_hour(name);
-    if *status == InstanceStatus::ErrorDown && starts > budget::FLAPPING {
-        reasons.push(Reason::Flapping { times: starts });
-    }
-    let failure =
-        if *status == InstanceStatus::Running { None } else { state.recovery.last_failures.get(name) };
-    Verdict {
-        instance: name.clone(),
-        primary: primary.clone(),
-        secondaries: secondaries.clone(),
-        status: Some(status.clone()),
-        wanted: Some(is_wanted),
-        since,
-        reasons,
-        progress: Progress::None,
-        last_failure: failure.cloned(),
-    }
-}
-
-/// The verdict for an instance of which only the name is known.
-fn unclear(name: &str, reason: Reason) -> Verdict {
-    Verdict {
-        instance: name.to_owned(),
-        primary: String::new(),
-        secondaries: Vec::new(),
-        status: None,
-        wanted: None,
-        since: None,
-        reasons: vec![reason],
-        progress: Progress::None,
-        last_failure: None,
-    }
-}
-
 fn of_hold(hold: &Hold, instance: &str, state: &State, now: Timestamp) -> Reason {
     match hold {
         Hold::Tier { behind, until } => Reason::Tier { behind: behind.clone(), until: *until },
@@ -368,20 +227,5 @@ fn of_hold(hold: &Hold, instance: &str, state: &State, now: Timestamp) -> Reason
     }
 }
 
-fn of_change(change: &Changed, silent: &BTreeMap<String, Timestamp>) -> Option<Reason> {
-    match change {
-        Changed::Locked => Some(Reason::Locked),
-        Changed::MayRunOn(nodes) => Some(Reason::SharedStorageUnsure { nodes: nodes.clone() }),
-        Changed::Busy(job) => Some(Reason::JobRunning(job.clone())),
-        Changed::SecondarySilent(node) => {
-            Some(Reason::SecondarySilent { node: node.clone(), since: silent.get(node).copied() })
-        }
-        Changed::Gone
-        | Changed::Status(_)
-        | Changed::AdminState
-        | Changed::DisksNotActive
-        | Changed::NodeLocked(_)
-        | Changed::SecondaryAnswers
-        | Changed::Tags => None,
-    }
-}
+#[cfg(test)]
+mod tests;

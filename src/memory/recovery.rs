@@ -189,7 +189,7 @@ pub struct Recovery {
     /// Starts that the master did not survive, or whose outcome is unknown: how many in a row, by instance.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub lost_starts: BTreeMap<String, Failures>,
-    /// Instances that are down: their last start that failed.
+    /// Instances that are down: their last start, if it failed.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub last_failures: BTreeMap<String, LastFailure>,
     /// When the starts of the last hour succeeded, by instance.

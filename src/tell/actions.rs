@@ -123,3 +123,24 @@ pub fn change_of_width(change: &Change) -> LogLine {
          as long as its first ones{load}"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::governor::Governor;
+
+    #[test]
+    fn a_change_of_width_says_what_was_seen() {
+        let change = |busy: Option<f64>| {
+            let mut governor = Governor::new(2, None);
+            governor.load_seen("n1", busy.map(|busy| Load { busy, processors: 4.0 }));
+            let starts = [10.0, 10.0].into_iter().chain([60.0; 9]);
+            let change = starts.filter_map(|seconds| governor.started("n1", seconds)).next();
+            change_of_width(&change.unwrap()).text
+        };
+        let words =
+            "Node 'n1' is given 1 starts at once instead of 2: they take 3.5 times as long as its first ones";
+        assert_eq!(change(None), words);
+        assert_eq!(change(Some(4.0)), format!("{words}, 4.0 of its 4 processors are busy"));
+    }
+}

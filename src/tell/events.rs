@@ -73,3 +73,45 @@ pub fn event(event: &Event) -> LogLine {
 fn names(instances: &[String]) -> String {
     list(instances.iter().map(String::as_str))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::tags::Holder;
+    use crate::tell::Severity;
+
+    #[test]
+    fn a_tag_that_does_nothing_is_told_with_what_has_it() {
+        let line = |on: Holder, problem: Problem| event(&Event::TagProblem { on, problem });
+        let unreadable = || Problem::Unreadable { tag: "ganeti:watcher:start:nver".into(), why: "no".into() };
+        for (on, words) in [
+            (Holder::Cluster, "Tags of the cluster"),
+            (Holder::Group("g".into()), "Tags of node group 'g'"),
+            (Holder::Instance("i".into()), "Tags of instance 'i'"),
+        ] {
+            let LogLine { severity, text } = line(on, unreadable());
+            assert_eq!(text, format!("{words}: tag 'ganeti:watcher:start:nver' is ignored: no"));
+            assert_eq!(severity, Severity::Warning);
+        }
+        let yields = Problem::Yields { tag: "T:hold:5".into(), to: "T:never".into() };
+        let LogLine { text, .. } = line(Holder::Cluster, yields);
+        let words =
+            "Tags of the cluster: tag 'T:hold:5' yields to the more careful 'T:never' on the same object";
+        assert_eq!(text, words);
+    }
+
+    #[test]
+    fn starts_that_are_lost_once_are_a_warning_and_an_error_from_the_second_time_on() {
+        let instances = vec!["a".to_owned(), "b".to_owned()];
+        for (how, again, severity, words) in [
+            (Lost::MasterDied, false, Severity::Warning, "The master died while"),
+            (Lost::MasterDied, true, Severity::Error, "The master died again while"),
+            (Lost::Unknown, false, Severity::Warning, "It is unknown how"),
+            (Lost::Unknown, true, Severity::Error, "It is again unknown how"),
+        ] {
+            let line = event(&Event::StartsLost { how, again, instances: instances.clone() });
+            assert!(line.text.starts_with(words) && line.text.ends_with(": a, b"), "{line:?}");
+            assert_eq!((line.severity, line.text.contains("costs no try")), (severity, !again), "{line:?}");
+        }
+    }
+}

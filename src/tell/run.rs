@@ -211,6 +211,7 @@ mod tests {
         let steps = [
             Step::Act(start.clone()),
             not("never", Reason::TagNever(crate::decide::tags::Place::Instance)),
+            not("away", Reason::PrimarySilent { node: "n1".into(), since: None }),
             not("stuck", Reason::OutOfTries { until: 2000.0 }),
         ];
         let actions = [start, act("up", ActionKind::ActivateDisks { although_inactive: false })];

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::conditions;
 use super::run::wait;
 use super::words::{Times, list};
-use crate::decide::verdict::Verdicts;
+use crate::decide::verdict::{Verdict, Verdicts};
 
 /// How long a recovery took.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub fn end(
             let _written = writeln!(text, "{} needs a human: {why}", verdict.instance);
         }
     }
-    let runs_not = |name: &&String| groups.iter().any(|group| group.get(name).is_some_and(|one| one.runs()));
+    let runs_not = |name: &&String| groups.iter().any(|group| group.get(name).is_some_and(Verdict::runs));
     let unseen: Vec<&str> = really_down.iter().filter(runs_not).map(String::as_str).collect();
     if !unseen.is_empty() {
         let names = list(unseen);

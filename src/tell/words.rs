@@ -146,6 +146,28 @@ mod tests {
     }
 
     #[test]
+    fn causes_places_and_holders_have_their_words() {
+        use Blame::{Instance, Master, Node, Peer, Queue, Unknown};
+        let words = [Instance, Node, Peer, Queue, Master, Unknown].map(blame);
+        let expected = [
+            "the instance itself",
+            "its primary node",
+            "its secondary node",
+            "the job queue",
+            "the master",
+            "an unknown cause",
+        ];
+        assert_eq!(words, expected);
+        assert_eq!(blocked_by(&BlockedBy::Known(Node)), "its primary node");
+        let other = blocked_by(&BlockedBy::Other("the\nweather".into()));
+        assert_eq!(other, "something unknown to this version, 'the\\nweather'");
+        let places = [Place::Instance, Place::Group, Place::Cluster].map(place);
+        assert_eq!(places, ["the instance", "its node group", "the cluster"]);
+        let holders = [Holder::Instance("i".into()), Holder::Group("g".into()), Holder::Cluster];
+        assert_eq!(holders.map(|object| holder(&object)), ["instance 'i'", "node group 'g'", "the cluster"]);
+    }
+
+    #[test]
     fn durations_are_in_the_units_that_people_use() {
         let words = [0.4, 41.0, 60.0, 128.0, 3600.0, 29_100.0, -5.0].map(duration);
         assert_eq!(words, ["0 s", "41 s", "1 min", "2 min 8 s", "1 h", "8 h 5 min", "0 s"]);

@@ -94,9 +94,9 @@ fn a_change_says_what_was_seen() {
     governor.load_seen("n1", busy(4.0));
     seen(&mut governor, &[10.0; 2]);
     let change = (0..9).find_map(|_| governor.started("n1", 60.0)).unwrap();
-    let text = change.to_string();
-    assert!(text.starts_with("Node 'n1' is given 1 starts at once instead of 2: they take "), "{text}");
-    assert!(text.ends_with("4.0 of its 4 processors are busy"), "{text}");
+    assert_eq!((change.node.as_str(), change.before, change.after), ("n1", 2, 1));
+    assert!(change.slowness > SLOW, "{change:?}");
+    assert_eq!(change.load, busy(4.0));
 }
 
 #[test]

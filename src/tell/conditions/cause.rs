@@ -1,0 +1,319 @@
+//! The sentence for one cause.
+
+use super::shortage::Waiting;
+use super::told::Condition;
+use crate::cluster::{InstanceStatus, Timestamp, excerpt};
+use crate::decide::blame::Blame;
+use crate::decide::budget::{MAX_TRIES, RETRY_EXPIRATION};
+use crate::decide::reason::Reason;
+use crate::decide::tags::Place;
+use crate::decide::verdict::Verdict;
+use crate::memory::recovery::{BlockedBy, FailedMove, LastFailure};
+use crate::tell::line::LogLine;
+use crate::tell::words::{Times, blocked_by, count, duration, list, place};
+
+/// The longest part of a job's error that a line repeats, in bytes: a little more than what is remembered of
+/// it, so that it is not shortened twice.
+const LONGEST_ERROR: usize = 400;
+
+/// Instances that are in the same condition for the same cause.
+pub(super) struct Cause<'v> {
+    /// A code, and what distinguishes this cause from others with the same code.
+    pub(super) key: String,
+    pub(super) of: Vec<(&'v Verdict, &'v Reason)>,
+}
+
+impl Cause<'_> {
+    pub(super) fn condition(&self, times: &Times) -> Option<Condition> {
+        let (_, first) = self.of.first()?;
+        let mut line = self.line(times)?;
+        // The same word that the manual page explains.
+        line.text = format!("{} [{}]", line.text, first.code());
+        let marks = self.of.iter().map(|(verdict, reason)| (verdict.instance.as_str(), failures(reason)));
+        Some(Condition::new(self.key.clone(), marks, line))
+    }
+
+    fn names(&self) -> String {
+        list(self.of.iter().map(|(verdict, _)| verdict.instance.as_str()))
+    }
+
+    /// `instance 'a'`, or `instances a, b`.
+    fn instances(&self) -> String {
+        match self.of.as_slice() {
+            [(verdict, _)] => format!("instance '{}'", verdict.instance),
+            _ => format!("instances {}", self.names()),
+        }
+    }
+
+    fn soonest(&self, until: impl Fn(&Reason) -> Option<Timestamp>) -> Timestamp {
+        self.of.iter().filter_map(|(_, reason)| until(reason)).reduce(f64::min).unwrap_or_default()
+    }
+
+    pub(super) fn line(&self, times: &Times) -> Option<LogLine> {
+        let (verdict, reason) = self.of.first()?;
+        let (number, instances) = (self.of.len(), self.instances());
+        let name = &verdict.instance;
+        let (its, it) = if number == 1 { ("its", "it") } else { ("their", "them") };
+        Some(match reason {
+            Reason::PrimarySilent { node, since } => LogLine::warning(format!(
+                "Node '{node}' {}, and {} on it {} out of reach: {}; {} started in the \
+                 first run after the node answers. If it is off for good: 'gnt-node modify --offline yes \
+                 {node}'{}",
+                silent(*since, times),
+                count(number, "instance"),
+                if number == 1 { "is" } else { "are" },
+                self.names(),
+                if number == 1 { "if it is down, it is" } else { "those that are down are" },
+                self.then_fail_over(node),
+            )),
+            Reason::PrimaryOffline { node } => LogLine::warning(format!(
+                "Node '{node}' is marked offline, and {} on it {} down: {}; the watcher {}{}",
+                count(number, "instance"),
+                if number == 1 { "is" } else { "are" },
+                self.names(),
+                if number == 1 { "does not start it" } else { "starts none of them" },
+                self.fail_over(node),
+            )),
+            Reason::SecondarySilent { node, since } => LogLine::warning(format!(
+                "Node '{node}' {}, and without it these instances cannot be started: {}; repair the node, or \
+                 make sure it is off and then run 'gnt-node modify --offline yes {node}'",
+                silent(*since, times),
+                self.names(),
+            )),
+            Reason::SharedStorageUnsure { nodes } => LogLine::warning(format!(
+                "Not starting {instances}: {its} storage does not keep {it} from running twice, and no \
+                 answer comes from {}; repair that, or make sure it is off and then run 'gnt-node modify \
+                 --offline yes' with its name",
+                list(nodes.iter().map(String::as_str)),
+            )),
+            Reason::MoveFailed(FailedMove { job, summary }) => LogLine::warning(format!(
+                "Not starting {instances}: job {job} ({summary}) failed, so it may be running on another \
+                 node; find out where it is, then run 'gnt-instance migrate --cleanup {name}' or \
+                 'gnt-instance startup {name}'",
+            )),
+            Reason::JobRunning(job) => {
+                LogLine::info(format!("Leaving {instances} alone, {job} is working on {it}"))
+            }
+            Reason::Locked if verdict.status == Some(InstanceStatus::UserDown) => {
+                LogLine::info(format!("Not cleaning up {instances}, instance is locked"))
+            }
+            Reason::Locked => LogLine::info(format!("Not starting {instances}, instance is locked")),
+            Reason::TagNever(on) => {
+                LogLine::info(format!("Not starting {instances}: {} says never", self.tag(*on)))
+            }
+            Reason::TagHold { until, on } => LogLine::info(format!(
+                "Not starting {instances}: {} holds {it} until {}",
+                self.tag(*on),
+                times.moment(*until)
+            )),
+            Reason::Tier { behind, until } => LogLine::info(format!(
+                "Leaving {instances} to a later run: {its} tier waits for instance '{behind}', until {} at \
+                 most",
+                times.moment(*until)
+            )),
+            Reason::Delay { .. } => {
+                let until = self.soonest(|reason| match reason {
+                    Reason::Delay { until } => Some(*until),
+                    _ => None,
+                });
+                LogLine::info(format!(
+                    "Leaving {instances} to a later run: {its} delay is not over, {} at the earliest",
+                    times.moment(until)
+                ))
+            }
+            Reason::Room => LogLine::info(format!(
+                "Leaving {instances} to a later run: {} node '{}' is busy",
+                its, verdict.primary
+            )),
+            Reason::Backoff { by, failures, .. } => self.backoff(by, *failures, times),
+            Reason::NoMemory { .. } => self.no_memory(times),
+            Reason::OutOfTries { until } => LogLine::warning(format!(
+                "Not restarting instance '{name}', retries exhausted until {}{}; to try again now: \
+                 'ganeti-watcher retry {name}'",
+                times.moment(*until),
+                last_failure(verdict, times)
+            )),
+            Reason::GivenUp { until } => LogLine::error(format!(
+                "Could not restart instance '{name}' after {MAX_TRIES} attempts, giving up for {}, until \
+                 {}{}; {}, then run 'ganeti-watcher retry {name}'",
+                duration(RETRY_EXPIRATION),
+                times.moment(*until),
+                last_failure(verdict, times),
+                if verdict.last_failure.is_some() { "mend that" } else { "find out why it is down" },
+            )),
+            Reason::CleanUpOutOfTries => LogLine::warning(format!(
+                "Not cleaning up instance '{name}', retries exhausted; to try again: 'ganeti-watcher retry \
+                 {name}'"
+            )),
+            Reason::Flapping { times: often } => LogLine::warning(format!(
+                "Instance '{name}' came up and went down again {often} times within an hour; its console and \
+                 its log on node '{}' may tell why",
+                verdict.primary
+            )),
+            Reason::Paused => LogLine::info(format!(
+                "Leaving {instances} to a later run: the watcher was paused before {its} turn"
+            )),
+            Reason::Drained => LogLine::warning(format!(
+                "Not starting {instances}: the job queue is drained; 'gnt-cluster queue undrain' opens it"
+            )),
+            Reason::SplitGroups { primary, secondaries } => LogLine::error(format!(
+                "Ignoring split instance '{name}', primary group {primary}, secondary groups {}",
+                secondaries.join(", ")
+            )),
+            Reason::StatusUnknown { word } => LogLine::warning(format!(
+                "Leaving {instances} alone: this version does not know the status '{word}'"
+            )),
+            Reason::MirrorNotActive => LogLine::warning(format!(
+                "Instance '{name}' runs, but Ganeti does not consider its disks active and so does not look \
+                 after their mirror; 'gnt-instance activate-disks {name}' repairs that"
+            )),
+            Reason::MirrorDegraded { since } => LogLine::warning(format!(
+                "Instance '{name}' was started without its secondary node at {}, and its mirror is not whole \
+                 yet",
+                times.moment(*since)
+            )),
+            Reason::MirrorPeerAway { node: Some(node) } => {
+                LogLine::info(format!("Skipping disk activation for {instances} until node '{node}' answers"))
+            }
+            Reason::MirrorPeerAway { node: None } => LogLine::info(format!(
+                "Skipping disk activation for {instances} until all {its} nodes answer"
+            )),
+            Reason::MirrorNotActivated { .. } if number > 1 => LogLine::warning(format!(
+                "Disks of {number} instances could not be activated, up to {} times in a row, next try at {}: \
+                 {}; 'gnt-instance activate-disks' with a name shows why",
+                self.of.iter().map(|(_, reason)| failures(reason)).max().unwrap_or_default(),
+                times.moment(self.soonest(|reason| match reason {
+                    Reason::MirrorNotActivated { until, .. } => Some(*until),
+                    _ => None,
+                })),
+                self.names(),
+            )),
+            Reason::MirrorNotActivated { failures, until } => LogLine::warning(format!(
+                "Disks of instance '{name}' could not be activated {failures} times, next try at {}; \
+                 'gnt-instance activate-disks {name}' shows why",
+                times.moment(*until)
+            )),
+            Reason::CutShort => LogLine::info(format!(
+                "Leaving {instances} to a later run: this one ended with an error before {its} turn"
+            )),
+            Reason::StartFailed { .. }
+            | Reason::NotSubmitted { .. }
+            | Reason::Changed
+            | Reason::Unreadable => {
+                return None;
+            }
+        })
+    }
+
+    /// Whether Ganeti could start one of them on another node.
+    fn has_secondary(&self) -> bool {
+        self.of.iter().any(|(verdict, _)| !verdict.secondaries.is_empty())
+    }
+
+    fn then_fail_over(&self, node: &str) -> String {
+        if self.has_secondary() { format!(", then 'gnt-node failover {node}'") } else { String::new() }
+    }
+
+    fn fail_over(&self, node: &str) -> String {
+        if self.has_secondary() {
+            format!("; 'gnt-node failover {node}' starts those with a secondary node there")
+        } else if self.of.len() == 1 {
+            "; it has no secondary node, so it waits for this one".to_owned()
+        } else {
+            let (they_have, they_wait) =
+                if self.of.len() == 1 { ("it has", "it waits") } else { ("they have", "they wait") };
+            format!("; {they_have} no secondary node, so {they_wait} for this one")
+        }
+    }
+
+    fn tag(&self, on: Place) -> String {
+        match (on, self.of.len()) {
+            (Place::Instance, 2..) => "a tag of each".to_owned(),
+            (Place::Group, 2..) => "a tag of their node group".to_owned(),
+            _ => format!("a tag of {}", place(on)),
+        }
+    }
+
+    fn backoff(&self, by: &BlockedBy, failures: u64, times: &Times) -> LogLine {
+        let until = times.moment(self.soonest(|reason| match reason {
+            Reason::Backoff { until, .. } => Some(*until),
+            _ => None,
+        }));
+        LogLine::warning(match self.of.as_slice() {
+            [(Verdict { instance: name, .. }, _)] => format!(
+                "Not starting instance '{name}' before {until}: its last starts failed because of {} \
+                 ({failures} in a row), which costs no try; 'ganeti-watcher retry {name}' ends the wait",
+                blocked_by(by)
+            ),
+            [(verdict, _), ..] => {
+                let (number, names) = (self.of.len(), self.names());
+                let of_node = match by {
+                    BlockedBy::Known(Blame::Node) => {
+                        format!(
+                            " on node '{0}' before {until}: their last starts failed because of that node",
+                            verdict.primary
+                        )
+                    }
+                    by => format!(" before {until}: their last starts failed because of {}", blocked_by(by)),
+                };
+                format!(
+                    "Not starting {number} instances{of_node}, which costs no try: {names}; 'ganeti-watcher \
+                     retry' with a name ends the wait"
+                )
+            }
+            [] => String::new(),
+        })
+    }
+
+    fn no_memory(&self, times: &Times) -> LogLine {
+        let until = times.moment(self.soonest(|reason| match reason {
+            Reason::NoMemory { until, .. } => Some(*until),
+            _ => None,
+        }));
+        let mut waiting = Waiting::default();
+        for (_, reason) in &self.of {
+            if let Reason::NoMemory { shortage, .. } = reason {
+                waiting.add(*shortage);
+            }
+        }
+        let node = self.of.first().map_or("", |(verdict, _)| verdict.primary.as_str());
+        LogLine::warning(match self.of.as_slice() {
+            [(Verdict { instance: name, .. }, _)] => format!(
+                "Not starting instance '{name}' before {until}: node '{node}' does not have enough memory \
+                 ({}), which costs no try; free memory there, or move it; 'ganeti-watcher retry {name}' ends \
+                 the wait",
+                waiting.amounts("it needs", "")
+            ),
+            _ => format!(
+                "Not starting {} instances on node '{node}' before {until}: it does not have enough memory \
+                 ({}), which costs no try; free memory there, or move some of them: {}; 'ganeti-watcher \
+                 retry' with a name ends the wait",
+                self.of.len(),
+                waiting.amounts("they need", " in all"),
+                self.names()
+            ),
+        })
+    }
+}
+
+/// How often something failed counts as a change; `0` where that does not matter.
+fn failures(reason: &Reason) -> u64 {
+    match reason {
+        Reason::Backoff { failures, .. }
+        | Reason::NoMemory { failures, .. }
+        | Reason::MirrorNotActivated { failures, .. } => *failures,
+        _ => 0,
+    }
+}
+
+fn silent(since: Option<Timestamp>, times: &Times) -> String {
+    match since {
+        Some(_) => format!("has not answered{}", times.since(since)),
+        None => "does not answer".to_owned(),
+    }
+}
+
+pub(super) fn last_failure(verdict: &Verdict, times: &Times) -> String {
+    let Some(LastFailure { job, error, at }) = &verdict.last_failure else { return String::new() };
+    format!(": at {} job {job} said {}", times.moment(*at), excerpt(error, LONGEST_ERROR))
+}
