@@ -12,8 +12,9 @@ use super::topics::scenarios;
 
 /// Every message at these levels has to be explained.
 const TOLD: [&str; 4] = ["INFO", "WARNING", "ERROR", "CRITICAL"];
-/// These reasons have no line with their code: the errors of jobs and rows are told as they come.
-const WITHOUT_LINE: [&str; 3] = ["start_failed", "not_submitted", "unreadable"];
+/// These reasons have no line with their code: the errors of jobs and rows, and changes, are told as they
+/// come.
+const WITHOUT_LINE: [&str; 4] = ["start_failed", "not_submitted", "changed", "unreadable"];
 /// A text with fewer literal letters would match too much.
 const FEWEST_LETTERS: usize = 5;
 
