@@ -24,7 +24,7 @@ pub mod verify;
 mod words;
 
 pub use actions::{begun, change_of_width, ended, would};
-pub use conditions::{Conditions, conditions};
+pub use conditions::{Conditions, conditions, is_news};
 pub use events::event;
 pub use line::{LogLine, Severity};
 pub use notes::{note, notes};

@@ -44,7 +44,7 @@ pub fn end(
             let _written = writeln!(text, "{cause}.");
         }
         for verdict in verdicts.iter().filter(|verdict| verdict.needs_human()) {
-            let why = conditions::why(verdict, times);
+            let why = conditions::why(verdict, verdicts, times);
             let _written = writeln!(text, "{} needs a human: {why}", verdict.instance);
         }
     }

@@ -91,6 +91,21 @@ pub(super) fn list<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     }
 }
 
+/// The names in as many lists as they need; see [`list`].
+pub(super) fn lists<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<String> {
+    let mut lists: Vec<String> = Vec::new();
+    for name in names {
+        let name = excerpt(name, LONGEST_NAME);
+        match lists.last_mut() {
+            Some(list) if list.len() + name.len() < LONGEST_LIST => {
+                let _written = write!(list, ", {name}");
+            }
+            _ => lists.push(name),
+        }
+    }
+    lists
+}
+
 pub(super) fn blame(blame: Blame) -> &'static str {
     match blame {
         Blame::Instance => "the instance itself",
