@@ -4,6 +4,7 @@
 mod cause;
 mod shortage;
 mod told;
+mod waits;
 
 use std::collections::BTreeMap;
 

@@ -1,16 +1,14 @@
 //! The sentence for one cause.
 
-use super::shortage::Waiting;
 use super::told::Condition;
 use crate::cluster::{InstanceStatus, Timestamp, excerpt};
-use crate::decide::blame::Blame;
 use crate::decide::budget::{MAX_TRIES, RETRY_EXPIRATION};
 use crate::decide::reason::Reason;
 use crate::decide::tags::Place;
 use crate::decide::verdict::{NodeVerdict, Verdict};
-use crate::memory::recovery::{BlockedBy, FailedMove, LastFailure};
+use crate::memory::recovery::{FailedMove, LastFailure};
 use crate::tell::line::LogLine;
-use crate::tell::words::{Times, blocked_by, count, duration, list, place};
+use crate::tell::words::{Times, count, duration, list, place};
 
 /// The longest part of a job's error that a line repeats, in bytes: a little more than what is remembered of
 /// it, so that it is not shortened twice.
@@ -35,7 +33,7 @@ impl Cause<'_> {
         Some(Condition::new(self.key.clone(), marks, line))
     }
 
-    fn names(&self) -> String {
+    pub(super) fn names(&self) -> String {
         list(self.of.iter().map(|(verdict, _)| verdict.instance.as_str()))
     }
 
@@ -47,7 +45,7 @@ impl Cause<'_> {
         }
     }
 
-    fn soonest(&self, until: impl Fn(&Reason) -> Option<Timestamp>) -> Timestamp {
+    pub(super) fn soonest(&self, until: impl Fn(&Reason) -> Option<Timestamp>) -> Timestamp {
         self.of.iter().filter_map(|(_, reason)| until(reason)).reduce(f64::min).unwrap_or_default()
     }
 
@@ -238,71 +236,6 @@ impl Cause<'_> {
             (Place::Group, 2..) => "a tag of their node group".to_owned(),
             _ => format!("a tag of {}", place(on)),
         }
-    }
-
-    fn backoff(&self, by: &BlockedBy, failures: u64, times: &Times) -> LogLine {
-        let until = times.moment(self.soonest(|reason| match reason {
-            Reason::Backoff { until, .. } => Some(*until),
-            _ => None,
-        }));
-        LogLine::warning(match self.of.as_slice() {
-            [(Verdict { instance: name, .. }, _)] => format!(
-                "Not starting instance '{name}' until the first run after {until}: its last starts failed because of {} \
-                 ({failures} in a row), which costs no try; 'ganeti-watcher retry {name}' ends the wait",
-                blocked_by(by)
-            ),
-            [(verdict, _), ..] => {
-                let (number, names) = (self.of.len(), self.names());
-                let of_node = match by {
-                    BlockedBy::Known(Blame::Node) => {
-                        format!(
-                            " on node '{0}' until the first run after {until}: their last starts failed because of \
-                             that node",
-                            verdict.primary
-                        )
-                    }
-                    by => format!(
-                        " until the first run after {until}: their last starts failed because of {}",
-                        blocked_by(by)
-                    ),
-                };
-                format!(
-                    "Not starting {number} instances{of_node}, which costs no try: {names}; 'ganeti-watcher \
-                     retry' with a name ends the wait"
-                )
-            }
-            [] => String::new(),
-        })
-    }
-
-    fn no_memory(&self, times: &Times) -> LogLine {
-        let until = times.moment(self.soonest(|reason| match reason {
-            Reason::NoMemory { until, .. } => Some(*until),
-            _ => None,
-        }));
-        let mut waiting = Waiting::default();
-        for (_, reason) in &self.of {
-            if let Reason::NoMemory { shortage, .. } = reason {
-                waiting.add(*shortage);
-            }
-        }
-        let node = self.of.first().map_or("", |(verdict, _)| verdict.primary.as_str());
-        LogLine::warning(match self.of.as_slice() {
-            [(Verdict { instance: name, .. }, _)] => format!(
-                "Not starting instance '{name}' until the first run after {until}: node '{node}' does not have enough memory \
-                 ({}), which costs no try; free memory there, or move it; 'ganeti-watcher retry {name}' ends \
-                 the wait",
-                waiting.amounts("it needs", "")
-            ),
-            _ => format!(
-                "Not starting {} instances on node '{node}' until the first run after {until}: it does not have enough memory \
-                 ({}), which costs no try; free memory there, or move some of them: {}; 'ganeti-watcher \
-                 retry' with a name ends the wait",
-                self.of.len(),
-                waiting.amounts("they need", " in all"),
-                self.names()
-            ),
-        })
     }
 }
 
