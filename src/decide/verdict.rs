@@ -210,6 +210,16 @@ impl Verdicts {
         }
     }
 
+    /// Nothing of the plan is carried out, for this reason: nothing is begun, and nothing given up.
+    pub fn called_off(&mut self, reason: &Reason) {
+        let gives_up = |verdict: &&mut Verdict| matches!(verdict.decides(), Some(Reason::GivenUp { .. }));
+        for verdict in self.list.iter_mut().filter(gives_up) {
+            verdict.reasons.remove(0);
+            verdict.decide(reason.clone());
+        }
+        self.stopped(reason);
+    }
+
     /// Its mirror is whole again.
     pub fn mirror_is_whole(&mut self, instance: &str) {
         if let Some(verdict) = self.get_mut(instance) {
