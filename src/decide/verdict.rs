@@ -16,7 +16,7 @@ use super::hold::Hold;
 use super::reason::{self, Reason};
 use super::steps::{Note, NoteKind, Outcome, Step};
 use super::{Action, ActionKind};
-use crate::cluster::{Snapshot, Timestamp};
+use crate::cluster::{InstanceStatus, Snapshot, Timestamp};
 use crate::memory::state::State;
 
 /// How many instances are in which condition.
@@ -152,7 +152,9 @@ impl Verdicts {
             NoteKind::RunsDegraded { since } => verdict.add(Reason::MirrorDegraded { since: *since }),
             NoteKind::ActivationHelpless => {
                 let mut nodes = std::iter::once(&verdict.primary).chain(&verdict.secondaries);
-                let away = nodes.find(|node| silent.contains_key(*node)).cloned();
+                let is_offline = verdict.status == Some(InstanceStatus::NodeOffline);
+                let offline = is_offline.then_some(&verdict.primary);
+                let away = nodes.find(|node| silent.contains_key(*node)).or(offline).cloned();
                 verdict.add(Reason::MirrorPeerAway { node: away });
             }
             NoteKind::ActivationDelayed { failures, until } => {
