@@ -345,3 +345,14 @@ fn starts_that_fail_because_of_the_secondary_name_it_and_are_news_only_when_anot
     fail(&mut before, &mut state, &["c"], &peer);
     assert_eq!(news(&before), 1);
 }
+
+#[test]
+fn of_a_silent_node_with_an_instance_that_a_tag_keeps_down_it_is_not_said_that_it_has_none() {
+    let tags = vec!["ganeti:watcher:start:never".into()];
+    let never = Instance { tags, ..instance("never", "ERROR_nodedown") };
+    let lines = lines(&verdicts(&snapshot([never], [node("n1", None)])));
+    let of_node: Vec<&String> =
+        lines.iter().map(|(_, text)| text).filter(|text| text.ends_with("[node_silent]")).collect();
+    assert_eq!(of_node.len(), 1, "{lines:?}");
+    assert!(of_node[0].contains("; no instance is known to run without its mirror there"), "{lines:?}");
+}
