@@ -149,7 +149,7 @@ pub(super) fn wait(verdicts: &Verdicts) -> impl Iterator<Item = String> {
 /// Those that [`Totals::wait`] counts.
 fn waiting(verdicts: &Verdicts) -> impl Iterator<Item = &Verdict> {
     let waits =
-        |verdict: &&Verdict| verdict.wanted != Some(false) && !verdict.needs_human() && !verdict.runs();
+        |verdict: &&Verdict| verdict.wanted == Some(true) && !verdict.needs_human() && !verdict.runs();
     verdicts.iter().filter(waits)
 }
 
