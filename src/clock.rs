@@ -43,6 +43,18 @@ impl Clock for SystemClock {
     }
 }
 
+/// A moment in local time; an impossible one is the epoch's.
+#[must_use]
+pub fn local_time(at: Timestamp) -> DateTime {
+    LOCAL_TIME.at(Duration::try_from_secs_f64(at).unwrap_or_default())
+}
+
+/// A moment in UTC; an impossible one is the epoch's.
+#[cfg(test)]
+pub(crate) fn utc_time(at: Timestamp) -> DateTime {
+    LocalTime::new(Some("UTC".as_ref()), None).at(Duration::try_from_secs_f64(at).unwrap_or_default())
+}
+
 /// A time as part of a file's name: `YYYYMMDD-HHMMSS` in local time.
 #[must_use]
 pub fn file_stamp(since_epoch: Duration) -> String {

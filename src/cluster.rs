@@ -12,7 +12,7 @@ pub(crate) mod testing;
 pub mod timespec;
 mod version;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Deserialize;
 
@@ -31,6 +31,8 @@ pub type Timestamp = f64;
 pub struct Snapshot {
     /// UUID of the node group.
     pub group: String,
+    /// Its name; empty as long as it is unknown.
+    pub group_name: String,
     /// Instances with their primary node in this group, in luxid's natural order of names, without split
     /// ones.
     pub instances: Vec<Instance>,
@@ -173,10 +175,11 @@ impl Snapshot {
         self.instances.iter().map(|instance| (instance.name.as_str(), instance)).collect()
     }
 
-    /// All of [`Snapshot::unreadable_instances`], for callers that look up many.
+    /// Whether an instance that is not among [`Snapshot::instances`] may exist all the same: a row that
+    /// cannot be read may be any instance's, as even its name may be missing.
     #[must_use]
-    pub fn unreadable_names(&self) -> HashSet<&str> {
-        self.unreadable_instances.iter().map(String::as_str).collect()
+    pub fn has_unreadable_instances(&self) -> bool {
+        !self.unreadable_instances.is_empty()
     }
 
     /// The node of that name, if it is in the group.

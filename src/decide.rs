@@ -12,6 +12,7 @@ pub mod blame;
 pub mod budget;
 pub mod degraded;
 pub mod elsewhere;
+pub mod event;
 pub mod full;
 pub mod governor;
 pub mod hold;
@@ -21,7 +22,8 @@ pub mod likeness;
 pub mod mirrors;
 pub mod pass;
 pub mod policy;
-pub mod report;
+pub mod reason;
+pub mod remedy;
 pub mod schedule;
 pub mod second_look;
 pub mod shared;
@@ -29,10 +31,11 @@ pub mod shortage;
 pub mod slots;
 pub mod steps;
 pub mod tags;
+pub mod verdict;
 pub mod verify;
 
 pub use action::{Action, ActionKind};
-pub use report::{LogLine, Severity};
+pub use event::Event;
 pub use steps::{Note, NoteKind, Outcome, Step, split};
 
 #[cfg(test)]

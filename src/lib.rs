@@ -40,6 +40,7 @@ pub mod options;
 pub mod sim;
 #[warn(missing_docs)]
 pub mod simulate;
+pub mod tell;
 #[cfg(test)]
 mod testing;
 #[warn(missing_docs)]

@@ -6,8 +6,10 @@
 mod panics;
 mod sink;
 
+use std::borrow::Borrow;
 use std::fmt::{self, Write as _};
 use std::io;
+use std::panic::Location;
 use std::path::Path;
 
 use tracing::field::{Field, Visit};
@@ -27,7 +29,7 @@ pub use sink::Trouble;
 
 use crate::clock::{Clock, log_stamp};
 use crate::cluster::excerpt;
-use crate::decide::{LogLine, Severity};
+use crate::tell::{LogLine, Severity};
 
 /// Name of the log file in Ganeti's log directory.
 pub const LOG_FILE: &str = "watcher.log";
@@ -95,14 +97,26 @@ fn level(debug: bool) -> LevelFilter {
     if debug { LevelFilter::DEBUG } else { LevelFilter::INFO }
 }
 
-/// Logs the line of a decision or an outcome.
-pub fn log(line: &LogLine) {
-    let text = &line.text;
-    match line.severity {
-        Severity::Debug => debug!("{text}"),
-        Severity::Info => info!("{text}"),
-        Severity::Warning => warn!("{text}"),
-        Severity::Error => error!("{text}"),
+/// Logs a line, which is the caller's under `--debug`.
+#[track_caller]
+pub fn log(line: impl Borrow<LogLine>) {
+    log_of(line.borrow(), Location::caller());
+}
+
+/// Logs lines.
+#[track_caller]
+pub fn log_all(lines: impl IntoIterator<Item: Borrow<LogLine>>) {
+    let caller = Location::caller();
+    lines.into_iter().for_each(|line| log_of(line.borrow(), caller));
+}
+
+fn log_of(logged: &LogLine, caller: &Location<'_>) {
+    let (file, line, text) = (caller.file(), caller.line(), &logged.text);
+    match logged.severity {
+        Severity::Debug => debug!(file, line, "{text}"),
+        Severity::Info => info!(file, line, "{text}"),
+        Severity::Warning => warn!(file, line, "{text}"),
+        Severity::Error => error!(file, line, "{text}"),
     }
 }
 
@@ -128,9 +142,9 @@ where
         write!(writer, "{}: {PROGRAM} pid={} ", log_stamp(self.clock.since_epoch()), self.pid)?;
         let metadata = event.metadata();
         if self.with_location {
-            let module =
-                metadata.module_path().and_then(|path| path.rsplit("::").next()).unwrap_or("unknown");
-            write!(writer, "{module}:{} ", metadata.line().unwrap_or(0))?;
+            let mut place = Place { file: metadata.file().map(str::to_owned), line: metadata.line() };
+            event.record(&mut place);
+            write!(writer, "{place} ")?;
         }
         let message = message_of(event);
         writeln!(writer, "{} {}", python_level(metadata), OneLine(&message))
@@ -189,6 +203,37 @@ impl Visit for Message {
             // Writing to a String does not fail.
             let _written = write!(self.0, "{value:?}");
         }
+    }
+}
+
+/// Where a line was logged.
+struct Place {
+    file: Option<String>,
+    line: Option<u32>,
+}
+
+impl Visit for Place {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "file" {
+            self.file = Some(value.to_owned());
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "line" {
+            self.line = u32::try_from(value).ok();
+        }
+    }
+
+    fn record_debug(&mut self, _field: &Field, _value: &dyn fmt::Debug) {}
+}
+
+impl fmt::Display for Place {
+    /// `MODULE:LINE`, as Python has it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let module = self.file.as_ref().and_then(|file| Path::new(file).file_stem());
+        let module = module.map_or("unknown".into(), |module| module.to_string_lossy());
+        write!(formatter, "{module}:{}", self.line.unwrap_or(0))
     }
 }
 

@@ -17,6 +17,7 @@ use ganeti_watcher::node::cron::{self, Caller};
 use ganeti_watcher::node::mond::Mond;
 use ganeti_watcher::options::{Options, Refusal};
 use ganeti_watcher::simulate;
+use ganeti_watcher::tell;
 use ganeti_watcher::watch::retry::Whose;
 use ganeti_watcher::watch::{self, Context, Ended};
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
@@ -69,7 +70,7 @@ fn carry_out(request: &Request, trouble: &Trouble) -> Result<Ended> {
     make_room_for_files()?;
     match request {
         Request::Watch(options) => run(options, trouble),
-        Request::Simulate(options) => simulate::tell(options).map(|()| Ended::Done),
+        Request::Simulate(options) => simulate::simulate(options).map(|()| Ended::Done),
         Request::Retry(whose) => retry(whose, trouble),
     }
 }
@@ -80,8 +81,8 @@ fn retry(whose: &Whose, trouble: &Trouble) -> Result<Ended> {
     logging::start_on_stdout(false, trouble);
     let armed = Armed::for_retry();
     let stamp = file_stamp(SystemClock.since_epoch());
-    let lines = runtime.block_on(watch::retry::retry(&armed, &layout, whose, &stamp))?;
-    lines.iter().for_each(|line| print(line, trouble));
+    let given_back = runtime.block_on(watch::retry::retry(&armed, &layout, whose, &stamp))?;
+    tell::retry::given_back(&given_back).iter().for_each(|line| print(line, trouble));
     Ok(Ended::Done)
 }
 
@@ -112,7 +113,7 @@ fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
         clock: &SystemClock,
         luxid: &luxid,
         daemons: &daemons,
-        monitor: &Mond { layout: &layout },
+        monitor: &Mond::new(&layout),
         armed: armed.as_ref(),
     };
     Ok(runtime.block_on(watch::run(&context)))
@@ -171,7 +172,7 @@ fn open_log(layout: &Layout, debug: bool, trouble: &Trouble) -> Result<()> {
     if problem.kind() == io::ErrorKind::PermissionDenied && !geteuid().is_root() {
         return Err(problem).with_context(|| format!("cannot open the log file '{}'", file.display()));
     }
-    tracing::error!("Cannot open the log file '{}', logging to stderr only: {problem}", file.display());
+    logging::log(tell::begin::no_log_file(&file, &problem));
     Ok(())
 }
 
@@ -185,17 +186,13 @@ fn leave_it_to_cron(layout: &Layout) -> Result<()> {
         Caller::Cron(file) => file,
         Caller::Nobody => return Ok(()),
         Caller::Unknown(why) => {
-            tracing::warn!("Cannot tell whether cron calls the watcher as well, going on: {why}");
+            logging::log(tell::begin::cron_is_unclear(&why));
             return Ok(());
         }
     };
-    let conflict = format!(
-        "'{}' makes cron call the watcher, so the timer does nothing: comment out every line that does \
-         so, or disable ganeti-watcher.timer",
-        file.display()
-    );
-    tracing::error!("{conflict}");
-    bail!(conflict)
+    let conflict = tell::begin::left_to_cron(&file);
+    logging::log(&conflict);
+    bail!(conflict.text)
 }
 
 /// Advice for an error.

@@ -19,11 +19,13 @@ pub use options::Options;
 use options::Speed;
 use progress::Progress;
 
+use crate::clock::Clock as _;
 use crate::files;
 use crate::sim::pacer::pace;
 use crate::sim::scenario::{Run, Scenario, ScenarioStep};
 use crate::sim::stage::Stage;
 use crate::sim::story::{self, InProcess, Record, WaitSteps};
+use crate::tell::{self, Times};
 
 /// Cron calls the watcher every five minutes.
 const CRON_INTERVAL: Duration = Duration::from_secs(300);
@@ -35,7 +37,7 @@ const MOST_RUNS: usize = 100;
 ///
 /// # Errors
 /// When the scenario file is wrong, or files cannot be written.
-pub fn tell(options: &Options) -> Result<()> {
+pub fn simulate(options: &Options) -> Result<()> {
     let terminal = io::stdout().is_terminal();
     let speed = options.speed(terminal);
     let mut progress = Progress::new(io::stdout().lock(), terminal, speed);
@@ -59,7 +61,11 @@ pub fn tell(options: &Options) -> Result<()> {
             Either::Right(_) => bail!("the simulated clock has reached its end"),
         }
     })?;
-    progress.say(&summary::summary(&record))?;
+    let verdicts = runtime.block_on(story::verdicts(&record.stage))?;
+    let down = record.stage.cluster.look(summary::down);
+    let times = Times::at(record.stage.cluster.clock().now());
+    let end = tell::story::end(&verdicts, &down, summary::recovery(&record), record.runs.len(), &times);
+    progress.say(&end)?;
     let log = record.stage.layout(&record.stage.master())?.log_dir().join(crate::logging::LOG_FILE);
     writeln!(io::stderr(), "The watcher's log: {}", log.display())?;
     Ok(())

@@ -1,6 +1,7 @@
 //! One run: the global part, which every node performs, and the group part, which the master performs for
 //! each node group.
 
+mod ahead;
 mod connect;
 mod context;
 mod cut_short;
@@ -16,37 +17,32 @@ mod log_witness;
 pub mod retry;
 mod verify;
 
+use std::fmt::Display;
 use std::path::Path;
-use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
-
+pub use ahead::verdicts;
 pub use context::Context;
 use cut_short::CutShort;
 pub use ended::Ended;
 use log_witness::LogWitness;
 
 use crate::act::Slots;
-use crate::clock;
+use crate::logging;
 use crate::memory::kept_out::{self, KeptOut};
 use crate::memory::locks::{self, LockError};
 use crate::options::Options;
+use crate::tell::{self, Times};
 
 /// Makes one run (`watcher/__init__.py: Main`). When it returns, whatever went wrong is in the log.
 pub async fn run(context: &Context<'_>) -> Ended {
-    if context.armed.is_none() {
-        info!("Dry run: looking and deciding, changing nothing");
+    let is_dry_run = context.armed.is_none();
+    if is_dry_run {
+        logging::log(tell::begin::dry_run());
     }
     match context.is_paused() {
         Ok(false) => {}
-        Ok(true) if context.armed.is_none() => {
-            info!(
-                "Pause has been set: a run would do nothing at all (--ignore-pause shows what it would do)"
-            );
-            return Ended::Done;
-        }
         Ok(true) => {
-            debug!("Pause has been set, exiting");
+            logging::log(tell::begin::paused(is_dry_run));
             return Ended::Done;
         }
         Err(error) => return failed(context, &error.into()),
@@ -62,7 +58,7 @@ pub async fn run(context: &Context<'_>) -> Ended {
             lock
         }
         Err(error) => {
-            error!("Can't acquire lock on {}: {error}", path.display());
+            logging::log(tell::begin::no_lock(&path, &error));
             return match error {
                 LockError::Busy { .. } => {
                     tell_who_keeps_runs_out(context, &path);
@@ -83,33 +79,26 @@ pub async fn run(context: &Context<'_>) -> Ended {
 /// Says who holds the watcher lock, when it has kept out several runs in a row.
 fn tell_who_keeps_runs_out(context: &Context<'_>, lock: &Path) {
     let Some(armed) = context.armed else { return };
-    match kept_out::count(armed, &context.layout.kept_out(), context.clock.now()) {
+    let now = context.clock.now();
+    match kept_out::count(armed, &context.layout.kept_out(), now) {
         Ok(KeptOut { runs, since }) if runs >= kept_out::TOLD_FROM => {
             let holder = kept_out::holder(context.layout.proc(), lock);
-            let holder = holder
-                .map_or("a process that is not visible from here".to_owned(), |holder| holder.to_string());
-            let since = clock::log_stamp(Duration::try_from_secs_f64(since).unwrap_or_default());
-            let since = since.split(',').next().unwrap_or_default();
-            error!(
-                "No run has done anything since {since} ({runs} in a row), because {holder} holds the \
-                 lock '{}'; if that process is not doing Ganeti maintenance, end it",
-                lock.display()
-            );
+            let holder = holder.as_ref().map(|holder| holder as &dyn Display);
+            logging::log(tell::begin::kept_out(runs, since, lock, holder, &Times::at(now)));
         }
         Ok(_) => {}
-        Err(error) => warn!("Cannot tell how many runs the lock has kept out: {error:#}"),
+        Err(error) => logging::log(tell::begin::kept_out_uncounted(&error)),
     }
 }
 
 fn failed(context: &Context<'_>, error: &CutShort) -> Ended {
     if let CutShort::NotMaster(not_master) = error {
-        match context.armed {
-            // The original says so only with --debug, and exits with 11 without a message.
-            Some(_) => info!("Not master, exiting: {not_master}"),
-            None => info!("{not_master}: a run would do nothing more here"),
-        }
+        logging::log(match context.armed {
+            Some(_) => tell::master::elsewhere_after_all(not_master),
+            None => tell::master::elsewhere_for_a_dry_run(not_master),
+        });
         return Ended::NotMaster;
     }
-    error!("{error:#}");
+    logging::log(tell::run::failed(error));
     Ended::Failed
 }

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "architecture/circles.rs"]
 mod circles;
+#[path = "architecture/words.rs"]
+mod words;
 
 /// What pure code may use from the standard library and from other crates. `io` is there for a serialiser's
 /// traits.

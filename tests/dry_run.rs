@@ -116,7 +116,7 @@ fn result(method: &str, args: &Value) -> Value {
         "Query" if args[0] == "node" => {
             table(&names(&args[1]), &json!({"name": HOST, "bootid": "new", "offline": false, "uuid": "u"}))
         }
-        "Query" if args[0] == "group" => table(&names(&args[1]), &json!({"tags": []})),
+        "Query" if args[0] == "group" => table(&names(&args[1]), &json!({"name": "default", "tags": []})),
         "Query" => json!({"fields": [], "data": []}),
         other => panic!("luxid was asked {other}"),
     }
@@ -181,10 +181,12 @@ fn a_dry_run_tells_it_all_and_does_nothing() {
         "Would start daemon 'ganeti-noded': it does not run",
         "Would start daemon 'ganeti-wconfd': it does not run",
         "Would run watcher hook hook",
-        "Would archive jobs that ended more than 21600 s ago",
+        "Would archive jobs that ended more than 6 h ago",
         "Would restart instance 'inst1.example.com' (attempt #1): its status is ERROR_down",
-        &format!("Would verify the disks of group '{GROUP}', and activate those found broken"),
+        "Would verify the disks of group 'default', and activate those found broken",
     ] {
         assert!(told.lines().any(|told| told == line), "{line}\n{told}");
     }
+    let last = "Node group 'default': 0 of 1 instances run; 1 would be started. Nothing was changed";
+    assert_eq!(told.lines().next_back(), Some(last), "{told}");
 }

@@ -18,11 +18,16 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use similar::TextDiff;
 
 use support::topics::{CLUSTER, ScenarioDirectory, scenarios};
+use support::utc::in_utc;
 
 const README: &str = "README.md";
 const UPDATE: &str = "UPDATE_SCENARIOS";
 
 fn main() -> ExitCode {
+    if let Err(error) = in_utc() {
+        eprintln!("cannot begin anew in UTC: {error}");
+        return ExitCode::FAILURE;
+    }
     let arguments = Arguments::from_args();
     let scenarios = match scenarios() {
         Ok(scenarios) => scenarios,

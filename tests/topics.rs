@@ -1,5 +1,5 @@
 //! Where scenarios may be: what `tests/support/topics.rs` refuses, and that CONTRIBUTING.md lists every
-//! topic.
+//! topic. And that there is one for every code of a verdict.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use ganeti_watcher::decide::reason::{CODES, NODE_SILENT};
 use ganeti_watcher::files::replace;
 
 use topics::{scenarios, scenarios_below};
@@ -133,4 +134,39 @@ fn contributing_has_every_topic() {
     let topics: BTreeSet<String> =
         scenarios.iter().map(|scenario| scenario.name.split_once('/').unwrap().0.to_owned()).collect();
     assert_eq!(topics_of_contributing(), topics);
+}
+
+/// The codes in a line of a log: `... [code]` at the end of a line about a condition, or all that hold in
+/// `DEBUG Verdict on instance 'NAME': STATUS since TIME, CODE CODE; next: ...`.
+fn codes_in(line: &str) -> Vec<&str> {
+    if let Some((_, rest)) = line.split_once("DEBUG Verdict on instance '") {
+        let (_, codes) = rest.split_once("': ").and_then(|(_, rest)| rest.split_once(", ")).unwrap();
+        return codes.split(';').next().unwrap().split(' ').collect();
+    }
+    let code = line.strip_suffix(']').and_then(|line| line.rsplit_once(" ["));
+    let is_code = |code: &&str| code.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+    code.map(|(_, code)| code).filter(is_code).into_iter().collect()
+}
+
+#[test]
+fn codes_are_found_in_lines() {
+    let verdict =
+        "  DEBUG Verdict on instance 'i': ERROR_down since 10:15, room flapping; next: the next run";
+    assert_eq!(codes_in(verdict), ["room", "flapping"]);
+    assert_eq!(codes_in("  DEBUG Verdict on instance 'i': unknown, unreadable"), ["unreadable"]);
+    assert_eq!(codes_in("  WARNING Instance 'i' [x] is down [room]"), ["room"]);
+    assert_eq!(codes_in("  ERROR job 1: HooksAbort: [[[\"n\", \"quota exceeded\"]]]"), [""; 0]);
+}
+
+#[test]
+fn every_code_has_a_scenario() {
+    let logs = scenarios().unwrap().into_iter().map(|scenario| scenario.path.join("expected.log"));
+    let logs: Vec<String> = logs.map(|log| fs::read_to_string(log).unwrap()).collect();
+    let seen: BTreeSet<&str> = logs.iter().flat_map(|log| log.lines()).flat_map(codes_in).collect();
+    let codes = || CODES.into_iter().chain([NODE_SILENT]);
+    let missing: Vec<&str> = codes().filter(|code| !seen.contains(code)).collect();
+    assert!(missing.is_empty(), "no scenario's expected.log has {missing:?}");
+    // A code that was renamed, or a line that could be taken for one about a condition.
+    let others: Vec<&&str> = seen.iter().filter(|code| !codes().any(|known| known == **code)).collect();
+    assert!(others.is_empty(), "these are no codes: {others:?}");
 }

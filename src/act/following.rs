@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::debug;
 
 use crate::cluster::JobId;
 use crate::decide::Action;
 use crate::luxi::jobs::{End, Follower, JobOutcome, JobResult, PollPace};
 use crate::luxi::{Client, LuxiError};
+use crate::{logging, tell};
 
 /// How long luxid may return errors instead of job statuses before the jobs are given up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,9 +40,9 @@ impl InFlight {
         self.pace.quicken();
     }
 
-    /// Waits until luxid should be asked about them again.
-    pub(super) async fn pause(&self) {
-        self.pace.pause(self.jobs.len()).await;
+    /// How long to wait before luxid is asked about them again.
+    pub(super) fn pause(&self) -> Duration {
+        self.pace.length(self.jobs.len())
     }
 
     /// Takes out the jobs that have ended.
@@ -78,7 +78,7 @@ async fn ended(
     let pace = PollPace::new();
     loop {
         match follower.look(client, jobs).await {
-            Err(error) if Instant::now() < deadline => debug!("{error}, asking again"),
+            Err(error) if Instant::now() < deadline => logging::log(tell::answers::asked_again(&error)),
             finished => return finished,
         }
         pace.pause(jobs.len()).await;

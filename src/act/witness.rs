@@ -4,6 +4,7 @@
 use thiserror::Error;
 
 use crate::cluster::Timestamp;
+use crate::decide::reason::Reason;
 use crate::decide::{Action, Note, Outcome};
 use crate::luxi::LuxiError;
 
@@ -22,6 +23,18 @@ pub enum Stopped {
     /// Something else: a file cannot be read, for example.
     #[error("{0:#}")]
     Failed(anyhow::Error),
+}
+
+impl Stopped {
+    /// The reason for what was not begun any more.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        Some(match self {
+            Self::Paused => Reason::Paused,
+            Self::Drained => Reason::Drained,
+            Self::Luxi(_) | Self::Failed(_) => Reason::CutShort,
+        })
+    }
 }
 
 /// Hears what happens while a plan is carried out, and remembers it.

@@ -170,7 +170,7 @@ fn step(
     // does not repair itself.
     // Whether it runs is unknown: so is why its disks are not active.
     let is_unclear = failures > 0 && (instance.status.is_helpless() || !instance.status.is_known());
-    let wait = backoff::left(failures.saturating_sub(1), last, name, now);
+    let wait = wait(failures, last, name, now);
     if starts.planned.contains(name) {
         None
     } else if starts.succeeded.contains(name) {
@@ -182,10 +182,17 @@ fn step(
     } else if let Some(job) = snapshot.job_at(name) {
         note(NoteKind::Busy(job.clone()))
     } else if wait > 0.0 {
-        note(NoteKind::ActivationDelayed { failures, wait })
+        note(NoteKind::ActivationDelayed { failures, until: now + wait })
     } else {
         Some(activate(name, although_inactive))
     }
+}
+
+/// Seconds until an activation that has failed this often is tried again: first in the next run, then at
+/// growing intervals.
+#[must_use]
+pub fn wait(failures: u64, last: Timestamp, instance: &str, now: Timestamp) -> f64 {
+    backoff::left(failures.saturating_sub(1), last, instance, now)
 }
 
 /// Plans what verify-disks calls for by naming these instances.
@@ -196,10 +203,11 @@ pub fn plan_found(snapshot: &Snapshot, broken: &[String]) -> Vec<Step> {
         let note = |kind| Step::Note(Note { instance: name.clone(), kind });
         match by_name.get(name.as_str()) {
             None => note(NoteKind::Unknown),
-            Some(instance)
-                if is_out_of_reach(snapshot, instance) || snapshot.has_offline_secondary(instance) =>
-            {
-                note(NoteKind::VerifyHelpless)
+            Some(instance) if is_out_of_reach(snapshot, instance) => {
+                note(NoteKind::VerifyHelpless { is_out_of_reach: true })
+            }
+            Some(instance) if snapshot.has_offline_secondary(instance) => {
+                note(NoteKind::VerifyHelpless { is_out_of_reach: false })
             }
             Some(_) => match snapshot.job_at(name) {
                 Some(job) => note(NoteKind::Busy(job.clone())),

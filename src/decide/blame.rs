@@ -7,38 +7,10 @@
 
 mod causes;
 
-use std::fmt;
-
 pub use causes::Cause;
 
-use crate::cluster::{GanetiError, JobFailure, LONGEST_QUOTE, quoted};
+use crate::cluster::{GanetiError, JobFailure};
 pub use crate::memory::recovery::Blame;
-use crate::memory::recovery::BlockedBy;
-
-impl fmt::Display for Blame {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Instance => "the instance itself",
-            Self::Node => "its primary node",
-            Self::Peer => "its secondary node",
-            Self::Queue => "the job queue",
-            Self::Master => "the master",
-            Self::Unknown => "an unknown cause",
-        })
-    }
-}
-
-impl fmt::Display for BlockedBy {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Known(blame) => blame.fmt(formatter),
-            Self::Other(text) => {
-                let text = quoted(text, LONGEST_QUOTE);
-                write!(formatter, "something unknown to this version, {text}")
-            }
-        }
-    }
-}
 
 impl Blame {
     /// The blame for a start or an activation of disks that failed. `primary_answers` is what is known after

@@ -17,6 +17,9 @@ pub const MAX_TRIES: u64 = 5;
 /// Records older than this, in seconds, are dropped (`state.py: RETRY_EXPIRATION`).
 pub const RETRY_EXPIRATION: f64 = 8.0 * 3600.0;
 
+/// An instance that came up and went down again more often than this within an hour flaps.
+pub const FLAPPING: usize = 5;
+
 /// What is to blame for a failure, and what it looked like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blamed {
@@ -116,10 +119,10 @@ pub fn remember_failure(state: &mut State, instance: &str, blamed: &Blamed, now:
 /// are down and need not wait any longer.
 pub fn forgive(state: &mut State, snapshot: &Snapshot) -> Vec<String> {
     let mut forgiven = Vec::new();
-    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
+    let instances = snapshot.instances_by_name();
     state.recovery.blocked.retain(|name, blocked| {
         let Some(instance) = instances.get(name.as_str()) else {
-            return unreadable.contains(name.as_str());
+            return snapshot.has_unreadable_instances();
         };
         if instance.status.is_helpless() {
             // The blamed node is away now, so its return is a change, even with the same boot id.

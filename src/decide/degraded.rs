@@ -7,19 +7,28 @@
 
 use std::time::Duration;
 
-use super::budget::{self, Wait};
+use super::event::Event;
 use super::policy::Policies;
+use super::reason::Reason;
 use super::tags::Degraded;
 use super::{Action, ActionKind, Note, NoteKind, Step};
 use crate::cluster::{InstanceStatus, Snapshot, Timestamp};
 use crate::memory::state::State;
 
-/// Remembers since when nodes have not answered, and forgets those that answer or are marked offline.
-pub fn remember_silent(state: &mut State, snapshot: &Snapshot, now: Timestamp) {
+/// Remembers since when nodes have not answered, and forgets those that answer or are marked offline. Returns
+/// those that answer again.
+pub fn remember_silent(state: &mut State, snapshot: &Snapshot, now: Timestamp) -> Vec<Event> {
     let before = std::mem::take(&mut state.recovery.silent);
+    let answering = snapshot.nodes.iter().filter(|node| node.boot_id.is_some());
+    let again = answering.filter_map(|node| {
+        let silent_since = *before.get(&node.name)?;
+        Some(Event::AnswersAgain { node: node.name.clone(), silent_since })
+    });
+    let again = again.collect();
     let silent = snapshot.nodes.iter().filter(|node| node.is_silent());
     let since = |name: &str| before.get(name).copied().unwrap_or(now).min(now);
     state.recovery.silent = silent.map(|node| (node.name.clone(), since(&node.name))).collect();
+    again
 }
 
 /// The steps of the instance pass, with degraded starts in place of notes about silent secondaries where they
@@ -33,8 +42,7 @@ pub fn allow(
     option: Option<Duration>,
     now: Timestamp,
 ) -> Vec<Step> {
-    let allowed = |instance: &str, kind: &NoteKind| {
-        let NoteKind::SecondarySilent { node } = kind else { return false };
+    let allowed = |instance: &str, node: &str| {
         let after = match policies.of(instance).degraded {
             Some(Degraded::Never) => None,
             Some(Degraded::After(after)) => Some(after),
@@ -44,12 +52,14 @@ pub fn allow(
         matches!((after, silent_for), (Some(after), Some(silent_for)) if silent_for >= after.as_secs_f64())
     };
     let step = |step: Step| match step {
-        Step::Note(Note { instance, kind }) if allowed(&instance, &kind) => {
-            match budget::wait(state, &instance, now) {
-                None => Step::Act(Action { instance, kind: ActionKind::StartDegraded }),
-                Some(Wait { by, failures, seconds }) => {
-                    Step::Note(Note { instance, kind: NoteKind::Blocked { by, failures, wait: seconds } })
-                }
+        Step::Note(Note { instance, kind: NoteKind::NotStarted(mut reasons) }) => {
+            if matches!(reasons.first(), Some(Reason::SecondarySilent { node, .. }) if allowed(&instance, node))
+            {
+                reasons.remove(0);
+            }
+            match reasons.is_empty() {
+                true => Step::Act(Action { instance, kind: ActionKind::StartDegraded }),
+                false => Step::Note(Note { instance, kind: NoteKind::NotStarted(reasons) }),
             }
         }
         step => step,
@@ -70,10 +80,10 @@ pub struct Mirrors {
 /// never did: their next start is an ordinary one.
 pub fn review(state: &mut State, snapshot: &Snapshot) -> Mirrors {
     let mut mirrors = Mirrors::default();
-    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
+    let instances = snapshot.instances_by_name();
     state.recovery.degraded.retain(|name, since| {
         let Some(instance) = instances.get(name.as_str()) else {
-            return unreadable.contains(name.as_str());
+            return snapshot.has_unreadable_instances();
         };
         if instance.status.is_helpless() || !instance.status.is_known() {
             return true;

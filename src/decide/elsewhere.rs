@@ -34,10 +34,10 @@ pub fn telling_summaries(instance: &str) -> impl Iterator<Item = String> {
 /// the doubt stays.
 pub fn remember_moves(state: &mut State, snapshot: &Snapshot, jobs: &BTreeMap<String, Vec<EndedOpCode>>) {
     let moves = &mut state.recovery.failed_moves;
-    let (instances, unreadable) = (snapshot.instances_by_name(), snapshot.unreadable_names());
+    let instances = snapshot.instances_by_name();
     moves.retain(|name, _| match instances.get(name.as_str()) {
         Some(instance) => instance.status.may_be_down(),
-        None => unreadable.contains(name.as_str()),
+        None => snapshot.has_unreadable_instances(),
     });
     for (name, jobs) in jobs {
         let telling = jobs.iter().filter(|job| match job.end {
@@ -113,6 +113,21 @@ mod tests {
         assert_eq!(suspected(&[job(12, "INSTANCE_MIGRATE", OpEnd::Failed)], &mut state), Some(12));
         remember_moves(&mut state, &snapshot([instance("i", "running")], []), &BTreeMap::new());
         assert_eq!(state.recovery.failed_moves, BTreeMap::new());
+    }
+
+    #[test]
+    fn the_doubt_outlives_a_row_that_cannot_be_read_and_may_be_any_instance_s() {
+        let mut state = State::default();
+        suspected(&[job(5, "INSTANCE_MIGRATE", OpEnd::Failed)], &mut state);
+        let mut unread = snapshot([instance("other", "running")], []);
+        for row in ["i", "instance row 0: invalid length 3"] {
+            unread.unreadable_instances = vec![row.into()];
+            remember_moves(&mut state, &unread, &BTreeMap::new());
+            assert!(state.recovery.failed_moves.contains_key("i"), "{row}");
+        }
+        unread.unreadable_instances.clear();
+        remember_moves(&mut state, &unread, &BTreeMap::new());
+        assert!(state.recovery.failed_moves.is_empty(), "it is gone");
     }
 
     #[test]

@@ -4,10 +4,8 @@
 //! Additive increase and multiplicative decrease, as for the window of a network connection: a node that
 //! slows down is relieved quickly, and then gradually given more again.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
 use crate::cluster::{JobId, PendingJob, Snapshot};
+use std::collections::BTreeMap;
 
 /// A node is overloaded when starts take this many times as long as the first ones did,
 const SLOW: f64 = 2.0;
@@ -46,32 +44,23 @@ struct NodeStarts {
     first: Vec<f64>,
     mean: f64,
     load: Option<Load>,
+    /// Nothing is begun there before its load is known, or given up.
+    waits_for_load: bool,
 }
 
-/// A node is given more or less to do than before; displays as a log line.
+/// A node is given more or less to do than before.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
-    node: String,
-    before: usize,
-    after: usize,
-    slowness: f64,
-    load: Option<Load>,
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, before, after, slowness, load } = self;
-        write!(
-            formatter,
-            "Node '{node}' is given {after} starts at once instead of {before}: they take {slowness:.1} times as long as its first ones"
-        )?;
-        match load {
-            Some(load) => {
-                write!(formatter, ", {:.1} of its {} processors are busy", load.busy, load.processors)
-            }
-            None => Ok(()),
-        }
-    }
+    /// Name of the node.
+    pub node: String,
+    /// How many starts at once it was given.
+    pub before: usize,
+    /// How many it is given now.
+    pub after: usize,
+    /// How many times as long as its first starts they take.
+    pub slowness: f64,
+    /// How busy it is, if known.
+    pub load: Option<Load>,
 }
 
 impl Governor {
@@ -85,10 +74,12 @@ impl Governor {
     /// How many starts the node can take at once now.
     #[must_use]
     pub fn width(&self, node: &str) -> usize {
-        if self.is_over_limit(node) {
-            return 0;
+        match self.nodes.get(node) {
+            Some(starts) if starts.waits_for_load => 0,
+            _ if self.is_over_limit(node) => 0,
+            Some(starts) => starts.whole_width(),
+            None => self.ceiling,
         }
-        self.nodes.get(node).map_or(self.ceiling, NodeStarts::whole_width)
     }
 
     /// How many starts of ours each node can take now, by name, in addition to those of an earlier run or an
@@ -105,6 +96,30 @@ impl Governor {
             *begun.entry(&instance.primary).or_default() += 1;
         }
         move |node| self.width(node).saturating_sub(begun.get(node).copied().unwrap_or(0))
+    }
+
+    /// Begins nothing on the node before its load is known, if there is a limit to it.
+    pub fn wait_for_load(&mut self, node: &str) {
+        if self.has_load_limit() {
+            self.starts_on(node).waits_for_load = true;
+        }
+    }
+
+    /// Whether something is held back until a load is known.
+    #[must_use]
+    pub fn waits_for_loads(&self) -> bool {
+        self.nodes.values().any(|starts| starts.waits_for_load)
+    }
+
+    /// Waits no longer for loads. Returns the names of the nodes whose load was still waited for.
+    pub fn wait_no_longer(&mut self) -> Vec<String> {
+        let waiting = self.nodes.iter_mut().filter(|(_, starts)| starts.waits_for_load);
+        waiting
+            .map(|(node, starts)| {
+                starts.waits_for_load = false;
+                node.clone()
+            })
+            .collect()
     }
 
     /// Whether there is a limit to the nodes' load.
@@ -125,6 +140,7 @@ impl Governor {
     pub fn load_seen(&mut self, node: &str, load: Option<Load>) {
         let starts = self.starts_on(node);
         starts.load = load.or(starts.load);
+        starts.waits_for_load = false;
     }
 
     /// A start on the node took this many seconds. Returns a change when that alters the node's width.
@@ -154,7 +170,7 @@ impl Governor {
     fn starts_on(&mut self, node: &str) -> &mut NodeStarts {
         #[allow(clippy::cast_precision_loss, reason = "a small number from the command line")]
         let width = self.ceiling as f64;
-        let fresh = || NodeStarts { width, first: Vec::new(), mean: 0.0, load: None };
+        let fresh = || NodeStarts { width, first: Vec::new(), mean: 0.0, load: None, waits_for_load: false };
         self.nodes.entry(node.to_owned()).or_insert_with(fresh)
     }
 }

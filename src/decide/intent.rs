@@ -20,7 +20,7 @@ use super::blame::Blame;
 pub use record::{forget, record};
 
 use super::budget::{self, Blamed, Detail, RETRY_EXPIRATION};
-use super::report::{LogLine, Severity};
+use super::event::{Event, Lost};
 use super::{Action, ActionKind, Outcome, instances};
 use crate::cluster::{Fate, JobFailure, JobId, Seen, Timestamp};
 use crate::memory::recovery::Intent;
@@ -52,15 +52,15 @@ enum Settled {
     Unknown,
 }
 
-/// Settles what earlier runs left on record, as far as possible. Returns the lines to log.
-pub fn settle(state: &mut State, evidence: &Evidence<'_>) -> Vec<LogLine> {
+/// Settles what earlier runs left on record, as far as possible. Returns what was found out.
+pub fn settle(state: &mut State, evidence: &Evidence<'_>) -> Vec<Event> {
     let Evidence { seen: Seen { snapshot, .. }, now, .. } = *evidence;
-    let mut lines = Vec::new();
-    let mut told = Told::default();
+    let mut events = Vec::new();
+    let mut lost = LostStarts::default();
     for (name, intent) in std::mem::take(&mut state.recovery.starting) {
         let Some(instance) = snapshot.instance(&name) else {
             // It may be one of the instances that cannot be read.
-            if !snapshot.unreadable_instances.is_empty() {
+            if snapshot.has_unreadable_instances() {
                 state.recovery.starting.insert(name, intent);
             }
             continue;
@@ -69,32 +69,32 @@ pub fn settle(state: &mut State, evidence: &Evidence<'_>) -> Vec<LogLine> {
         match settled {
             Settled::NotYet => drop(state.recovery.starting.insert(name, intent)),
             Settled::Ended(job, result) => {
-                lines.push(take_over(state, &name, &intent, (job, result), evidence));
+                events.push(take_over(state, &name, &intent, (job, result), evidence));
             }
-            Settled::Never => told.never.push(name),
+            Settled::Never => lost.never.push(name),
             // It came up after all, or is no longer wanted.
             _ if !instance.status.may_be_down() => {}
             Settled::WithTheMaster | Settled::Unknown => {
                 let again = lose(state, &name, &settled, evidence);
                 match (&settled, again) {
-                    (Settled::WithTheMaster, false) => told.died.push(name),
-                    (Settled::WithTheMaster, true) => told.died_again.push(name),
-                    (_, false) => told.unknown.push(name),
-                    (_, true) => told.unknown_again.push(name),
+                    (Settled::WithTheMaster, false) => lost.died.push(name),
+                    (Settled::WithTheMaster, true) => lost.died_again.push(name),
+                    (_, false) => lost.unknown.push(name),
+                    (_, true) => lost.unknown_again.push(name),
                 }
             }
         }
     }
     let may_be_down = |name: &str| match snapshot.instance(name) {
         Some(instance) => instance.status.may_be_down(),
-        None => !snapshot.unreadable_instances.is_empty(),
+        None => snapshot.has_unreadable_instances(),
     };
     state
         .recovery
         .lost_starts
         .retain(|name, lost| may_be_down(name) && (lost.last - now).abs() <= RETRY_EXPIRATION);
-    lines.extend(told.lines());
-    lines
+    events.extend(lost.events());
+    events
 }
 
 fn judge(name: &str, intent: &Intent, evidence: &Evidence<'_>) -> Settled {
@@ -135,7 +135,7 @@ fn take_over(
     intent: &Intent,
     (job, result): (JobId, Result<(), JobFailure>),
     evidence: &Evidence<'_>,
-) -> LogLine {
+) -> Event {
     let kind = match intent.degraded {
         true => ActionKind::StartDegraded,
         false => ActionKind::Restart { attempt: state.restart_attempts(name) + 1 },
@@ -150,10 +150,8 @@ fn take_over(
     };
     instances::remember_outcome(state, &action, &outcome, evidence.now);
     match outcome {
-        Outcome::Succeeded => LogLine::debug(format!(
-            "The start of instance '{name}' that an earlier run submitted has succeeded (job {job})"
-        )),
-        outcome => action.outcome_line(&outcome),
+        Outcome::Succeeded => Event::EarlierStartSucceeded { instance: name.to_owned(), job },
+        outcome => Event::Ended(action, outcome),
     }
 }
 
@@ -177,9 +175,9 @@ fn lose(state: &mut State, name: &str, settled: &Settled, evidence: &Evidence<'_
     again
 }
 
-/// Names of instances by what to say about them: one line each, however many there are.
+/// Names of instances by what became of their starts: one event each, however many there are.
 #[derive(Default)]
-struct Told {
+struct LostStarts {
     never: Vec<String>,
     died: Vec<String>,
     died_again: Vec<String>,
@@ -187,42 +185,19 @@ struct Told {
     unknown_again: Vec<String>,
 }
 
-impl Told {
-    fn lines(self) -> impl Iterator<Item = LogLine> {
-        use Severity::{Debug, Error, Warning};
-        let line = |(severity, names, text): (Severity, Vec<String>, &str)| {
-            let names = (!names.is_empty()).then(|| names.join(", "))?;
-            Some(LogLine::new(severity, format!("{text}: {names}")))
-        };
+impl LostStarts {
+    fn events(self) -> impl Iterator<Item = Event> {
+        let lost = |how, again| move |instances| Event::StartsLost { how, again, instances };
+        let some = |names: Vec<String>| (!names.is_empty()).then_some(names);
         [
-            (Debug, self.never, "An earlier run ended before it had submitted the starts of these instances"),
-            (
-                Warning,
-                self.died,
-                "The master died while instances were being started, which costs no try unless it happens \
-                 again",
-            ),
-            (
-                Error,
-                self.died_again,
-                "The master died again while the same instances were being started, which costs each of \
-                 them a try",
-            ),
-            (
-                Warning,
-                self.unknown,
-                "It is unknown how the last starts of these instances ended, which costs no try unless it \
-                 happens again",
-            ),
-            (
-                Error,
-                self.unknown_again,
-                "It is again unknown how the last starts of these instances ended, which costs each of \
-                 them a try",
-            ),
+            some(self.never).map(Event::NeverSubmitted),
+            some(self.died).map(lost(Lost::MasterDied, false)),
+            some(self.died_again).map(lost(Lost::MasterDied, true)),
+            some(self.unknown).map(lost(Lost::Unknown, false)),
+            some(self.unknown_again).map(lost(Lost::Unknown, true)),
         ]
         .into_iter()
-        .filter_map(line)
+        .flatten()
     }
 }
 

@@ -17,16 +17,19 @@ use std::time::Duration;
 
 use super::activations::{self, ActivationPlan, Starts};
 use super::agenda::Agenda;
-use super::full::{self, FullNodes};
+use super::event::Event;
+use super::full;
 use super::instances::{self, Outlook};
 use super::intent::{self, Evidence};
 use super::policy::Policies;
-use super::report::{LogLine, silent_secondaries};
+use super::reason::Reason;
 use super::schedule::{self, Schedule};
-use super::shared::Shared;
+use super::shared::{Settled, Shared};
+use super::verdict::Verdicts;
 use super::verify::{self, Findings, Verification};
 use super::{Action, Note, NoteKind, Outcome, Step, budget, degraded, elsewhere, mirrors, split};
-use crate::cluster::{Seen, Snapshot, Timestamp, few};
+use crate::cluster::{Seen, Snapshot, Timestamp};
+use crate::memory::recovery::{Recovery, Told};
 use crate::memory::state::State;
 
 /// What the options of a run say about its decisions.
@@ -39,12 +42,12 @@ pub struct PassOptions {
     pub archived_after: Option<Duration>,
 }
 
-/// What to say and do next.
+/// What to do next.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// What to say before everything else.
-    pub lines: Vec<LogLine>,
-    /// What to say about instances.
+    /// What was found before anything was decided.
+    pub events: Vec<Event>,
+    /// For which instances nothing is done, and why.
     pub notes: Vec<Note>,
     /// Starts and clean-ups, then activations.
     pub actions: Vec<Action>,
@@ -68,8 +71,8 @@ pub struct Pass {
     options: PassOptions,
     state: State,
     master_boot_id: Option<String>,
-    /// Where memory is short.
-    full: FullNodes,
+    /// One for every instance.
+    verdicts: Verdicts,
     /// Which instances failed in the same way in this run.
     shared: Shared,
     /// Instances that were to be started or cleaned up: what to do about their disks depends on that.
@@ -93,7 +96,7 @@ impl Pass {
             options,
             state,
             master_boot_id: None,
-            full: FullNodes::default(),
+            verdicts: Verdicts::default(),
             shared: Shared::default(),
             starts: BTreeSet::new(),
             started: BTreeSet::new(),
@@ -113,27 +116,23 @@ impl Pass {
         let boot_ids =
             snapshot.nodes.iter().filter_map(|node| Some((node.name.clone(), node.boot_id.clone()?)));
         self.boot_ids = boot_ids.collect();
-        let mut lines = Vec::new();
+        let mut events = Vec::new();
 
         // What earlier runs left on record.
         let stale = instances::drop_stale_records(snapshot, state, now);
-        lines.extend(about(
-            &stale,
-            "Forgetting the records of instances that are gone or were last started long ago",
-        ));
-        lines.extend(intent::settle(state, &Evidence { seen, archived_after: options.archived_after, now }));
+        events.extend(some(stale).map(Event::RecordsDropped));
+        events.extend(intent::settle(state, &Evidence { seen, archived_after: options.archived_after, now }));
         let (policies, problems) = Policies::read(snapshot, seen.cluster_tags, now);
-        lines.extend(problems);
+        events.extend(problems);
         state.recovery.see(now);
         elsewhere::remember_moves(state, snapshot, seen.moves);
-        degraded::remember_silent(state, snapshot, now);
-        schedule::remember_down(state, snapshot, &policies, now);
+        events.extend(degraded::remember_silent(state, snapshot, now));
+        schedule::remember_down(state, snapshot, now);
         activations::forget_stopped(state, snapshot);
         let forgiven = budget::forgive(state, snapshot);
-        lines.extend(about(
-            &forgiven,
-            "Instances that no longer wait, because what made them fail has changed",
-        ));
+        events.extend(some(forgiven).map(Event::Forgiven));
+        instances::forget_what_is_over(state, snapshot);
+        state.recovery.forget_old_starts(now);
         state.recovery.seen_until(now);
 
         // Starts and clean-ups.
@@ -141,8 +140,7 @@ impl Pass {
         self.to_inspect = without_mirror.to_inspect;
         let steps = instances::plan(&Outlook { snapshot, state, policies: &policies, now });
         let steps = degraded::allow(steps, state, &policies, options.start_degraded, now);
-        lines.extend(silent_secondaries(&steps));
-        lines.extend(full::blocked_by_nodes(&steps, snapshot, state));
+        self.verdicts = Verdicts::of(snapshot, state, &steps, now);
         self.starts = steps.iter().filter_map(acted_on).collect();
 
         // Activations of disks.
@@ -150,7 +148,7 @@ impl Pass {
         let starts = Starts { planned: self.starts.clone(), ..Starts::default() };
         let disks = activations::plan(state, snapshot, &starts, now);
         let unguarded = mirrors::not_active(snapshot, &disks.steps);
-        lines.extend(disks.without_boot_id.iter().map(|node| missing_boot_id(node)));
+        events.extend(disks.without_boot_id.into_iter().map(Event::NoBootId));
 
         self.rebooted = disks.rebooted;
         let without_mirror = without_mirror.notes.into_iter().map(Step::Note);
@@ -158,7 +156,7 @@ impl Pass {
             split(steps.into_iter().chain(without_mirror).chain(disks.steps).chain(unguarded));
         notes.iter().for_each(|note| self.noted(note, now));
         let short_of_memory = full::Record::of(&self.state, snapshot);
-        Plan { lines, notes, actions, schedule, short_of_memory }
+        Plan { events, notes, actions, schedule, short_of_memory }
     }
 
     /// The jobs of these actions are about to be submitted, with `epoch_ns` as the time of their reasons.
@@ -173,25 +171,48 @@ impl Pass {
         if let NoteKind::LeftForLater(_) = note.kind {
             self.left_for_later.insert(note.instance.clone());
         }
-        self.full.noted(note);
+        self.verdicts.noted(note, &self.state, now);
     }
 
-    /// An action has ended. Returns what to say.
-    pub fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) -> Vec<LogLine> {
-        let (outcome, of_node) = self.shared.settle(&mut self.state, action, outcome, now);
-        self.full.ended(action, &outcome, self.shared.node_of(&action.instance));
+    /// An action has ended. Returns what that means.
+    pub fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) -> Vec<Event> {
+        let Settled { outcome, relieved, event } = self.shared.settle(&mut self.state, action, outcome, now);
         instances::remember_outcome(&mut self.state, action, &outcome, now);
         activations::remember_outcome(&mut self.state, &self.rebooted, action, &outcome, now);
         if action.kind.is_start() && outcome == Outcome::Succeeded {
             self.started.insert(action.instance.clone());
         }
-        [action.outcome_line(&outcome)].into_iter().chain(of_node).collect()
+        self.verdicts.ended(action, &outcome, &self.state, now);
+        self.verdicts.relieved(&relieved, &self.state, now);
+        [Event::Ended(action.clone(), outcome)].into_iter().chain(event).collect()
     }
 
-    /// What to say when everything in the first plan has ended.
+    /// The run is stopped for this reason before everything was begun.
+    pub fn stopped(&mut self, reason: &Reason) {
+        self.verdicts.stopped(reason);
+    }
+
+    /// Nothing of the first plan is carried out, for this reason.
+    pub fn called_off(&mut self, reason: &Reason) {
+        self.verdicts.called_off(reason);
+    }
+
+    /// Remembers since when what another pass saw has been so, and what was told of it, and nothing else.
+    pub fn remember_look(&mut self, ahead: Self) {
+        let Recovery { down, silent, seen, told, .. } = ahead.state.recovery;
+        let recovery = std::mem::take(&mut self.state.recovery);
+        self.state.recovery = Recovery { down, silent, seen, told, ..recovery };
+    }
+
+    /// The answer for every instance, as far as this run has come.
     #[must_use]
-    pub fn lines_after_starts(&self) -> Vec<LogLine> {
-        self.full.lines()
+    pub fn verdicts(&self) -> &Verdicts {
+        &self.verdicts
+    }
+
+    /// The verdicts, and what the log was told of them.
+    pub fn verdicts_and_told(&mut self) -> (&Verdicts, &mut BTreeMap<String, Told>) {
+        (&self.verdicts, &mut self.state.recovery.told)
     }
 
     /// Whether [`Pass::plan_after_starts`] has anything to decide on.
@@ -231,9 +252,11 @@ impl Pass {
         &self.to_inspect
     }
 
-    /// These of [`Pass::to_inspect`] have their whole mirror again. Returns what to say about the others.
-    pub fn inspected(&mut self, whole: &[String]) -> Vec<Note> {
-        degraded::inspected(&mut self.state, &self.to_inspect, whole)
+    /// These of [`Pass::to_inspect`] have their whole mirror again. The others are still degraded.
+    pub fn inspected(&mut self, whole: &[String], now: Timestamp) {
+        whole.iter().for_each(|name| self.verdicts.mirror_is_whole(name));
+        let notes = degraded::inspected(&mut self.state, &self.to_inspect, whole);
+        notes.iter().for_each(|note| self.noted(note, now));
     }
 
     /// What is remembered.
@@ -275,14 +298,8 @@ fn acted_on(step: &Step) -> Option<String> {
     }
 }
 
-/// One line, however many there are: a state file may hold more records than a log should have lines.
-fn about(names: &[String], what: &str) -> Option<LogLine> {
-    let shown = few(names.iter().map(String::as_str));
-    (!names.is_empty()).then(|| LogLine::debug(format!("{what}: {shown}")))
-}
-
-fn missing_boot_id(node: &str) -> LogLine {
-    LogLine::debug(format!("Node '{node}' missing boot ID, skipping secondary checks"))
+fn some(names: Vec<String>) -> Option<Vec<String>> {
+    (!names.is_empty()).then_some(names)
 }
 
 #[cfg(test)]

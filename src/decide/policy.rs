@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::report::{LogLine, Severity};
-use super::tags::{Rules, StartPolicy};
+use super::event::Event;
+use super::tags::{Holder, Rules, StartPolicy};
 use crate::cluster::{Snapshot, Timestamp};
 
 /// The policies of a group's instances.
@@ -17,22 +17,21 @@ pub struct Policies {
 
 impl Policies {
     /// Reads the tags of a group's instances, of the group and of the cluster. Tags that cannot be read do
-    /// nothing, and are logged. `now` decides which holds are over.
+    /// nothing, and are returned as problems. `now` decides which holds are over.
     #[must_use]
-    pub fn read(snapshot: &Snapshot, cluster_tags: &[String], now: Timestamp) -> (Self, Vec<LogLine>) {
+    pub fn read(snapshot: &Snapshot, cluster_tags: &[String], now: Timestamp) -> (Self, Vec<Event>) {
         let mut problems = Vec::new();
-        let mut rules = |of: &str, tags: &[String]| {
+        let mut rules = |on: Holder, tags: &[String]| {
             let (rules, found) = Rules::parse(tags.iter().map(String::as_str));
-            let line = |problem| LogLine::new(Severity::Warning, format!("{of}: {problem}"));
-            problems.extend(found.into_iter().map(line));
+            problems.extend(found.into_iter().map(|problem| Event::TagProblem { on: on.clone(), problem }));
             rules
         };
-        let cluster = rules("Tags of the cluster", cluster_tags);
-        let group = rules(&format!("Tags of node group '{}'", snapshot.group), &snapshot.tags);
+        let cluster = rules(Holder::Cluster, cluster_tags);
+        let group = rules(Holder::Group(snapshot.group_name.clone()), &snapshot.tags);
         let none = Rules::default();
         let mut special = BTreeMap::new();
         for instance in snapshot.instances.iter().filter(|instance| !instance.tags.is_empty()) {
-            let own = rules(&format!("Tags of instance '{}'", instance.name), &instance.tags);
+            let own = rules(Holder::Instance(instance.name.clone()), &instance.tags);
             if own != none {
                 special.insert(instance.name.clone(), StartPolicy::of(&own, &group, &cluster, now));
             }

@@ -38,19 +38,24 @@ fn is_missing(instance: &Instance) -> bool {
         && matches!(instance.status, InstanceStatus::ErrorDown | InstanceStatus::NodeDown)
 }
 
-/// Remembers since when instances have been down, if anything depends on it, and forgets those that are not.
-pub fn remember_down(state: &mut State, snapshot: &Snapshot, policies: &Policies, now: Timestamp) {
-    let matters = policies.order_matters();
-    let missing = snapshot.instances.iter().filter(|instance| matters && is_missing(instance));
-    let before = std::mem::take(&mut state.recovery.down);
-    let since = |instance: &Instance| before.get(&instance.name).copied().unwrap_or(now).min(now);
-    state.recovery.down = missing.map(|instance| (instance.name.clone(), since(instance))).collect();
-    let unclear = snapshot.instances.iter().filter(|instance| !instance.status.is_known());
-    for name in unclear.map(|instance| &instance.name).chain(&snapshot.unreadable_instances) {
-        if let Some(since) = before.get(name) {
-            state.recovery.down.insert(name.clone(), *since);
+/// Remembers since when instances have been down, and forgets those that are not. Of what is unclear nothing
+/// is forgotten.
+pub fn remember_down(state: &mut State, snapshot: &Snapshot, now: Timestamp) {
+    let missing = snapshot.instances.iter().filter(|instance| is_missing(instance));
+    let mut down: BTreeMap<_, _> = missing.map(|instance| (instance.name.clone(), now)).collect();
+    let by_name = snapshot.instances_by_name();
+    for (name, since) in std::mem::take(&mut state.recovery.down) {
+        let is_unclear = match by_name.get(name.as_str()) {
+            Some(instance) => !instance.status.is_known(),
+            None => snapshot.has_unreadable_instances(),
+        };
+        match down.get_mut(&name) {
+            Some(first_seen) => *first_seen = since.min(now),
+            None if is_unclear => drop(down.insert(name, since)),
+            None => {}
         }
     }
+    state.recovery.down = down;
 }
 
 impl Schedule {

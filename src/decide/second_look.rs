@@ -1,7 +1,5 @@
 //! The second look: whether an action that was planned a while ago is still wanted.
 
-use std::fmt;
-
 use super::{Action, ActionKind, elsewhere};
 use crate::cluster::{AdminState, Instance, InstanceStatus, PendingJob, Snapshot};
 
@@ -37,32 +35,6 @@ impl Changed {
     #[must_use]
     pub fn is_up(&self) -> bool {
         *self == Self::Status(InstanceStatus::Running)
-    }
-}
-
-impl fmt::Display for Changed {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Gone => formatter.write_str("it no longer exists"),
-            Self::Status(status) => write!(formatter, "its status is now {status}"),
-            Self::AdminState => formatter.write_str("it has been shut down meanwhile"),
-            Self::DisksNotActive => formatter.write_str("its disks are no longer active"),
-            Self::Locked => formatter.write_str("it is locked now"),
-            Self::NodeLocked(node) => {
-                write!(formatter, "its node '{node}' is locked, a later run tries again")
-            }
-            Self::MayRunOn(nodes) => {
-                write!(formatter, "it may be running on {}, which can no longer be checked", nodes.join(", "))
-            }
-            Self::Busy(job) => write!(formatter, "{job} is working on it"),
-            Self::SecondarySilent(node) => {
-                write!(formatter, "its secondary node '{node}' no longer answers")
-            }
-            Self::Tags => formatter.write_str("its tags were changed, which takes effect in the next run"),
-            Self::SecondaryAnswers => {
-                formatter.write_str("its secondary node answers again, or is marked offline")
-            }
-        }
     }
 }
 

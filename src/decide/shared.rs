@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::blame::Blame;
 use super::budget::{self, Blamed, Detail};
+use super::event::Event;
 use super::likeness::Likeness;
-use super::report::{LogLine, Severity};
 use super::{Action, Outcome};
 use crate::cluster::{Instance, Snapshot, Timestamp};
 use crate::memory::state::State;
@@ -28,8 +28,19 @@ pub struct Shared {
     works: BTreeSet<Place>,
     /// Instances that were charged for a failure of this run.
     charged: BTreeMap<Likeness, Vec<String>>,
-    /// Where it was reported that the node is to blame.
-    told: BTreeSet<Place>,
+    /// Where the node is known to be to blame.
+    concluded: BTreeSet<Place>,
+}
+
+/// Who is to blame after all.
+#[derive(Debug)]
+pub struct Settled {
+    /// The outcome to remember.
+    pub outcome: Outcome,
+    /// Instances that were charged for earlier failures of this run and are to blame for them no more.
+    pub relieved: Vec<String>,
+    /// What was concluded, if that is new.
+    pub event: Option<Event>,
 }
 
 impl Shared {
@@ -43,39 +54,32 @@ impl Shared {
         Self { places: snapshot.instances.iter().map(place).collect(), ..Self::default() }
     }
 
-    /// The primary node of an instance that existed when the run began.
-    #[must_use]
-    pub fn node_of(&self, instance: &str) -> Option<&str> {
-        self.places.get(instance).map(|(node, _)| node.as_str())
-    }
-
     /// Decides who is to blame for an action's outcome, given what else has failed in this run and before.
-    /// Returns the outcome to remember, and a line if there is something to say. Tries that were wrongly
-    /// charged are given back.
+    /// Tries that were wrongly charged are given back.
     pub fn settle(
         &mut self,
         state: &mut State,
         action: &Action,
         outcome: &Outcome,
         now: Timestamp,
-    ) -> (Outcome, Option<LogLine>) {
+    ) -> Settled {
         let name = &action.instance;
-        let same = |line| (outcome.clone(), line);
+        let same = || Settled { outcome: outcome.clone(), relieved: Vec::new(), event: None };
         let (job, failure, likeness) = match outcome {
             Outcome::Succeeded if action.kind.is_start() => {
                 self.works.extend(self.places.get(name).cloned());
-                return same(None);
+                return same();
             }
             Outcome::Failed { job, failure, blamed: Blamed { detail: Detail::Alike(likeness), .. } }
                 if action.kind.is_start() =>
             {
                 (job, failure, likeness)
             }
-            _ => return same(None),
+            _ => return same(),
         };
         let place = (likeness.node.clone(), likeness.storage.clone());
         if self.works.contains(&place) {
-            return same(None);
+            return same();
         }
         let record = likeness.on_record();
         let mut on_record = state.recovery.blocked.iter().filter(|(other, blocked)| {
@@ -86,31 +90,28 @@ impl Shared {
         charged.retain(|other| other != name);
         let Some(other) = charged.first().cloned().or(before) else {
             charged.push(name.clone());
-            return same(None);
+            return same();
         };
         let blamed = Blamed {
             what: Blame::Node,
             cause: likeness.mark.clone(),
             detail: Detail::Alike(likeness.clone()),
         };
-        for other in std::mem::take(charged) {
-            state.give_back_restart_attempt(&other);
-            budget::remember_failure(state, &other, &blamed, now);
+        let relieved = std::mem::take(charged);
+        for other in &relieved {
+            state.give_back_restart_attempt(other);
+            budget::remember_failure(state, other, &blamed, now);
         }
         let outcome = Outcome::Failed { job: *job, failure: failure.clone(), blamed };
-        let is_new = self.told.insert(place);
-        (outcome, is_new.then(|| line(likeness, &other, name)))
+        let is_new = self.concluded.insert(place);
+        let event = || Event::NodeToBlame {
+            node: likeness.node.clone(),
+            storage: likeness.storage.clone(),
+            first: other,
+            second: name.clone(),
+        };
+        Settled { outcome, relieved, event: is_new.then(event) }
     }
-}
-
-fn line(likeness: &Likeness, first: &str, second: &str) -> LogLine {
-    let Likeness { node, storage, .. } = likeness;
-    let text = format!(
-        "Instances '{first}' and '{second}' fail to start with the same error, and no instance with disk template {storage} \
-         is known to have started on node '{node}' since it booted: the node is to blame, and neither \
-         loses a try; check the storage of '{node}'"
-    );
-    LogLine::new(Severity::Warning, text)
 }
 
 #[cfg(test)]

@@ -3,10 +3,9 @@
 use super::action::Action;
 use super::budget::Blamed;
 use super::hold::Hold;
+use super::reason::Reason;
 use super::second_look::Changed;
-use super::tags::Place;
 use crate::cluster::{JobFailure, JobId, PendingJob, Timestamp};
-use crate::memory::recovery::{BlockedBy, FailedMove};
 
 /// One entry of a plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,62 +38,31 @@ pub struct Note {
     pub kind: NoteKind,
 }
 
-/// What to say about an instance for which nothing is done.
+/// Why nothing is done for an instance, or what was seen of it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NoteKind {
-    /// Something should be done for it, but a job that has not ended is working on it.
+    /// It is down, and is not started for these reasons; the first one decides.
+    NotStarted(Vec<Reason>),
+    /// Its user shut it down, and it is not cleaned up for these reasons; the first one decides.
+    NotCleanedUp(Vec<Reason>),
+    /// Its disks should be activated, but a job that has not ended is working on it.
     Busy(PendingJob),
-    /// It is down, and was given up earlier.
-    RestartRetriesExhausted,
-    /// It is down after the last try, and is given up now.
-    GivenUp,
     /// It was started earlier and is no longer down.
     Recovered,
-    /// It was started earlier, and now its primary node is away: its record is dropped without a log line.
+    /// It was started earlier, and now its primary node is away: its record is dropped.
     Helpless,
-    /// It needs a clean-up, but somebody holds its lock.
-    CleanUpLocked,
-    /// It needs a clean-up that failed too often.
-    CleanUpRetriesExhausted,
     /// Its secondary node rebooted, but its disks are not in use.
     DisksNotActive,
     /// Its secondary node rebooted, but it was started in this run, which assembled its disks.
     StartedInThisRun,
-    /// Its secondary node rebooted, but its primary node is away; it is tried again when that is back.
+    /// Its secondary node rebooted, but one of its nodes is away; it is tried again when that is back.
     ActivationHelpless,
     /// Its secondary node rebooted, and the activation of its disks failed; it is too early to try again.
     ActivationDelayed {
         /// How often the activation has failed.
         failures: u64,
-        /// Seconds until it is tried again.
-        wait: f64,
-    },
-    /// It is down, and a tag says that the watcher never starts it.
-    NeverStarted(Place),
-    /// It is down, and a tag says that it is not to be started yet.
-    Held {
-        /// Until when.
+        /// When it is tried again.
         until: Timestamp,
-        /// The object that has the tag.
-        on: Place,
-    },
-    /// It is down, but it may be running on another node since its last migration or failover failed.
-    MoveFailed(FailedMove),
-    /// It is down, but its storage would let it run on one of these nodes too, and they do not answer.
-    MayRunOn(Vec<String>),
-    /// It is down, and cannot be started without force while its secondary node does not answer.
-    SecondarySilent {
-        /// That node.
-        node: String,
-    },
-    /// It is down, its last start failed for a reason that is not its own, and it is too early to try again.
-    Blocked {
-        /// What was to blame.
-        by: BlockedBy,
-        /// How often in a row.
-        failures: u64,
-        /// Seconds until it is tried again.
-        wait: f64,
     },
     /// Its turn did not come in this run.
     LeftForLater(Hold),
@@ -107,8 +75,12 @@ pub enum NoteKind {
     },
     /// verify-disks names it, but it is unknown or was ignored.
     Unknown,
-    /// verify-disks names it, but its primary node is away or a secondary is offline.
-    VerifyHelpless,
+    /// verify-disks names it, but nothing can be done.
+    VerifyHelpless {
+        /// Because one of its nodes does not answer, or its primary node is offline: that has its verdict.
+        /// Otherwise because a secondary node is marked offline.
+        is_out_of_reach: bool,
+    },
 }
 
 /// What became of an action.

@@ -16,7 +16,6 @@
 //! that says something counts, and on one object the most careful tag. A hold that is over says nothing.
 //! Source of these rules: `doc/design-autorepair.rst`, `HTools/Loader.hs: getArPolicy`.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::cluster::Timestamp;
@@ -81,29 +80,34 @@ pub enum Place {
     Cluster,
 }
 
-impl fmt::Display for Place {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Instance => "the instance",
-            Self::Group => "its node group",
-            Self::Cluster => "the cluster",
-        })
-    }
+/// The very object that has a tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// The instance of this name.
+    Instance(String),
+    /// The node group of this name.
+    Group(String),
+    /// The cluster.
+    Cluster,
 }
 
 /// A watcher tag that does not do what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The whole tag.
-    pub tag: String,
-    /// What is wrong with it, as the continuation of a sentence that starts with the tag.
-    pub reason: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "tag '{}' {}", self.tag, self.reason)
-    }
+pub enum Problem {
+    /// It cannot be read.
+    Unreadable {
+        /// The whole tag.
+        tag: String,
+        /// The error.
+        why: String,
+    },
+    /// It yields to a more careful one on the same object.
+    Yields {
+        /// The whole tag.
+        tag: String,
+        /// The other one.
+        to: String,
+    },
 }
 
 /// What one object's tags say.
@@ -141,7 +145,7 @@ impl Rules {
                 None => {}
                 Some(Ok(rule)) => readable.push((rule, tag)),
                 Some(Err(why)) => {
-                    problems.push(Problem { tag: tag.to_owned(), reason: format!("is ignored: {why}") });
+                    problems.push(Problem::Unreadable { tag: tag.to_owned(), why });
                 }
             }
         }
@@ -150,8 +154,7 @@ impl Rules {
             if let Some((_, strictest)) = same_kind.max()
                 && strictest != tag
             {
-                let reason = format!("yields to the more careful '{strictest}' on the same object");
-                problems.push(Problem { tag: (*tag).to_owned(), reason });
+                problems.push(Problem::Yields { tag: (*tag).to_owned(), to: (*strictest).to_owned() });
             }
         }
         (Self(readable.into_iter().map(|(rule, _)| rule).collect()), problems)

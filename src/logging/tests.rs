@@ -52,6 +52,9 @@ fn debug_lines_name_their_place() {
     let line = line!() + 1;
     let text = logged(true, || debug!("d"));
     assert_eq!(text, format!("TIME: ganeti-watcher pid=1 tests:{line} DEBUG d\n"));
+    let line = line!() + 1;
+    let text = logged(true, || log_all([crate::tell::begin::dry_run()]));
+    assert!(text.starts_with(&format!("TIME: ganeti-watcher pid=1 tests:{line} INFO ")), "{text}");
 }
 
 #[test]

@@ -120,6 +120,26 @@ pub struct FailedMove {
     pub summary: String,
 }
 
+/// A start that failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastFailure {
+    /// Its job.
+    pub job: JobId,
+    /// The job's error, in one line.
+    pub error: String,
+    /// When the run saw it.
+    pub at: Timestamp,
+}
+
+/// Something that the log was told of a present condition.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// A mark of what it was, only for comparison.
+    pub mark: u32,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// A start whose job was about to be submitted, and whose outcome is not known yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
@@ -142,7 +162,7 @@ fn is_false(value: &bool) -> bool {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Recovery {
-    /// Since when instances have been down; only where tags make that matter.
+    /// Since when instances have been down.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub down: BTreeMap<String, Timestamp>,
     /// Starts that wait because something other than the instance failed.
@@ -169,14 +189,30 @@ pub struct Recovery {
     /// Starts that the master did not survive, or whose outcome is unknown: how many in a row, by instance.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub lost_starts: BTreeMap<String, Failures>,
+    /// Instances that are down: their last start, if it failed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_failures: BTreeMap<String, LastFailure>,
+    /// When the starts of the last hour succeeded, by instance.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub starts: BTreeMap<String, Vec<Timestamp>>,
+    /// What the log was told of present conditions, by condition: nothing is said again before it changes or
+    /// an hour has passed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<String, Told>,
     /// What a later version remembers.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
+/// The time of the last look is written again only after so many seconds: otherwise the file would change in
+/// every run while anything is down.
+const SEEN_AGAIN_AFTER: f64 = 540.0;
 /// After a longer gap the "since" times mean nothing: nobody has seen what happened in between, another
-/// master may have been active, or the clock was set.
-const LONGEST_GAP: f64 = 900.0;
+/// master may have been active, or the clock was set. A quarter of an hour, from a look that may be as old as
+/// [`SEEN_AGAIN_AFTER`].
+const LONGEST_GAP: f64 = 900.0 + SEEN_AGAIN_AFTER;
+/// For how long successful starts are remembered, in seconds.
+const STARTS_KEPT: f64 = 3600.0;
 
 impl Recovery {
     /// Forgets the "since" times if the group was not seen for a while, and notes that it is seen now.
@@ -188,13 +224,40 @@ impl Recovery {
         // A time that is impossible or in the future cannot be when something began.
         self.down.retain(|_, since| (0.0..=now).contains(since));
         self.silent.retain(|_, since| (0.0..=now).contains(since));
-        self.seen = Some(now);
+        self.look(now);
+    }
+
+    fn look(&mut self, now: Timestamp) {
+        let is_recent = |seen: &Timestamp| (0.0..SEEN_AGAIN_AFTER).contains(&(now - seen));
+        self.seen = Some(self.seen.filter(is_recent).unwrap_or(now));
+    }
+
+    /// A start of this instance has succeeded.
+    pub fn note_start(&mut self, instance: &str, now: Timestamp) {
+        self.starts.entry(instance.to_owned()).or_default().push(now);
+    }
+
+    /// Forgets the starts that are older than an hour, or that a wrong clock puts into the future.
+    pub fn forget_old_starts(&mut self, now: Timestamp) {
+        self.starts.retain(|_, times| {
+            times.retain(|time| (0.0..=STARTS_KEPT).contains(&(now - time)));
+            !times.is_empty()
+        });
+    }
+
+    /// How many starts of this instance have succeeded within the last hour.
+    #[must_use]
+    pub fn starts_within_an_hour(&self, instance: &str) -> usize {
+        self.starts.get(instance).map_or(0, Vec::len)
     }
 
     /// Keeps the time of the last look only where some time depends on it.
     pub fn seen_until(&mut self, now: Timestamp) {
-        let matters = !self.down.is_empty() || !self.silent.is_empty();
-        self.seen = matters.then_some(now);
+        if self.down.is_empty() && self.silent.is_empty() {
+            self.seen = None;
+        } else {
+            self.look(now);
+        }
     }
 
     /// Whether there is nothing to remember.

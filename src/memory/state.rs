@@ -216,6 +216,7 @@ impl State {
         found |= self.recovery.blocked.remove(instance).is_some();
         found |= self.recovery.failed_moves.remove(instance).is_some();
         found |= self.recovery.lost_starts.remove(instance).is_some();
+        self.recovery.last_failures.remove(instance);
         if let Some(activation) = self.recovery.activations.get_mut(instance) {
             found |= activation.failures.failures > 0;
             activation.failures = activation.failures.without_wait();
@@ -257,6 +258,12 @@ impl State {
     pub fn instances(&self) -> impl Iterator<Item = (&str, Timestamp)> {
         let records = self.section(INSTANCE).into_iter().flatten();
         records.map(|(name, record)| (name.as_str(), last_start(record)))
+    }
+
+    /// When the instance was last started; 0 if it has no counters.
+    #[must_use]
+    pub fn last_start(&self, instance: &str) -> Timestamp {
+        self.section(INSTANCE).and_then(|section| section.get(instance)).map_or(0.0, last_start)
     }
 
     /// The boot id for which all activations have been done; `None` for a node that has none yet.

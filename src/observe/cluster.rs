@@ -2,12 +2,12 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use tracing::warn;
 
 use super::rows::malformed;
 use crate::cluster::{GanetiVersion, Name};
 use crate::luxi::rows::row;
 use crate::luxi::{Client, LuxiError};
+use crate::{logging, tell};
 
 /// How much of a strange value is shown, in characters.
 const LONGEST_EXCERPT: usize = 60;
@@ -77,7 +77,7 @@ pub async fn cluster_setup(client: &mut Client<'_>) -> Result<ClusterSetup, Luxi
     if version.is_none() {
         let found = software_version.as_str().map_or_else(|| software_version.to_string(), str::to_owned);
         let found: String = found.chars().take(LONGEST_EXCERPT).collect();
-        warn!("Ganeti's version is unknown, using no optional features: {}", found.escape_debug());
+        logging::log(tell::answers::version_is_unknown(&found));
     }
     Ok(ClusterSetup { version, max_running_jobs, max_tracked_jobs, tags })
 }

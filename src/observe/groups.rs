@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use tracing::error;
 
 use super::rows::{malformed, readable};
 use super::{instances, jobs, locks, nodes};
 use crate::cluster::{LONGEST_NAME, Name, Snapshot, excerpt};
 use crate::luxi::rows::{Cell, EXPLAINED, row};
 use crate::luxi::{Client, LuxiError};
+use crate::{logging, tell};
 
 /// A node group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,7 @@ row! {
 
 row! {
     struct TagsRow {
+        name: Cell<String> = "name",
         tags: Cell<Vec<String>> = "tags",
     }
 }
@@ -72,9 +73,7 @@ fn leave_contradictions(snapshot: &mut Snapshot) {
     let instances = repeated(snapshot.instances.iter().map(|instance| instance.name.as_str()));
     let nodes = repeated(snapshot.nodes.iter().map(|node| node.name.as_str()));
     for name in instances.iter().chain(&nodes).take(EXPLAINED) {
-        error!(
-            "Ignoring a part of luxid's answer that cannot be understood: more than one row about '{name}'"
-        );
+        logging::log(tell::answers::more_than_one_row(name));
     }
     snapshot.instances.retain(|instance| !instances.contains(&instance.name));
     snapshot.nodes.retain(|node| !nodes.contains(&node.name));
@@ -88,14 +87,15 @@ fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> BTreeSet<String> {
     names.filter(|name| !once.insert(*name)).map(str::to_owned).collect()
 }
 
-/// The tags of a node group.
+/// The name of a node group, and its tags.
 ///
 /// # Errors
 /// As [`Client::query`]; also when no tags come: one of them might say that nothing is to be started.
-pub async fn group_tags(client: &mut Client<'_>, uuid: &str) -> Result<Vec<String>, LuxiError> {
+pub async fn group_tags(client: &mut Client<'_>, uuid: &str) -> Result<(String, Vec<String>), LuxiError> {
     let filter = json!(["&", ["==", "uuid", uuid]]);
     let rows = client.query::<TagsRow>("group", Some(filter)).await?;
-    let tags = readable(rows).find_map(|row| row.tags.value());
+    let tags = readable(rows)
+        .find_map(|row| Some((shown(&row.name.value().unwrap_or_default()), row.tags.value()?)));
     tags.ok_or_else(|| malformed("Query", format!("it has no tags of node group '{uuid}'")))
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tracing::error;
 
 use super::rows::{any_of, readable};
 use crate::cluster::LockMode;
 use crate::luxi::rows::{Cell, row};
 use crate::luxi::{Client, LuxiError};
+use crate::{logging, tell};
 
 /// The locks that somebody holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,9 +48,7 @@ pub async fn locks(client: &mut Client<'_>, of: Option<&[&str]>) -> Result<Locks
         }
     }
     if nameless > 0 {
-        error!(
-            "Ignoring a part of luxid's answer that cannot be understood: {nameless} locks without a name"
-        );
+        logging::log(tell::answers::nameless_locks(nameless));
     }
     Ok(locks)
 }

@@ -1,10 +1,10 @@
 //! What all queries have in common: rows that cannot be read, and filters.
 
 use serde_json::{Value, json};
-use tracing::error;
 
 use crate::luxi::LuxiError;
 use crate::luxi::rows::{EXPLAINED, UnreadableRow};
+use crate::{logging, tell};
 
 /// Rows as returned by a query.
 pub(super) type Rows<R> = Vec<Result<R, UnreadableRow>>;
@@ -24,13 +24,11 @@ pub(super) fn parted<R>(rows: Rows<R>) -> (Vec<R>, Vec<UnreadableRow>) {
         }
     }
     for row in unreadable.iter().take(EXPLAINED) {
-        error!("Ignoring a part of luxid's answer that cannot be understood: {}", row.problem);
+        logging::log(tell::answers::row(&row.problem));
     }
     let rest = unreadable.len().saturating_sub(EXPLAINED);
     if rest > 0 {
-        error!(
-            "Ignoring a part of luxid's answer that cannot be understood: {rest} more rows of the same answer"
-        );
+        logging::log(tell::answers::more_rows(rest));
     }
     (readable, unreadable)
 }

@@ -15,10 +15,12 @@ use super::scenario::{Run, Scenario, ScenarioStep, WatcherCommand};
 use super::stage::{OnNode, Stage};
 use crate::armed::Armed;
 use crate::clock::{Clock, file_stamp};
+use crate::decide::verdict::Verdicts;
 use crate::files::{self, read_text};
 use crate::layout::Layout;
 use crate::logging;
 use crate::luxi::client::LocalFuture;
+use crate::tell;
 use crate::watch::retry::Whose;
 use crate::watch::{self, Context, Ended};
 
@@ -229,11 +231,35 @@ impl Watcher for InProcess {
     }
 }
 
+/// The verdicts that a run on the master would begin with now, for every node group.
+///
+/// # Errors
+/// As [`watch::verdicts`].
+pub async fn verdicts(stage: &Stage) -> Result<Vec<Verdicts>> {
+    let node = stage.master();
+    let on_node = OnNode { cluster: &stage.cluster, node: &node };
+    let clock = stage.cluster.clock();
+    let plain = Run { arguments: Vec::new(), node: None, exit: 0, kill_after: None, during: Vec::new() };
+    let WatcherCommand::Watch(options) = plain.command("").map_err(anyhow::Error::msg)? else {
+        bail!("a command without arguments is a run");
+    };
+    let context = Context {
+        options: &options,
+        layout: &stage.layout(&node)?,
+        clock: &clock,
+        luxid: &on_node,
+        daemons: &on_node,
+        monitor: &on_node,
+        armed: None,
+    };
+    watch::verdicts(&context).await
+}
+
 /// `ganeti-watcher retry`. What it says goes to the log, where the record keeps what runs say.
 async fn retry(layout: &Layout, whose: &Whose, now: Duration) -> Result<u8> {
     let armed = Armed::for_retry();
     let (ended, lines) = match watch::retry::retry(&armed, layout, whose, &file_stamp(now)).await {
-        Ok(lines) => (Ended::Done, lines),
+        Ok(given_back) => (Ended::Done, tell::retry::given_back(&given_back)),
         Err(error) => (Ended::Failed, vec![format!("ganeti-watcher: error: {error:#}")]),
     };
     let path = layout.log_dir().join(logging::LOG_FILE);

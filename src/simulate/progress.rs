@@ -11,6 +11,7 @@ use crate::sim::events::Event;
 use crate::sim::model::{Link, Power};
 use crate::sim::stage::Stage;
 use crate::sim::view::{NodeView, View, view};
+use crate::tell::story::clock;
 
 /// Time between two pictures: real time when the story has a speed, otherwise simulated time.
 const REAL_TICK: Duration = Duration::from_millis(100);
@@ -58,13 +59,13 @@ impl<W: Write> Progress<W> {
                 texts.push(text);
             }
         }
-        let time = time(stage.cluster.clock().elapsed());
+        let time = clock(stage.cluster.clock().elapsed());
         self.say(&format!("{time}  {}\n", texts.join("; ")))
     }
 
     /// Reports that cron starts the watcher.
     pub(super) fn tell_run(&mut self, number: usize, stage: &Stage) -> io::Result<()> {
-        let time = time(stage.cluster.clock().elapsed());
+        let time = clock(stage.cluster.clock().elapsed());
         self.say(&format!("{time}  run {number} of the watcher begins\n"))
     }
 
@@ -96,7 +97,7 @@ impl<W: Write> Progress<W> {
         let nodes: Vec<String> = shown(view).map(short).collect();
         let line = format!("{} of {} instances run; {}", view.running, view.wanted, nodes.join(", "));
         if line != self.last_line {
-            writeln!(self.out, "{}  {line}", time(view.elapsed))?;
+            writeln!(self.out, "{}  {line}", clock(view.elapsed))?;
             self.last_line = line;
         }
         Ok(())
@@ -113,7 +114,7 @@ fn picture(view: &View) -> String {
     let bar = format!("{}{}", "#".repeat(filled), ".".repeat(BAR_WIDTH - filled));
     let mut picture = format!(
         "{}  [{bar}] {} of {} instances run, jobs in flight: {}\n",
-        time(view.elapsed),
+        clock(view.elapsed),
         view.running,
         view.wanted,
         view.jobs.len()
@@ -151,12 +152,6 @@ fn state(node: &NodeView) -> &'static str {
         (Power::On, Link::Up) if node.offline => "offline",
         (Power::On, Link::Up) => "",
     }
-}
-
-/// Hours, minutes and seconds since the story began.
-pub(super) fn time(elapsed: Duration) -> String {
-    let seconds = elapsed.as_secs();
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 fn words(event: &Event) -> String {

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Error, anyhow};
 use tokio::time::{Instant, sleep};
-use tracing::warn;
 
 use super::Context;
 use super::cut_short::{CutShort, NotMaster};
@@ -19,6 +18,7 @@ use crate::node::daemons::LUXID;
 use crate::node::own_name::{self, IsOwn, Nameless};
 use crate::node::ssconf::{self, Untold};
 use crate::observe::{self, ClusterFacts};
+use crate::{logging, tell};
 
 /// How long luxid may take to listen before it counts as down. `daemon-util` leaves a running luxid alone.
 const START_GRACE: Duration = Duration::from_secs(3);
@@ -31,7 +31,7 @@ const START_GRACE: Duration = Duration::from_secs(3);
 pub(super) async fn connect_or_start<'a>(context: &Context<'a>) -> Result<Client<'a>, CutShort> {
     match connect(context, START_GRACE, MayStart::Ask).await {
         Err(Unconnected::Down(error)) => {
-            warn!("Luxi daemon seems to be down ({error}), trying to restart");
+            logging::log(tell::master::luxid_is_down(&error));
             let Some(armed) = context.armed else {
                 return Err(anyhow!(
                     "luxid is down; a run would start ganeti-luxid, and only then could it see the cluster"
@@ -68,7 +68,7 @@ pub(super) async fn check_master(
     let facts = observe::cluster_facts(client).await?;
     match own_name::is_own(context.layout, &facts.master_node).await {
         IsOwn::Yes => Ok(facts),
-        IsOwn::No => Err(NotMaster(format!("the master is '{}'", facts.master_node)).into()),
+        IsOwn::No => Err(NotMaster::Is(facts.master_node).into()),
         IsOwn::Unknown(nameless) => Err(nameless.into()),
     }
 }
@@ -135,18 +135,18 @@ async fn connect<'a>(
 /// Ganeti's own script has every node start it at every boot (`daemon-util: start_all`). The run goes on only
 /// when luxid then names this node.
 async fn check_ssconf_master(context: &Context<'_>) -> Result<(), Unconnected> {
-    let not_master = |why: String| Err(Unconnected::NotMaster(NotMaster(why)));
+    let not_master = |why| Err(Unconnected::NotMaster(why));
     let master = match ssconf::master_node(context.layout) {
         Ok(master) => master,
-        Err(Untold::Missing(_)) => return not_master("this machine is not part of a cluster".to_owned()),
+        Err(Untold::Missing(_)) => return not_master(NotMaster::NoNode),
         Err(untold) => {
-            warn!("Cannot tell from ssconf who the master is, asking luxid: {untold}");
+            logging::log(tell::master::unknown_to_ssconf(&untold));
             return Ok(());
         }
     };
     match own_name::is_own(context.layout, &master).await {
         IsOwn::Yes => Ok(()),
-        IsOwn::No => not_master(format!("the master is '{master}'")),
+        IsOwn::No => not_master(NotMaster::Is(master)),
         IsOwn::Unknown(nameless) => Err(Unconnected::Nameless(nameless)),
     }
 }

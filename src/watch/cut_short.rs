@@ -9,8 +9,14 @@ use crate::node::own_name::Nameless;
 
 /// This node is not the master, so the run has no business with the cluster.
 #[derive(Debug, Error)]
-#[error("Not on master node ({0})")]
-pub(super) struct NotMaster(pub(super) String);
+pub(super) enum NotMaster {
+    /// Another node is.
+    #[error("Not on master node (the master is '{0}')")]
+    Is(String),
+    /// This machine has no cluster.
+    #[error("Not on master node (this machine is not part of a cluster)")]
+    NoNode,
+}
 
 /// Why a part of a run ended early.
 #[derive(Debug, Error)]

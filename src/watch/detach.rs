@@ -5,22 +5,19 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
-use tracing::{debug, error};
-
 use super::{Context, Ended, Options};
 use crate::armed::Armed;
 use crate::observe::Group;
+use crate::{logging, tell};
 
 /// Starts this program once for each group. A group for which that fails is logged and makes the run fail.
 pub(super) fn start(_armed: &Armed, context: &Context<'_>, groups: &[Group], lock: &File) -> Ended {
     let mut ended = Ended::Done;
     for Group { name, uuid } in groups {
         match start_one(context, uuid, groups.len(), lock) {
-            Ok(child) => {
-                debug!("Started the watcher for node group '{name}' ({uuid}) with PID {}", child.id());
-            }
+            Ok(child) => logging::log(tell::group::detached(name, child.id())),
             Err(error) => {
-                error!("Cannot start the watcher for node group '{name}' ({uuid}): {error}");
+                logging::log(tell::group::not_detached(name, &error));
                 ended = Ended::Failed;
             }
         }

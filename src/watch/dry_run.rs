@@ -2,65 +2,40 @@
 
 use std::path::Path;
 
-use tracing::{error, info};
-
+use super::ahead::{self, Ahead};
 use super::cut_short::CutShort;
-use super::gather::{gather, look, pass_options};
+use super::gather::look;
 use super::{Context, verify};
-use crate::cluster::Snapshot;
-use crate::decide::pass::Pass;
-use crate::decide::{Action, ActionKind, Note};
 use crate::memory::state_file::StateFile;
-use crate::node::boot_id::boot_id;
-use crate::{logging, observe};
+use crate::tell::Times;
+use crate::{logging, tell};
 
 /// Prints what the group part would do.
 ///
 /// # Errors
 /// When luxid cannot be used, or the state file cannot be opened.
 pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path) -> Result<(), CutShort> {
-    let mut pass = Pass::new(StateFile::peek(state_path)?, pass_options(context.options));
+    let state = StateFile::peek(state_path)?;
     let (facts, mut view) = look(context, group).await?;
     if facts.queue_is_drained {
-        error!("Job queue is drained, can't maintain cluster state");
-        return Ok(());
+        logging::log(tell::group::queue_is_drained());
     }
-    let setup = observe::cluster_setup(&mut view.client).await?;
-    let now = context.clock.now();
-    let intents = &pass.state().recovery.starting;
-    let gathered = gather(&mut view, intents, setup.tags, boot_id(context.layout)).await?;
-    let snapshot = &view.snapshot;
-    let plan = pass.plan(&gathered.with(snapshot), now);
-    plan.lines.iter().for_each(logging::log);
-    plan.notes.iter().filter_map(Note::log_line).for_each(|line| logging::log(&line));
-    plan.actions.iter().for_each(|action| info!("{}", would(action, snapshot)));
-    if context.options.no_verify_disks {
-        return Ok(());
+    let Ahead { pass, mut plan, now, version } =
+        ahead::plan(context, &mut view, state, facts.queue_is_drained).await?;
+    if facts.queue_is_drained {
+        plan.actions.clear();
     }
-    let strict = verify::is_strict(context.options.no_strict, setup.version);
-    if verify::wanted(&pass, snapshot, strict).is_some() {
-        info!("Would verify the disks of group '{group}', and activate those found broken");
+    logging::log_all(plan.events.iter().map(|event| tell::event(event, &Times::at(now))));
+    let (snapshot, verdicts) = (&view.snapshot, pass.verdicts());
+    logging::log_all(tell::conditions(verdicts, &Times::at(now)).lines());
+    logging::log_all(tell::notes(&plan.notes));
+    logging::log_all(plan.actions.iter().map(|action| tell::would(action, snapshot)));
+    if !context.options.no_verify_disks && !facts.queue_is_drained {
+        let strict = verify::is_strict(context.options.no_strict, version);
+        if verify::wanted(&pass, snapshot, strict).is_some() {
+            logging::log(tell::verify::would(&verdicts.group_name));
+        }
     }
+    logging::log(tell::run::would_be(verdicts, &plan.actions));
     Ok(())
-}
-
-fn would(action: &Action, snapshot: &Snapshot) -> String {
-    let name = &action.instance;
-    let status = snapshot.instance(name).map_or("unknown", |instance| instance.status.as_word());
-    match action.kind {
-        ActionKind::Restart { attempt } => {
-            format!("Would restart instance '{name}' (attempt #{attempt}): its status is {status}")
-        }
-        ActionKind::StartDegraded => format!(
-            "Would start instance '{name}' on its primary node alone, without its mirror: its status is {status}, and \
-             its secondary node does not answer"
-        ),
-        ActionKind::CleanUp => {
-            format!("Would clean up instance '{name}': its user shut it down (status {status})")
-        }
-        ActionKind::ActivateDisks { .. } => format!(
-            "Would activate disks for instance '{name}': a secondary node has a new boot id, or an \
-             earlier activation failed (status {status})"
-        ),
-    }
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tracing::error;
 
 use super::cut_short::CutShort;
 use super::{Context, Options, connect};
@@ -38,14 +37,6 @@ pub(super) async fn look<'a>(
     let mut client = connect::connect_within(context, CONNECT_TIMEOUT).await?;
     let facts = connect::check_master(context, &mut client).await?;
     let view = View::take(client, group).await.context("cannot query the group")?;
-    for split in &view.snapshot.split {
-        error!(
-            "Ignoring split instance '{}', primary group {}, secondary groups {}",
-            split.name,
-            split.primary_group,
-            split.secondary_groups.join(", ")
-        );
-    }
     Ok((facts, view))
 }
 
@@ -79,7 +70,8 @@ pub(super) async fn gather(
 ) -> Result<Gathered, LuxiError> {
     let fates = fates(&mut view.client, intents).await?;
     let moves = moves_of_down_instances(&mut view.client, &view.snapshot).await?;
-    view.snapshot.tags = observe::group_tags(&mut view.client, &view.snapshot.group).await?;
+    let (name, tags) = observe::group_tags(&mut view.client, &view.snapshot.group).await?;
+    (view.snapshot.group_name, view.snapshot.tags) = (name, tags);
     Ok(Gathered { cluster_tags, master_boot_id, moves, fates })
 }
 

@@ -8,13 +8,13 @@ use std::panic::AssertUnwindSafe;
 use anyhow::{Context as _, Result};
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use tracing::{debug, error, info};
 
 use super::cut_short::CutShort;
 use super::{Context, Ended, connect, detach, group};
 use crate::act::Slots;
 use crate::luxi::{Client, jobs};
 use crate::observe::{self, Group};
+use crate::{logging, tell};
 
 /// Runs the global part. `lock` is the watcher lock, which detached group parts keep.
 ///
@@ -32,9 +32,9 @@ pub(super) async fn run(
     let mut client = match connect::connect_or_start(context).await {
         Err(CutShort::NotMaster(error)) => {
             if context.armed.is_none() {
-                info!("{error}: a run would do nothing more here");
+                logging::log(tell::master::elsewhere_for_a_dry_run(&error));
             }
-            debug!("{error}, nothing more to do here");
+            logging::log(tell::master::elsewhere(&error));
             return Ok(Ended::Done);
         }
         client => client?,
@@ -49,7 +49,7 @@ pub(super) async fn run(
     let facts = match asked {
         Ok(facts) => facts,
         Err(error) => {
-            debug!("{error:#}, asking again");
+            logging::log(tell::master::asked_again(&error));
             connect::check_master(context, &mut client).await?
         }
     };
@@ -71,21 +71,21 @@ async fn watch(context: &Context<'_>, slots: &Slots, group: &Group) -> bool {
     let watched = AssertUnwindSafe(group::run(context, slots, uuid)).catch_unwind();
     let Ok(result) = watched.await else {
         // The panic hook has logged the place.
-        error!("Watcher for node group '{name}' ({uuid}) failed with an internal error");
+        logging::log(tell::group::failed_inside(name));
         return false;
     };
     match result {
         Ok(()) => true,
         Err(CutShort::NotMaster(error)) => {
-            debug!("No longer the master: {error}");
+            logging::log(tell::master::moved(&error));
             true
         }
         Err(CutShort::StateBusy(error)) => {
-            error!("{error}");
+            logging::log(tell::run::failed(&error));
             true
         }
         Err(error) => {
-            error!("Watcher for node group '{name}' ({uuid}) failed: {error:#}");
+            logging::log(tell::group::failed(name, &error));
             false
         }
     }
@@ -96,10 +96,10 @@ async fn watch(context: &Context<'_>, slots: &Slots, group: &Group) -> bool {
 async fn archive_jobs(context: &Context<'_>, client: &mut Client<'_>) -> Result<()> {
     let age = context.options.job_age;
     let Some(armed) = context.armed else {
-        info!("Would archive jobs that ended more than {age} s ago");
+        logging::log(tell::group::would_archive(age));
         return Ok(());
     };
     let (archived, left) = jobs::auto_archive(client, armed, age).await.context("cannot archive old jobs")?;
-    debug!("Archived {archived} jobs, left {left}");
+    logging::log(tell::group::archived(archived, left));
     Ok(())
 }

@@ -3,24 +3,23 @@
 //! Source: `watcher/__init__.py: _GroupWatcher`; the order of saving and verifying is that of 3.1.
 
 use anyhow::{Result, anyhow};
-use tracing::{debug, error, info};
 
 use super::cut_short::CutShort;
 use super::gather::{gather, look, pass_options};
 use super::ledger::{Activations, Ledger, carry_out};
-use super::{Context, LogWitness, dry_run, inspect, verify};
-use crate::act::{Runner, Seams, Slots, Stopped, Witness};
+use super::{Context, ahead, dry_run, inspect, verify};
+use crate::act::{Runner, Seams, Slots, Stopped, View};
 use crate::armed::Armed;
 use crate::clock;
 use crate::cluster::Snapshot;
 use crate::decide::governor::Governor;
 use crate::decide::pass::Pass;
-use crate::logging;
+use crate::luxi::LuxiError;
 use crate::memory::state_file::StateFile;
 use crate::memory::status;
 use crate::node::boot_id::boot_id;
 use crate::node::ssconf;
-use crate::observe;
+use crate::{logging, observe, tell};
 
 /// Runs the group part for the group with this UUID.
 ///
@@ -32,13 +31,13 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     if !ssconf::is_uuid(&group) {
         return Err(anyhow!("Node group parameter (--node-group) must be given a UUID, got '{group}'").into());
     }
-    info!("Watcher for node group '{group}'");
+    logging::log(tell::group::begins(&group));
     let known_groups = ssconf::node_groups(context.layout).map_err(anyhow::Error::from)?;
     if !known_groups.contains(&group) {
         return Err(anyhow!("Node group '{group}' is not known by ssconf").into());
     }
     let state_path = context.layout.group_state(&group);
-    debug!("Using state file {}", state_path.display());
+    logging::log(tell::group::state_file(&state_path));
     let Some(armed) = context.armed else {
         return dry_run::group(context, &group, &state_path).await;
     };
@@ -50,9 +49,9 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     let (facts, mut view) = match seen {
         Ok(seen) => seen,
         Err(error) => {
-            info!("Not updating status file due to failure: {error:#}");
+            logging::log(tell::group::status_file_not_updated(&error));
             if let Err(error) = ledger.save_first() {
-                error!("{error:#}");
+                logging::log(tell::run::failed(&error));
             }
             return Err(error);
         }
@@ -61,7 +60,10 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     // first.
     let reported = report_status(context, armed, &view.snapshot, &known_groups).await;
     if facts.queue_is_drained {
-        error!("Job queue is drained, can't maintain cluster state");
+        logging::log(tell::group::queue_is_drained());
+        if let Err(error) = tell_what_waits(context, &mut view, &mut ledger).await {
+            logging::log(tell::group::nobody_knows_what_waits(&error));
+        }
         return Ok(ledger.save().and(reported)?);
     }
     let setup = match observe::cluster_setup(&mut view.client).await {
@@ -71,13 +73,16 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
             return Ok(ledger.save().and(reported).and(Err(error.into()))?);
         }
     };
-    let options = context.options;
+    let (options, began) = (context.options, context.clock.now());
     let governor = Governor::new(options.starts_per_node, options.load_limit);
     let is_paused = || context.is_paused();
     let seams = Seams { armed, clock: context.clock, monitor: context.monitor, is_paused: &is_paused };
     let mut runner = Runner::new(view, &setup, slots.share(), governor, seams);
     let repaired = repair(&mut runner, &mut ledger, setup.tags, boot_id(context.layout)).await;
-    ledger.pass.end(context.clock.now());
+    if let Err(reason) = repaired.as_ref().map_err(Stopped::reason) {
+        reason.iter().for_each(|reason| ledger.pass.stopped(reason));
+    }
+    ledger.end(began, context.clock.now());
     let saved = ledger.save();
     // Verifying may take long and needs no state, so other runs can work in the meantime.
     let pass = ledger.close();
@@ -92,8 +97,21 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     };
     let mut failures = [result, saved, reported].into_iter().filter_map(Result::err);
     let first = failures.next();
-    failures.for_each(|error| error!("{error:#}"));
+    logging::log_all(failures.map(|error| tell::run::failed(&error)));
     first.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// The queue is drained, so nothing is done, and nothing else is remembered: but what is down is told, and
+/// why.
+async fn tell_what_waits(
+    context: &Context<'_>,
+    view: &mut View<'_>,
+    ledger: &mut Ledger,
+) -> Result<(), LuxiError> {
+    let state = ledger.pass.state().clone();
+    let ahead = ahead::plan(context, view, state, true).await?;
+    ledger.tell_ahead(ahead.pass, ahead.now);
+    Ok(())
 }
 
 async fn report_status(
@@ -120,21 +138,19 @@ async fn repair(
     let intents = &ledger.pass.state().recovery.starting;
     let gathered = gather(runner.view_mut(), intents, cluster_tags, master_boot_id).await?;
     let plan = ledger.pass.plan(&gathered.with(runner.snapshot()), now);
-    let carried_out = carry_out(runner, plan, ledger, now).await;
-    ledger.pass.lines_after_starts().iter().for_each(logging::log);
-    carried_out?;
+    ledger.tell_plan(&plan, now);
+    carry_out(runner, plan, ledger).await?;
     if ledger.pass.had_starts() {
         runner.view_mut().renew().await?;
         let now = runner.now();
         let plan = ledger.pass.plan_after_starts(runner.snapshot(), now);
-        carry_out(runner, plan, ledger, now).await?;
+        ledger.tell_plan(&plan, now);
+        carry_out(runner, plan, ledger).await?;
     }
     if !ledger.pass.to_inspect().is_empty() {
         let whole = inspect::whole_mirrors(runner, ledger.pass.to_inspect()).await;
-        whole.iter().for_each(|name| info!("The mirror of instance '{name}' is whole again"));
-        let now = runner.now();
-        let notes = ledger.pass.inspected(&whole);
-        notes.iter().for_each(|note| LogWitness.noted(note, now));
+        logging::log_all(whole.iter().map(|name| tell::mirrors::whole(name)));
+        ledger.pass.inspected(&whole, runner.now());
     }
     Ok(())
 }
@@ -144,11 +160,11 @@ fn may_go_on(result: Result<(), Stopped>) -> Result<bool> {
     match result {
         Ok(()) => Ok(true),
         Err(Stopped::Paused) => {
-            info!("Pause has been set, leaving the rest to a later run");
+            logging::log(tell::group::paused());
             Ok(false)
         }
         Err(Stopped::Drained) => {
-            error!("Job queue is drained, can't maintain cluster state");
+            logging::log(tell::group::queue_is_drained());
             Ok(false)
         }
         Err(error) => Err(error.into()),

@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::timeout;
-use tracing::{debug, warn};
 
 use crate::act::Runner;
 use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
+use crate::{logging, tell};
 
 /// It needs the instances' locks, and an administrator repairing the mirror holds those for a long time.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) async fn whole_mirrors(runner: &mut Runner<'_>, instances: &[String]) -> Vec<String> {
     let opcode = OpCode::InstanceQueryData { instances: instances.to_vec() };
     if runner.snapshot().pending_jobs.iter().any(|job| job.does(&opcode.summary())) {
-        debug!("An earlier check of the mirrors has not ended");
+        logging::log(tell::mirrors::still_being_checked());
         return Vec::new();
     }
     let looked = match timeout(PATIENCE, look(runner, &opcode)).await {
@@ -28,7 +28,7 @@ pub(super) async fn whole_mirrors(runner: &mut Runner<'_>, instances: &[String])
         Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
     };
     looked.unwrap_or_else(|problem| {
-        warn!("Cannot check the mirrors of {}: {problem}", instances.join(", "));
+        logging::log(tell::mirrors::unchecked(instances, &problem));
         Vec::new()
     })
 }

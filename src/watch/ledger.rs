@@ -1,11 +1,11 @@
 //! The witness of a group part: logs what happens, tells the pass, and saves what that remembers.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 use tokio::time::sleep;
-use tracing::{debug, warn};
 
 use super::LogWitness;
 use crate::act::{Runner, Stopped, Witness};
@@ -13,22 +13,21 @@ use crate::armed::Armed;
 use crate::cluster::Timestamp;
 use crate::decide::pass::{Pass, Plan};
 use crate::decide::{Action, Note, Outcome, activations};
-use crate::logging;
 use crate::memory::state_file::StateFile;
+use crate::tell::run::Done;
+use crate::tell::{LogLine, Severity, Times};
+use crate::{logging, tell};
 
 /// How often, and at what intervals, the state's lock is requested again after disks were verified.
 const LOCK_ATTEMPTS: u32 = 30;
 const LOCK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Logs what there is to say, and does what there is to do.
+/// Does what there is to do.
 pub(super) async fn carry_out(
     runner: &mut Runner<'_>,
     plan: Plan,
     witness: &mut dyn Witness,
-    now: Timestamp,
 ) -> Result<(), Stopped> {
-    plan.lines.iter().for_each(logging::log);
-    plan.notes.iter().for_each(|note| LogWitness.noted(note, now));
     let agenda = plan.into_agenda(runner.snapshot());
     runner.carry_out(agenda, witness).await
 }
@@ -39,13 +38,80 @@ pub(super) struct Ledger {
     pub(super) pass: Pass,
     /// How many outcomes are not in the file yet.
     unsaved: usize,
+    /// What was done, for the last line.
+    done: Done,
+    /// Whether there is a plan, and so a verdict on anything.
+    has_plan: bool,
+    /// The conditions that this run has told, so that it tells none of them twice.
+    said: BTreeSet<String>,
     /// Whether it was reported that intents cannot be saved.
     is_told: bool,
 }
 
 impl Ledger {
     pub(super) fn new(file: StateFile, pass: Pass) -> Self {
-        Self { file, pass, unsaved: 0, is_told: false }
+        Self {
+            file,
+            pass,
+            unsaved: 0,
+            done: Done::default(),
+            has_plan: false,
+            said: BTreeSet::new(),
+            is_told: false,
+        }
+    }
+
+    /// Logs what a plan found, and what it leaves alone.
+    pub(super) fn tell_plan(&mut self, plan: &Plan, now: Timestamp) {
+        self.has_plan = true;
+        logging::log_all(plan.events.iter().map(|event| tell::event(event, &Times::at(now))));
+        let (verdicts, told) = self.pass.verdicts_and_told();
+        let conditions = tell::conditions(verdicts, &Times::at(now));
+        let conditions = if plan.actions.is_empty() { conditions } else { conditions.without_waits() };
+        let lines = conditions.news(told, now);
+        self.say(lines);
+        logging::log_all(tell::notes(&plan.notes));
+        self.done.found(&plan.events);
+        self.done.noted(&plan.notes);
+    }
+
+    /// Logs lines about conditions, except for what this run has told already and nothing has changed.
+    fn say(&mut self, lines: Vec<LogLine>) {
+        for line in lines {
+            let is_repeated = !self.said.insert(line.text.clone());
+            if !is_repeated || line.severity != Severity::Debug {
+                logging::log(&line);
+            }
+        }
+    }
+
+    /// Logs how the group is now, if something was done or has changed, and forgets what is over. Nothing is
+    /// known of a group for which there was no plan.
+    pub(super) fn end(&mut self, began: Timestamp, now: Timestamp) {
+        if !self.has_plan {
+            return;
+        }
+        let (verdicts, told) = self.pass.verdicts_and_told();
+        let conditions = tell::conditions(verdicts, &Times::at(now));
+        conditions.forget_others(told);
+        let lines = conditions.news(told, now);
+        self.say(lines);
+        let (verdicts, told) = self.pass.verdicts_and_told();
+        logging::log_all(tell::verdicts(verdicts, &Times::at(now)));
+        let is_news = tell::is_news(tell::run::still(verdicts), told, now);
+        if is_news || self.done.anything() {
+            logging::log(tell::run::over(verdicts, &self.done, began, now));
+        }
+        self.pass.end(now);
+    }
+
+    /// Logs the conditions of a look after which nothing is done.
+    pub(super) fn tell_ahead(&mut self, mut ahead: Pass, now: Timestamp) {
+        let (verdicts, told) = ahead.verdicts_and_told();
+        let conditions = tell::conditions(verdicts, &Times::at(now));
+        conditions.forget_others(told);
+        logging::log_all(conditions.news(told, now));
+        self.pass.remember_look(ahead);
     }
 
     pub(super) fn save(&mut self) -> Result<()> {
@@ -85,15 +151,15 @@ impl Witness for Ledger {
         if let Err(error) = self.save_change()
             && !std::mem::replace(&mut self.is_told, true)
         {
-            warn!(
-                "Starting instances although their starts cannot be recorded ({error:#}): if this run is \
-                 killed, these tries are forgotten"
-            );
+            logging::log(tell::records::starts_not_recorded(&error));
         }
     }
 
     fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
-        self.pass.ended(action, outcome, now).iter().for_each(logging::log);
+        logging::log_all(
+            self.pass.ended(action, outcome, now).iter().map(|event| tell::event(event, &Times::at(now))),
+        );
+        self.done.ended(action, outcome);
         self.unsaved += 1;
     }
 
@@ -105,7 +171,7 @@ impl Witness for Ledger {
             return;
         }
         if let Err(error) = self.save_change() {
-            debug!("{error:#}, going on");
+            logging::log(tell::records::outcomes_not_recorded_yet(&error));
         }
     }
 }
@@ -151,10 +217,7 @@ impl Activations {
             file.save_change(&state)
         });
         if let Err(error) = remembered {
-            warn!(
-                "The failed activations of verify-disks cannot be recorded, so they are not tried again: \
-                 {error:#}"
-            );
+            logging::log(tell::records::activations_not_recorded(&error));
         }
     }
 }

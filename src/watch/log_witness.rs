@@ -3,21 +3,21 @@
 use crate::act::Witness;
 use crate::cluster::Timestamp;
 use crate::decide::{Action, Note, Outcome};
-use crate::logging;
+use crate::{logging, tell};
 
 /// Logs what happens and remembers nothing.
 pub(super) struct LogWitness;
 
 impl Witness for LogWitness {
     fn noted(&mut self, note: &Note, _now: Timestamp) {
-        note.log_line().iter().for_each(logging::log);
+        logging::log_all(tell::note(note));
     }
 
     fn begin(&mut self, actions: &[Action], _epoch_ns: u64) {
-        actions.iter().for_each(|action| logging::log(&action.log_line()));
+        logging::log_all(actions.iter().map(tell::begun));
     }
 
     fn ended(&mut self, action: &Action, outcome: &Outcome, _now: Timestamp) {
-        logging::log(&action.outcome_line(outcome));
+        logging::log(tell::ended(action, outcome));
     }
 }

@@ -5,15 +5,13 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 
 use crate::armed::Armed;
-use crate::cluster;
+use crate::cluster::LONGEST_NAME;
 use crate::layout::Layout;
 use crate::memory::state_file::StateFile;
 use crate::node::own_name::{self, IsOwn};
 use crate::node::ssconf::{self, Untold};
 use crate::options::Retry;
-
-/// No host name is longer, in bytes.
-const LONGEST_NAME: usize = 255;
+use crate::tell::retry::{self as tell, GivenBack, NoMatch};
 
 /// Whose budgets are reset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,21 +28,20 @@ impl From<Retry> for Whose {
     }
 }
 
-/// Resets budgets, and returns a line per instance about what was on record, and one about what is unknown
-/// here: whether the next run starts them. `stamp` is as for
+/// Resets budgets, and returns whose. `stamp` is as for
 /// [`StateFile::open`](crate::memory::state_file::StateFile::open).
 ///
 /// # Errors
 /// When this is not the master or that is unknown, when a run is working on a group, when a file cannot be
 /// written, and when there is no instance of a given name; in that case nothing is changed.
-pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -> Result<Vec<String>> {
+pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -> Result<Vec<GivenBack>> {
     let master = ssconf::master_node(layout).map_err(|untold| match untold {
-        Untold::Missing(_) => anyhow!("this is not a node of a cluster: {untold}"),
-        untold => anyhow!("cannot tell whether this node is the master: {untold}"),
+        Untold::Missing(_) => anyhow!(tell::no_node(&untold)),
+        untold => anyhow!(tell::master_is_unknown(&untold)),
     })?;
     match own_name::is_own(layout, &master).await {
         IsOwn::Yes => {}
-        IsOwn::No => bail!("the tries are recorded on the master, '{master}': run this there"),
+        IsOwn::No => bail!(tell::master_is(&master)),
         IsOwn::Unknown(nameless) => return Err(nameless.into()),
     }
     let mut open = Vec::new();
@@ -53,11 +50,7 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
         let has_state = path.try_exists();
         if has_state.with_context(|| format!("cannot look for the state file '{}'", path.display()))? {
             let file = StateFile::open(armed, &path, stamp);
-            open.push(file.map_err(|error| {
-                Error::from(error).context(
-                    "a run is under way, or the state cannot be used; try again when the run has ended",
-                )
-            })?);
+            open.push(file.map_err(|error| Error::from(error).context(tell::state_is_in_use()))?);
         }
     }
     let on_record: BTreeSet<String> =
@@ -66,7 +59,9 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
         Whose::All => on_record.clone(),
         Whose::Of(names) => {
             let listed = ssconf::instance_list(layout).map(BTreeSet::from_iter);
-            names.iter().map(|name| full_name(name, &listed, &on_record)).collect::<Result<_>>()?
+            let full_name = |name: &String| full_name(name, &listed, &on_record);
+            let names: Result<_, NoMatch> = names.iter().map(full_name).collect();
+            names.map_err(|no_match| anyhow!(tell::no_match(&no_match)))?
         }
     };
     for (file, state) in &mut open {
@@ -75,19 +70,11 @@ pub async fn retry(armed: &Armed, layout: &Layout, whose: &Whose, stamp: &str) -
         }
         file.save_change(state)?;
     }
-    // luxid is not asked, so whatever else keeps an instance down is unknown here.
-    let line = |name: &String| match on_record.contains(name) {
-        true => format!(
-            "{name}: its record of tries and failures is dropped: it has all its tries again, and no earlier \
-             failure makes it wait"
-        ),
-        false => format!("{name}: no tries or failures were on record, and nothing was changed"),
+    let given_back = |instance: String| {
+        let was_on_record = on_record.contains(&instance);
+        GivenBack { instance, was_on_record }
     };
-    if names.is_empty() {
-        return Ok(vec!["No instance has anything on record.".to_owned()]);
-    }
-    let outlook = "What the next run does depends on what it finds: 'ganeti-watcher --dry-run' shows it now.";
-    Ok(names.iter().map(line).chain([outlook.to_owned()]).collect())
+    Ok(names.into_iter().map(given_back).collect())
 }
 
 /// The instance that is meant: by its exact name, otherwise by name or first parts in any case.
@@ -101,7 +88,7 @@ fn full_name(
     given: &str,
     listed: &Result<BTreeSet<String>, Untold>,
     on_record: &BTreeSet<String>,
-) -> Result<String> {
+) -> Result<String, NoMatch> {
     let names: BTreeSet<&String> = listed.iter().flatten().chain(on_record).collect();
     if names.contains(&given.to_owned()) {
         return Ok(given.to_owned());
@@ -115,27 +102,23 @@ fn full_name(
             _ => {}
         }
     }
-    let quoted = cluster::quoted(given, LONGEST_NAME);
+    let given = given.to_owned();
     match (same.as_slice(), begin.as_slice(), listed) {
         // The first parts of a name may also match others that only the list has.
         ([name], ..) | ([], [name], Ok(_)) => Ok((*name).to_owned()),
-        ([], [], Ok(_)) => {
-            bail!("there is no instance {quoted}, and nothing was changed{}", suggestion(&wanted, &names))
+        ([], [], Ok(_)) => Err(NoMatch::None { given, near: near(&wanted, &names) }),
+        ([], [] | [_], Err(error)) => {
+            Err(NoMatch::NoneOnRecord { given, near: near(&wanted, &names), why: error.to_string() })
         }
-        ([], [] | [_], Err(error)) => bail!(
-            "no instance on record is called {quoted}, it is unknown whether there is one ({error}), and \
-             nothing was changed{}",
-            suggestion(&wanted, &names)
-        ),
         _ => {
-            let all: Vec<&str> = same.iter().chain(&begin).copied().collect();
-            bail!("{quoted} may be {}: give the full name; nothing was changed", one_of(&all))
+            let names = same.iter().chain(&begin).map(|name| (*name).to_owned()).collect();
+            Err(NoMatch::Several { given, names })
         }
     }
 }
 
-/// `; did you mean …?` with the nearest names, or nothing if there are none. `wanted` is in lower case.
-fn suggestion(wanted: &str, names: &BTreeSet<&String>) -> String {
+/// The names that are near, the nearest first. `wanted` is in lower case.
+fn near(wanted: &str, names: &BTreeSet<&String>) -> Vec<String> {
     let parts = wanted.matches('.').count() + 1;
     let mut near: Vec<(usize, &str)> = Vec::new();
     for name in names.iter().filter(|_| wanted.len() <= LONGEST_NAME) {
@@ -148,21 +131,7 @@ fn suggestion(wanted: &str, names: &BTreeSet<&String>) -> String {
         }
     }
     near.sort_unstable();
-    let near: Vec<&str> = near.into_iter().map(|(_, name)| name).collect();
-    if near.is_empty() { String::new() } else { format!("; did you mean {}?", one_of(&near)) }
-}
-
-/// Some of the names as alternatives, and the number of the others.
-fn one_of(names: &[&str]) -> String {
-    let (shown, others) = names.split_at(names.len().min(3));
-    let mut choice: Vec<String> = shown.iter().map(|name| cluster::quoted(name, LONGEST_NAME)).collect();
-    match others.len() {
-        0 => {}
-        1 => choice.push("one more".to_owned()),
-        number => choice.push(format!("one of {number} others")),
-    }
-    let last = choice.pop().unwrap_or_default();
-    if choice.is_empty() { last } else { format!("{} or {last}", choice.join(", ")) }
+    near.into_iter().map(|(_, name)| name.to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -174,7 +143,7 @@ mod tests {
     }
 
     fn find(given: &str, listed: &[&str], on_record: &[&str]) -> Result<String, String> {
-        full_name(given, &Ok(set(listed)), &set(on_record)).map_err(|error| error.to_string())
+        full_name(given, &Ok(set(listed)), &set(on_record)).map_err(|problem| tell::no_match(&problem))
     }
 
     const LISTED: [&str; 4] = ["db.example.com", "db1.example.com", "webmail.example.com", "Old"];
@@ -231,13 +200,9 @@ mod tests {
         let on_record = set(&["db.example.com"]);
         assert_eq!(full_name("DB.example.com", &unreadable, &on_record).unwrap(), "db.example.com");
         for given in ["web", "db"] {
+            let problem = tell::no_match(&full_name(given, &unreadable, &on_record).unwrap_err());
             assert_eq!(
-                full_name(given, &unreadable, &on_record)
-                    .unwrap_err()
-                    .to_string()
-                    .split("; did")
-                    .next()
-                    .unwrap(),
+                problem.split("; did").next().unwrap(),
                 format!(
                     "no instance on record is called '{given}', it is unknown whether there is one \
                      (cannot read '/FILE': there is no such file), and nothing was changed"

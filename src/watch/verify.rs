@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use anyhow::anyhow;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tracing::{debug, error, info, warn};
 
 use super::Context;
 use super::ledger::{Activations, carry_out};
@@ -17,11 +16,11 @@ use crate::act::{Runner, Stopped};
 use crate::cluster::{GanetiVersion, LONGEST_TEXT, Name, Snapshot, excerpt};
 use crate::decide::pass::Pass;
 use crate::decide::verify::{Findings, Verification};
-use crate::logging;
 use crate::luxi::jobs::{JobFailure, JobResult};
 use crate::luxi::messages::parse_shape;
 use crate::luxi::opcodes::OpCode;
 use crate::luxi::rows::EXPLAINED;
+use crate::{logging, tell};
 
 /// Verifies the group's disks, unless that is pointless or already under way, and activates those that need
 /// it.
@@ -39,7 +38,7 @@ pub(super) async fn run(
     let Some(opcode) = wanted(pass, runner.snapshot(), strict) else {
         return Ok(());
     };
-    let group = runner.snapshot().group.clone();
+    let group = &pass.verdicts().group_name;
     let failed = |problem: &dyn std::fmt::Display| {
         let problem = excerpt(&problem.to_string(), LONGEST_TEXT);
         Stopped::Failed(anyhow!("cannot verify disks of group '{group}': {problem}"))
@@ -50,32 +49,32 @@ pub(super) async fn run(
         && !strict
         && is_busy_node(failure)
     {
-        info!("Disks of group '{group}' not verified this time: a node is busy (job {job})");
+        logging::log(tell::verify::node_was_busy(group, job));
         return Ok(());
     }
     let findings = findings(result).map_err(|problem| failed(&format!("job {job}: {problem}")))?;
     // One that failed stays in the queue, where an administrator can look at it.
     runner.archive(job).await;
-    findings.log_lines(strict).iter().for_each(logging::log);
+    logging::log_all(tell::verify::findings(&findings, strict, runner.snapshot()));
     // The job may have waited for locks a long time.
     runner.view_mut().renew().await?;
-    let now = runner.now();
     let plan = pass.plan_after_verification(runner.snapshot(), &findings);
-    carry_out(runner, plan, activations, now).await
+    logging::log_all(tell::notes(&plan.notes));
+    carry_out(runner, plan, activations).await
 }
 
 /// The verification that the group needs now; if none, that is logged.
 pub(super) fn wanted(pass: &Pass, snapshot: &Snapshot, strict: bool) -> Option<OpCode> {
     let opcode = OpCode::GroupVerifyDisks { group: snapshot.group.clone(), strict };
     let verification = pass.verification(snapshot, &opcode.summary());
-    verification.log_line(&snapshot.group).iter().for_each(logging::log);
+    logging::log_all(tell::verify::skipped(&verification, &pass.verdicts().group_name));
     (verification == Verification::Wanted).then_some(opcode)
 }
 
 /// Versions before 3.1 always verify strictly.
 pub(super) fn is_strict(no_strict: bool, version: Option<GanetiVersion>) -> bool {
     if no_strict && !version.is_some_and(GanetiVersion::knows_is_strict) {
-        warn!("--no-strict needs Ganeti 3.1 or later; verifying disks strictly");
+        logging::log(tell::verify::strict_anyway());
         return true;
     }
     !no_strict
@@ -100,15 +99,10 @@ fn findings(result: JobResult) -> Result<Findings, String> {
         need_activation.into_iter().map(Name::try_from).partition(Result::is_ok);
     let rest = nameless.len().saturating_sub(EXPLAINED);
     for problem in nameless.into_iter().filter_map(Result::err).take(EXPLAINED) {
-        error!(
-            "Ignoring a part of luxid's answer that cannot be understood: verify-disks names an instance, \
-             {problem}"
-        );
+        logging::log(tell::answers::name_from_verify_disks(&problem));
     }
     if rest > 0 {
-        error!(
-            "Ignoring a part of luxid's answer that cannot be understood: {rest} more names from verify-disks"
-        );
+        logging::log(tell::answers::more_names_from_verify_disks(rest));
     }
     let missing: BTreeMap<String, Vec<(String, String)>> = lenient("missing volumes", missing);
     let volumes = |volumes: Vec<(String, String)>| {
@@ -123,7 +117,7 @@ fn findings(result: JobResult) -> Result<Findings, String> {
 
 fn lenient<T: DeserializeOwned + Default>(what: &str, value: Value) -> T {
     serde_json::from_value(value).unwrap_or_else(|error| {
-        debug!("verify-disks reported {what} in a form that cannot be read: {error}");
+        logging::log(tell::answers::part_from_verify_disks(what, &error));
         T::default()
     })
 }

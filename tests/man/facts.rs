@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ganeti_watcher::decide::tags::{PREFIX, Rules};
+use ganeti_watcher::decide::tags::{PREFIX, Problem, Rules};
 use ganeti_watcher::layout::{HOSTNAME_VARIABLE, Layout, MACHINE_VARIABLE, ROOTDIR_VARIABLE};
 use ganeti_watcher::logging::LOG_FILE;
 use ganeti_watcher::watch::Ended;
@@ -23,8 +23,8 @@ fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
 fn tags_are_those_that_the_program_reads() {
     let tags = heads("TAGS", "Li");
     let (_, problems) = Rules::parse([format!("{PREFIX}nonsense").as_str()]);
-    let [problem] = problems.as_slice() else { panic!("{problems:?}") };
-    let expected = problem.reason.split_once("expected ").unwrap().1;
+    let [Problem::Unreadable { why, .. }] = problems.as_slice() else { panic!("{problems:?}") };
+    let expected = why.split_once("expected ").unwrap().1;
     let grammar = expected.split_once(" after ").unwrap().0;
     let grammar: BTreeSet<String> = grammar
         .split([',', ' '])

@@ -26,6 +26,7 @@ use similar::TextDiff;
 use allowed::{Allowed, What, Whose};
 use original::{Original, Rapi};
 use support::topics::{CLUSTER, ScenarioDirectory, scenarios};
+use support::utc::in_utc;
 
 /// How much faster the box is with the original, for which time is real.
 const FACTOR: f64 = 0.02;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let prepared = || -> Result<(Rapi, Allowed, Vec<ScenarioDirectory>)> {
+        in_utc()?;
         let allowed = Allowed::load(&root.join("tests/oracle/allowed.toml"))?;
         Ok((Rapi::start(&cache)?, allowed, comparable()?))
     };

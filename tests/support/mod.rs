@@ -2,6 +2,7 @@
 //! compares.
 
 pub(crate) mod topics;
+pub(crate) mod utc;
 
 use std::collections::BTreeMap;
 
@@ -114,7 +115,7 @@ pub(crate) fn job_lines(job: &Job) -> Vec<String> {
 }
 
 /// `expected.state.json`: the state of every group after the runs that changed it. Times are given as the run
-/// in which they fall.
+/// in which they fall. When something was seen last changes with every run: that alone is no change.
 pub(crate) fn states(record: &Record) -> String {
     let mut states = Map::new();
     let mut last = Value::Null;
@@ -133,45 +134,67 @@ pub(crate) fn states(record: &Record) -> String {
 pub(crate) fn run_states(record: &Record, run: &RunRecord) -> Value {
     let of_group = |(name, state): &(String, Option<Value>)| {
         let mut state = json!(state);
-        date(&mut state, record);
+        date(&mut state, record, run);
         (name.clone(), state)
     };
     Value::Object(run.states.iter().map(of_group).collect())
 }
 
 /// Replaces times by the run in which they fall.
-fn date(value: &mut Value, record: &Record) {
+fn date(value: &mut Value, record: &Record, run: &RunRecord) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
                 // From names to times.
-                let holds_times = ["down", "silent", "degraded"].contains(&key.as_str());
+                let holds_times = ["down", "silent", "degraded", "starts"].contains(&key.as_str());
                 match value {
                     Value::Object(times) if holds_times => {
                         times.values_mut().for_each(|time| dated(time, record));
                     }
-                    _ if key.ends_with("_when") || ["last", "seen"].contains(&key.as_str()) => {
+                    // The mark is a number without a meaning.
+                    Value::Object(told) if key == "told" => {
+                        for told in told.values_mut() {
+                            *told = told.get("at").cloned().unwrap_or_default();
+                            dated(told, record);
+                        }
+                    }
+                    Value::Number(seen)
+                        if key == "seen" && seen.as_f64().is_some_and(|at| was_lately(run, at)) =>
+                    {
+                        *value = json!("lately");
+                    }
+                    _ if key.ends_with("_when") || ["at", "last", "seen"].contains(&key.as_str()) => {
                         dated(value, record);
                     }
-                    _ => date(value, record),
+                    _ => date(value, record, run),
                 }
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(|value| date(value, record)),
+        Value::Array(values) => values.iter_mut().for_each(|value| date(value, record, run)),
         _ => {}
     }
 }
 
+/// Whether a run need not note again that it has seen the group.
+fn was_lately(run: &RunRecord, at: f64) -> bool {
+    (0.0..600.0).contains(&(run.time.1.as_secs_f64() - at))
+}
+
 fn dated(value: &mut Value, record: &Record) {
+    if let Value::Array(times) = value {
+        times.iter_mut().for_each(|time| dated(time, record));
+    }
     if let Some(when) = value.as_f64() {
         *value = json!(moment(when, record));
     }
 }
 
+fn falls_in(run: &RunRecord, when: f64) -> bool {
+    run.time.0.as_secs_f64() - 1.0 <= when && when <= run.time.1.as_secs_f64() + 0.01
+}
+
 fn moment(when: f64, record: &Record) -> String {
-    let lies_in =
-        |run: &RunRecord| run.time.0.as_secs_f64() - 1.0 <= when && when <= run.time.1.as_secs_f64() + 0.01;
-    match record.runs.iter().position(lies_in) {
+    match record.runs.iter().position(|run| falls_in(run, when)) {
         Some(number) => format!("during run {}", number + 1),
         None => format!("at {when}"),
     }

@@ -237,9 +237,9 @@ fn findings_are_acted_on_unless_nothing_can_be_done() {
                 kind: ActionKind::ActivateDisks { although_inactive: false }
             }),
             note("busy", NoteKind::Busy(job)),
-            note("alone", NoteKind::VerifyHelpless),
-            note("away", NoteKind::VerifyHelpless),
-            note("peerless", NoteKind::VerifyHelpless),
+            note("alone", NoteKind::VerifyHelpless { is_out_of_reach: false }),
+            note("away", NoteKind::VerifyHelpless { is_out_of_reach: true }),
+            note("peerless", NoteKind::VerifyHelpless { is_out_of_reach: true }),
             note("split", NoteKind::Unknown),
         ]
     );

@@ -39,7 +39,7 @@ fn agenda(cluster: &Snapshot) -> Agenda {
 fn agenda_with(cluster: &Snapshot, mut state: State) -> Agenda {
     let (policies, problems) = Policies::read(cluster, &[], NOW);
     assert_eq!(problems, []);
-    remember_down(&mut state, cluster, &policies, NOW);
+    remember_down(&mut state, cluster, NOW);
     let schedule = Schedule::of(cluster, &state, &policies, NOW);
     let action = |instance: &Instance| match instance.status {
         InstanceStatus::ErrorDown => start(&instance.name),

@@ -23,7 +23,7 @@ fn only_the_instance_and_the_unknown_use_up_a_try() {
     for (blame, uses_up) in
         [(Instance, true), (Node, false), (Peer, false), (Queue, false), (Master, false), (Unknown, true)]
     {
-        assert_eq!(blame.uses_up_a_try(), uses_up, "{blame}");
+        assert_eq!(blame.uses_up_a_try(), uses_up, "{blame:?}");
     }
 }
 
@@ -172,21 +172,4 @@ fn a_primary_that_does_not_answer_is_to_blame_for_what_is_not_the_queue_s_or_the
             assert_eq!(Blame::of(&failure, false, silent_secondary), blame, "{failure}");
         }
     }
-}
-
-#[test]
-fn every_blame_has_its_words() {
-    let words = [Instance, Node, Peer, Queue, Master, Unknown].map(|blame| blame.to_string());
-    let expected = [
-        "the instance itself",
-        "its primary node",
-        "its secondary node",
-        "the job queue",
-        "the master",
-        "an unknown cause",
-    ];
-    assert_eq!(words, expected);
-    assert_eq!(BlockedBy::Known(Node).to_string(), "its primary node");
-    let other = BlockedBy::Other("the\nweather".into()).to_string();
-    assert_eq!(other, "something unknown to this version, 'the\\nweather'");
 }

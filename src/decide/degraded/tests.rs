@@ -1,13 +1,22 @@
 use super::*;
 use crate::cluster::testing::{drbd_instance, node, snapshot};
 use crate::decide::blame::Blame;
+use crate::decide::budget;
+use crate::decide::instances::{self, Outlook};
 use crate::decide::tags::PREFIX;
 
 const NOW: Timestamp = 10_000.0;
 
+fn not_started(instance: &str, reasons: Vec<Reason>) -> Step {
+    Step::Note(Note { instance: instance.into(), kind: NoteKind::NotStarted(reasons) })
+}
+
+fn secondary_silent() -> Reason {
+    Reason::SecondarySilent { node: "n2".into(), since: None }
+}
+
 fn waits(instance: &str) -> Step {
-    let kind = NoteKind::SecondarySilent { node: "n2".into() };
-    Step::Note(Note { instance: instance.into(), kind })
+    not_started(instance, vec![secondary_silent()])
 }
 
 fn starts(instance: &str) -> Step {
@@ -72,11 +81,14 @@ fn one_that_failed_waits_before_it_is_forced_again() {
     let blamed =
         budget::Blamed { what: Blame::Peer, cause: "n2 silent".into(), detail: budget::Detail::None };
     budget::remember_failure(&mut state, "i", &blamed, NOW);
-    let steps = |now| allow(vec![waits("i")], &state, &policies, None, now);
-    assert!(matches!(
-        &steps(NOW)[..],
-        [Step::Note(Note { kind: NoteKind::Blocked { failures: 1, .. }, .. })]
-    ));
+    let steps = |now| {
+        let outlook = Outlook { snapshot: &cluster, state: &state, policies: &policies, now };
+        allow(instances::plan(&outlook), &state, &policies, None, now)
+    };
+    let [Step::Note(Note { kind: NoteKind::NotStarted(reasons), .. })] = &steps(NOW)[..] else {
+        panic!("{:?}", steps(NOW))
+    };
+    assert!(matches!(&reasons[..], [Reason::Backoff { failures: 1, .. }]), "{reasons:?}");
     assert_eq!(steps(NOW + 300.0), [starts("i")]);
 }
 
@@ -88,10 +100,31 @@ fn nothing_else_is_forced() {
     state.recovery.silent.insert("n2".into(), 0.0);
     let others = vec![
         Step::Act(Action { instance: "i".into(), kind: ActionKind::Restart { attempt: 1 } }),
-        Step::Note(Note { instance: "i".into(), kind: NoteKind::GivenUp }),
-        Step::Note(Note { instance: "i".into(), kind: NoteKind::MayRunOn(vec!["n2".into()]) }),
+        not_started("i", vec![Reason::GivenUp { until: NOW }]),
+        not_started("i", vec![Reason::OutOfTries { until: NOW }, secondary_silent()]),
+        not_started("i", vec![Reason::SharedStorageUnsure { nodes: vec!["n2".into()] }, secondary_silent()]),
+        Step::Note(Note { instance: "i".into(), kind: NoteKind::NotCleanedUp(vec![Reason::Locked]) }),
     ];
     assert_eq!(allow(others.clone(), &state, &policies, Some(Duration::ZERO), NOW), others);
+}
+
+#[test]
+fn one_whose_own_node_is_away_is_not_forced_however_long_its_secondary_is_silent() {
+    for (status, code) in [("ERROR_nodedown", "primary_silent"), ("ERROR_nodeoffline", "primary_offline")] {
+        let mut cluster = cluster(&["degraded:0"]);
+        cluster.instances[0].status = InstanceStatus::from_word(status);
+        cluster.nodes[0].boot_id = None;
+        let (policies, _) = Policies::read(&cluster, &[], NOW);
+        let mut state = State::default();
+        remember_silent(&mut state, &cluster, 0.0);
+        let outlook = Outlook { snapshot: &cluster, state: &state, policies: &policies, now: NOW };
+        let steps = instances::plan(&outlook);
+        let [Step::Note(Note { kind: NoteKind::NotStarted(reasons), .. })] = &steps[..] else {
+            panic!("{steps:?}")
+        };
+        assert_eq!(reasons.iter().map(Reason::code).collect::<Vec<_>>(), [code, "secondary_silent"]);
+        assert_eq!(allow(steps.clone(), &state, &policies, Some(Duration::ZERO), NOW), steps);
+    }
 }
 
 fn degraded() -> State {
@@ -126,10 +159,14 @@ fn what_does_not_run_any_more_needs_no_report() {
         assert_eq!(state.recovery.degraded.contains_key("i"), kept, "{status}");
     }
     let mut unread = snapshot([], []);
-    unread.unreadable_instances.push("i".into());
+    // With its name or without.
+    for row in ["i", "instance row 0: invalid length 3"] {
+        unread.unreadable_instances = vec![row.into()];
+        let mut state = degraded();
+        review(&mut state, &unread);
+        assert_eq!(state, degraded());
+    }
     let mut state = degraded();
-    review(&mut state, &unread);
-    assert_eq!(state, degraded());
     review(&mut state, &snapshot([], []));
     assert_eq!(state, State::default());
 }

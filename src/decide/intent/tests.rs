@@ -20,14 +20,12 @@ fn cluster(status: &str) -> Snapshot {
     snapshot([instance("i", status)], [node("n1", Some("b"))])
 }
 
-/// Settles with this fate and boot id; returns whether the intent is still there, and the lines' text.
-fn settled(state: &mut State, cluster: &Snapshot, fate: Fate, boot_id: Option<&str>) -> (bool, String) {
+/// Settles with this fate and boot id; returns whether the intent is still there, and what was found out.
+fn settled(state: &mut State, cluster: &Snapshot, fate: Fate, boot_id: Option<&str>) -> (bool, Vec<Event>) {
     let fates = BTreeMap::from([("i".to_owned(), fate)]);
     let archived_after = Some(Duration::from_secs(6 * HOURS));
-    let lines = settle(state, &Evidence { seen: &seen(cluster, &fates, boot_id), archived_after, now: NOW });
-    let words: Vec<String> =
-        lines.into_iter().map(|line| format!("{:?} {}", line.severity, line.text)).collect();
-    (state.recovery.starting.contains_key("i"), words.join("\n"))
+    let events = settle(state, &Evidence { seen: &seen(cluster, &fates, boot_id), archived_after, now: NOW });
+    (state.recovery.starting.contains_key("i"), events)
 }
 
 fn seen<'a>(snapshot: &'a Snapshot, fates: &'a BTreeMap<String, Fate>, boot_id: Option<&'a str>) -> Seen<'a> {
@@ -74,26 +72,40 @@ fn an_intent_is_settled_by_what_became_of_its_job() {
     let missing = || error("OpExecError", "Could not start instance 'i': Hypervisor error: no kernel");
     let canceled = || Fate::Ended(JobId(7), Err(JobFailure::Canceled));
     let lost = || Fate::Ended(JobId(7), Err(JobFailure::Lost));
-    for (fate, boot_id, stays, costs) in [
-        (Fate::AtWork(JobId(7)), Some("b1"), true, (0, 0, false)),
-        (Fate::Ended(JobId(7), Ok(())), Some("b2"), false, (1, 0, false)),
-        (missing(), Some("b2"), false, (1, 0, false)),
-        (canceled(), Some("b1"), false, (0, 0, true)),
+    for (fate, boot_id, stays, costs, found) in [
+        (Fate::AtWork(JobId(7)), Some("b1"), true, (0, 0, false), "nothing"),
+        (Fate::Ended(JobId(7), Ok(())), Some("b2"), false, (1, 0, false), "job 7 succeeded"),
+        (missing(), Some("b2"), false, (1, 0, false), "job 7 failed, Instance"),
+        (canceled(), Some("b1"), false, (0, 0, true), "job 7 failed, Queue"),
         // The master died: the first time nobody is to blame.
-        (detected_death(), Some("b2"), false, (0, 1, false)),
-        (detected_death(), None, false, (0, 1, false)),
-        (Fate::NoJob, Some("b2"), false, (0, 1, false)),
+        (detected_death(), Some("b2"), false, (0, 1, false), "lost, MasterDied"),
+        (detected_death(), None, false, (0, 1, false), "lost, MasterDied"),
+        (Fate::NoJob, Some("b2"), false, (0, 1, false), "lost, MasterDied"),
         // The run was killed before it had submitted anything.
-        (Fate::NoJob, Some("b1"), false, (0, 0, false)),
+        (Fate::NoJob, Some("b1"), false, (0, 0, false), "never submitted"),
         // Unknown.
-        (Fate::NoJob, None, false, (0, 1, true)),
-        (Fate::Unclear, Some("b1"), false, (0, 1, true)),
-        (lost(), Some("b1"), false, (0, 1, true)),
+        (Fate::NoJob, None, false, (0, 1, true), "lost, Unknown"),
+        (Fate::Unclear, Some("b1"), false, (0, 1, true), "lost, Unknown"),
+        (lost(), Some("b1"), false, (0, 1, true), "lost, Unknown"),
     ] {
         let mut state = State::default();
         intended(&mut state);
-        let (left, words) = settled(&mut state, &cluster("ERROR_down"), fate.clone(), boot_id);
-        assert_eq!((left, cost(&state)), (stays, costs), "{fate:?} {boot_id:?}: {words}");
+        let (left, events) = settled(&mut state, &cluster("ERROR_down"), fate.clone(), boot_id);
+        assert_eq!((left, cost(&state)), (stays, costs), "{fate:?} {boot_id:?}: {events:?}");
+        let words = match &events[..] {
+            [] => "nothing".to_owned(),
+            [Event::EarlierStartSucceeded { job, .. }] => format!("job {job} succeeded"),
+            [Event::Ended(_, Outcome::Failed { job, blamed, .. })] => {
+                format!("job {job} failed, {:?}", blamed.what)
+            }
+            [Event::NeverSubmitted(_)] => "never submitted".to_owned(),
+            [Event::StartsLost { how, again: false, .. }] => format!("lost, {how:?}"),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(words, found, "{fate:?} {boot_id:?}");
+        // What a job says is kept for when it is given up.
+        let failure = state.recovery.last_failures.get("i");
+        assert_eq!(failure.is_some(), found.contains("failed"), "{fate:?} {failure:?}");
     }
 }
 
@@ -105,9 +117,10 @@ fn from_the_second_death_of_the_master_in_a_row_on_each_costs_a_try() {
         let mut state = State::default();
         for (number, boot_id) in (0..7).zip(boot_ids) {
             intended(&mut state);
-            let (_, words) = settled(&mut state, &cluster("ERROR_down"), fate.clone(), boot_id);
-            assert_eq!(cost(&state).0, number, "{words}");
-            assert!(words.starts_with(if number == 0 { "Warning" } else { "Error" }), "{words}");
+            let (_, events) = settled(&mut state, &cluster("ERROR_down"), fate.clone(), boot_id);
+            assert_eq!(cost(&state).0, number, "{events:?}");
+            let how = if boot_id.is_some() { Lost::MasterDied } else { Lost::Unknown };
+            assert_eq!(events, [Event::StartsLost { how, again: number > 0, instances: vec!["i".into()] }]);
         }
     }
 }
@@ -160,8 +173,8 @@ fn a_job_that_ended_after_the_group_was_seen_is_left_to_the_next_run() {
     down.pending_jobs.push(pending_job(7, "INSTANCE_STARTUP(i)"));
     let mut state = State::default();
     intended(&mut state);
-    let (stays, words) = settled(&mut state, &down, Fate::Ended(JobId(7), Ok(())), Some("b1"));
-    assert!(stays && words.is_empty(), "{words}");
+    let (stays, events) = settled(&mut state, &down, Fate::Ended(JobId(7), Ok(())), Some("b1"));
+    assert!(stays && events.is_empty(), "{events:?}");
     assert_eq!(cost(&state), (0, 0, false));
 }
 

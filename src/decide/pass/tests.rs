@@ -3,3 +3,4 @@
 mod disks;
 mod group;
 mod starts;
+mod verdicts;

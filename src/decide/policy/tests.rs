@@ -1,7 +1,7 @@
 use super::*;
 use crate::cluster::Instance;
 use crate::cluster::testing::{instance, snapshot};
-use crate::decide::tags::{Consent, PREFIX, Place};
+use crate::decide::tags::{Consent, PREFIX, Place, Problem};
 
 fn tags(tags: &[&str]) -> Vec<String> {
     tags.iter().map(|tag| format!("{PREFIX}{tag}")).collect()
@@ -11,20 +11,24 @@ fn cluster(own: &[&str], group: &[&str]) -> Snapshot {
     let mut cluster =
         snapshot([Instance { tags: tags(own), ..instance("i", "running") }, instance("j", "running")], []);
     cluster.tags = tags(group);
-    cluster.group = "g".into();
+    cluster.group_name = "g".into();
     cluster
 }
 
-fn read(own: &[&str], group: &[&str], above: &[&str]) -> (Policies, Vec<String>) {
-    let (policies, lines) = Policies::read(&cluster(own, group), &tags(above), 1_000.0);
-    assert!(lines.iter().all(|line| line.severity == Severity::Warning));
-    (policies, lines.into_iter().map(|line| line.text).collect())
+/// The policies, and the tags that cannot be read, with what has them.
+fn read(own: &[&str], group: &[&str], above: &[&str]) -> (Policies, Vec<(Holder, String)>) {
+    let (policies, events) = Policies::read(&cluster(own, group), &tags(above), 1_000.0);
+    let problem = |event| match event {
+        Event::TagProblem { on, problem: Problem::Unreadable { tag, .. } } => (on, tag),
+        other => panic!("{other:?}"),
+    };
+    (policies, events.into_iter().map(problem).collect())
 }
 
 #[test]
 fn without_tags_every_policy_is_the_default() {
     let (policies, problems) = read(&[], &[], &[]);
-    assert_eq!(problems, Vec::<String>::new());
+    assert_eq!(problems, []);
     assert_eq!(
         (policies.of("i"), policies.of("unknown")),
         (&StartPolicy::default(), &StartPolicy::default())
@@ -60,11 +64,12 @@ fn order_matters_when_turns_differ_or_have_to_be_waited_for() {
 #[test]
 fn a_tag_that_does_nothing_is_told_with_its_place() {
     let (policies, problems) = read(&["tier:x"], &["nevr"], &["delay:-1"]);
-    let places =
-        ["Tags of the cluster: tag '", "Tags of node group 'g': tag '", "Tags of instance 'i': tag '"];
-    assert_eq!(problems.len(), places.len());
-    for (problem, place) in problems.iter().zip(places) {
-        assert!(problem.starts_with(&format!("{place}{PREFIX}")), "{problem}");
-    }
+    let tag = |text: &str| format!("{PREFIX}{text}");
+    let expected = [
+        (Holder::Cluster, tag("delay:-1")),
+        (Holder::Group("g".into()), tag("nevr")),
+        (Holder::Instance("i".into()), tag("tier:x")),
+    ];
+    assert_eq!(problems, expected);
     assert_eq!(policies.of("i"), &StartPolicy::default());
 }

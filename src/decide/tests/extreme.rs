@@ -7,15 +7,13 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
 
-use crate::cluster::Snapshot;
-use crate::cluster::testing::{drbd_instance, instance, node, snapshot};
-use crate::decide::activations::{self, Starts};
-use crate::decide::agenda::Agenda;
-use crate::decide::instances::{self, Outlook};
-use crate::decide::policy::Policies;
-use crate::decide::schedule::{self, Schedule};
-use crate::decide::{Step, budget, degraded, elsewhere, split};
+use crate::cluster::testing::{drbd_instance, instance, node, pending_job, snapshot};
+use crate::cluster::{Seen, Snapshot};
+use crate::decide::pass::{Pass, PassOptions};
+use crate::decide::{Action, Note, NoteKind, Outcome, instances};
 use crate::memory::state::State;
+use crate::tell::run::Done;
+use crate::tell::{self, Times};
 
 const NOW: f64 = 1_795_343_883.5;
 
@@ -58,6 +56,9 @@ fn document() -> impl Strategy<Value = Value> {
                     "down": {"down": since}, "blocked": {"down": blocked}, "seen": seen, "silent": {"n2": since},
                     "failed_moves": {"gone": {"job": job, "summary": "INSTANCE_MIGRATE(gone)"}},
                     "degraded": {"mirror": since}, "activations": {"mirror": activation},
+                    "last_failures": {"down": {"job": job, "error": "no kernel", "at": since}},
+                    "starts": {"down": [since, since, since, since, since, since]},
+                    "told": {"backoff down": {"mark": 5, "at": since}},
                 },
             })
         },
@@ -76,39 +77,46 @@ fn cluster() -> Snapshot {
     snapshot([down, user, mirror], [node("n1", Some("b1")), node("n2", None)])
 }
 
-/// Everything that a run decides from what is remembered, and all the text for it.
-fn decide(state: &mut State, snapshot: &Snapshot, now: f64) -> Vec<Step> {
-    let (policies, _problems) = Policies::read(snapshot, &[], now);
-    instances::drop_stale_records(snapshot, state, now);
-    state.recovery.see(now);
-    elsewhere::remember_moves(state, snapshot, &BTreeMap::new());
-    degraded::remember_silent(state, snapshot, now);
-    schedule::remember_down(state, snapshot, &policies, now);
-    activations::forget_stopped(state, snapshot);
-    budget::forgive(state, snapshot);
-    state.recovery.seen_until(now);
-    degraded::review(state, snapshot);
-    let steps = instances::plan(&Outlook { snapshot, state, policies: &policies, now });
-    let mut steps = degraded::allow(steps, state, &policies, Some(Duration::MAX), now);
-    steps.extend(activations::plan(state, snapshot, &Starts::default(), now).steps);
-    let (notes, actions) = split(steps.clone());
-    notes.iter().for_each(|note| drop(note.log_line()));
-    let mut agenda = Agenda::new(actions, snapshot, Schedule::of(snapshot, state, &policies, now));
+/// Everything that a run decides from what is remembered, and all the text for it. Returns what is remembered
+/// then.
+fn decide(state: State, snapshot: &Snapshot, now: f64) -> State {
+    let options = PassOptions { start_degraded: Some(Duration::MAX), archived_after: None };
+    let mut pass = Pass::new(state, options);
+    let (moves, fates) = (BTreeMap::new(), BTreeMap::new());
+    let seen = Seen { snapshot, cluster_tags: &[], master_boot_id: Some("b"), moves: &moves, fates: &fates };
+    let plan = pass.plan(&seen, now);
+    let times = Times::utc(now);
+    plan.events.iter().for_each(|event| drop(tell::event(event, &tell::Times::utc(0.0))));
+    drop(tell::notes(&plan.notes));
+    drop(tell::verdicts(pass.verdicts(), &times));
+    let (verdicts, told) = pass.verdicts_and_told();
+    drop(tell::conditions(verdicts, &times).news(told, now));
+    tell::conditions(verdicts, &times).forget_others(told);
+    drop(tell::run::over(verdicts, &Done::default(), now, now));
+    let mut agenda = plan.into_agenda(snapshot);
     assert!(agenda.next_moment(now, &|_| 1).is_none_or(f64::is_finite));
-    drop(agenda.take(now, usize::MAX, &|_| usize::MAX));
-    drop(agenda.give_up(now, &|_| 0));
+    for action in agenda.take(now, usize::MAX, &|_| usize::MAX) {
+        for outcome in [Outcome::Unknown("?".into()), Outcome::Succeeded] {
+            drop(pass.ended(&action, &outcome, now));
+        }
+    }
+    for (Action { instance, .. }, hold) in agenda.give_up(now, &|_| 0) {
+        pass.noted(&Note { instance, kind: NoteKind::LeftForLater(hold) }, now);
+    }
+    pass.end(now);
+    let mut state = pass.to_save().clone();
     for name in ["down", "user", "mirror"] {
         state.record_restart_attempt(name, now);
         state.record_clean_up_attempt(name, now);
     }
-    steps
+    state
 }
 
 proptest! {
     #[test]
     fn extreme_numbers_in_a_state_file_hurt_nobody(document in document(), now in select(vec![NOW, 0.0, 1e18])) {
-        let mut state = State::parse(&document.to_string()).unwrap();
-        decide(&mut state, &cluster(), now);
+        let state = State::parse(&document.to_string()).unwrap();
+        let state = decide(state, &cluster(), now);
         let text = state.to_text();
         prop_assert_eq!(State::parse(&text).unwrap().to_text(), text);
     }
@@ -135,9 +143,12 @@ fn a_hundred_and_twenty_thousand_stale_records_are_dropped_in_linear_time() {
     let failures = json!({"failures": 1, "last": 5.0});
     let blocked = json!({"by": "the node", "failures": 1, "last": 5.0, "cause": ""});
     let moved = json!({"job": 1, "summary": "INSTANCE_MIGRATE(x)"});
+    let failed = json!({"job": 1, "error": "no kernel", "at": 5.0});
+    let told = json!({"mark": 1, "at": 5.0});
     let of = |value: &Value| -> BTreeMap<_, _> { names().map(|name| (name, value.clone())).collect() };
     let document = json!({"instance": records, "recovery": {
         "blocked": of(&blocked), "failed_moves": of(&moved), "activations": of(&failures), "degraded": of(&json!(5.0)),
+        "last_failures": of(&failed), "starts": of(&json!([NOW, 5.0])), "told": of(&told),
     }});
     let mut state = State::parse(&document.to_string()).unwrap();
     let mut cluster = cluster();
@@ -146,8 +157,34 @@ fn a_hundred_and_twenty_thousand_stale_records_are_dropped_in_linear_time() {
     assert_eq!(instances::drop_stale_records(&cluster, &mut state, NOW).len(), RECORDS);
     let took = began.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
-    decide(&mut state, &cluster, NOW);
+    let state = decide(state, &cluster, NOW);
     let took = began.elapsed();
     assert!(took < Duration::from_secs(20), "{took:?}");
     assert!(state.recovery.blocked.is_empty() && state.recovery.degraded.is_empty());
+    assert!(state.recovery.last_failures.is_empty() && state.recovery.starts.is_empty());
+    assert!(state.recovery.told.len() < 10, "only what holds now");
+}
+
+/// The limit is far above what a slow machine needs.
+#[test]
+fn ten_thousand_instances_that_are_down_have_their_verdicts_in_no_time() {
+    let down = |number: usize| {
+        let status = if number.is_multiple_of(2) { "ERROR_down" } else { "ERROR_nodedown" };
+        let mut instance = drbd_instance(&format!("inst{number}.example.com"), status, "n2");
+        instance.primary = format!("n{}", number % 200);
+        instance
+    };
+    let nodes = (0..200).map(|number| node(&format!("n{number}"), (number % 2 == 0).then_some("b")));
+    let jobs = (0..500).map(|number| pending_job(number, &format!("INSTANCE_REBOOT(other{number})")));
+    let cluster = Snapshot {
+        instances: (0..10_000).map(down).collect(),
+        nodes: nodes.collect(),
+        pending_jobs: jobs.collect(),
+        ..Snapshot::default()
+    };
+    let began = Instant::now();
+    let state = decide(State::default(), &cluster, NOW);
+    assert_eq!(state.recovery.down.len(), 10_000);
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
 }

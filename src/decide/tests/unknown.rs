@@ -9,6 +9,7 @@ use crate::cluster::{JobId, OpEnd, PendingJob, Snapshot};
 use crate::decide::blame::Blame;
 use crate::decide::instances::Outlook;
 use crate::decide::policy::Policies;
+use crate::decide::reason::Reason;
 use crate::decide::*;
 use crate::memory::recovery::{Activation, FailedMove};
 use crate::memory::state::State;
@@ -27,6 +28,14 @@ fn only_note(steps: &[Step]) -> NoteKind {
     }
 }
 
+/// The only reason why an instance is not started.
+fn only_reason(steps: &[Step]) -> Reason {
+    match only_note(steps) {
+        NoteKind::NotStarted(reasons) if reasons.len() == 1 => reasons[0].clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A mirrored instance that is down, and its secondary node, doubtful in every possible way.
 fn doubtful() -> [Snapshot; 2] {
     let whole =
@@ -41,8 +50,8 @@ fn doubtful() -> [Snapshot; 2] {
 #[test]
 fn an_instance_waits_for_a_secondary_of_which_nobody_knows_whether_it_is_offline() {
     for cluster in doubtful() {
-        let waits = NoteKind::SecondarySilent { node: "n2".into() };
-        assert_eq!(only_note(&plan(&cluster, &State::default())), waits);
+        let waits = Reason::SecondarySilent { node: "n2".into(), since: None };
+        assert_eq!(only_reason(&plan(&cluster, &State::default())), waits);
     }
     // A node that answers is not in doubt, whatever else luxid did not say about it.
     let [mut cluster, _] = doubtful();
@@ -100,8 +109,7 @@ fn a_status_that_is_not_known_begins_nothing_and_forgets_nothing() {
     elsewhere::remember_moves(&mut state, &cluster, &BTreeMap::new());
     degraded::review(&mut state, &cluster);
     activations::forget_stopped(&mut state, &cluster);
-    let (policies, _) = Policies::read(&cluster, &[], NOW);
-    schedule::remember_down(&mut state, &cluster, &policies, NOW);
+    schedule::remember_down(&mut state, &cluster, NOW);
     assert_eq!(state, before);
     let disks = activations::plan(&mut state, &cluster, &activations::Starts::default(), NOW);
     assert!(disks.steps.iter().all(|step| matches!(step, Step::Note(_))), "{:?}", disks.steps);
@@ -116,7 +124,7 @@ fn a_job_of_which_luxid_does_not_say_what_it_does_may_be_at_any_instance() {
     let mut cluster = snapshot([instance("i", "ERROR_down")], []);
     let job = PendingJob { id: JobId(7), summaries: None, has_process: true };
     cluster.pending_jobs.push(job.clone());
-    assert_eq!(only_note(&plan(&cluster, &State::default())), NoteKind::Busy(job));
+    assert_eq!(only_reason(&plan(&cluster, &State::default())), Reason::JobRunning(job));
 }
 
 #[test]
@@ -129,5 +137,5 @@ fn a_migration_that_ended_nobody_knows_how_leaves_a_doubt() {
     };
     let mut state = State::default();
     elsewhere::remember_moves(&mut state, &cluster, &BTreeMap::from([("i".to_owned(), vec![ended])]));
-    assert!(matches!(only_note(&plan(&cluster, &state)), NoteKind::MoveFailed(_)));
+    assert!(matches!(only_reason(&plan(&cluster, &state)), Reason::MoveFailed(_)));
 }

@@ -146,3 +146,34 @@ fn what_is_no_text_cannot_be_what_is_to_blame() {
         assert!(error.contains("blocked.i.by: expected a text that says what is to blame"), "{by}: {error}");
     }
 }
+
+#[test]
+fn what_verdicts_need_survives_the_state_file_and_leaves_no_trace_when_it_is_over() {
+    let mut state = State::default();
+    let empty = state.to_text();
+    let failure = LastFailure { job: JobId(78), error: "no \"kernel\"".to_owned(), at: 7.5 };
+    state.recovery.last_failures.insert("i".to_owned(), failure);
+    state.recovery.note_start("i", 8.5);
+    state.recovery.note_start("i", 9.5);
+    state.recovery.told.insert("tier dns".to_owned(), Told { mark: u32::MAX, at: 10.5 });
+    let text = state.to_text();
+    assert!(text.contains("\"starts\": {\"i\": [8.5, 9.5]}"), "{text}");
+    let mut read = State::parse(&text).unwrap();
+    assert_eq!(read, state);
+    read.recovery.last_failures.clear();
+    read.recovery.starts.clear();
+    read.recovery.told.clear();
+    assert_eq!(read.to_text(), empty);
+}
+
+#[test]
+fn starts_count_for_an_hour_and_not_when_a_clock_puts_them_elsewhere() {
+    let mut recovery = Recovery::default();
+    for time in [6399.0, 6400.0, 9999.0, 10_000.0, 10_001.0, -1e308, 1e308, f64::NAN, f64::INFINITY] {
+        recovery.note_start("i", time);
+        recovery.note_start("other", 5.0);
+    }
+    recovery.forget_old_starts(10_000.0);
+    assert_eq!(recovery.starts, BTreeMap::from([("i".to_owned(), vec![6400.0, 9999.0, 10_000.0])]));
+    assert_eq!((recovery.starts_within_an_hour("i"), recovery.starts_within_an_hour("other")), (3, 0));
+}

@@ -7,7 +7,10 @@ use crate::cluster::{
     AdminState, EndedOpCode, Fate, GanetiError, Instance, InstanceStatus, JobFailure, JobId,
 };
 use crate::decide::pass::*;
+use crate::decide::verdict::Verdict;
 use crate::decide::{ActionKind, budget};
+use crate::tell::run::Done;
+use crate::tell::{self, Severity, Times};
 
 pub(super) const RUN: f64 = 300.0;
 
@@ -37,11 +40,22 @@ pub(super) struct Run {
     pub(super) did: Vec<String>,
     pub(super) said: Vec<String>,
     pub(super) ended: Vec<(Action, Outcome)>,
+    pub(super) verdicts: Verdicts,
+    done: Done,
 }
 
 impl Run {
     pub(super) fn says(&self, words: &str) -> bool {
         self.said.iter().any(|line| line.contains(words))
+    }
+
+    pub(super) fn verdict(&self, instance: &str) -> &Verdict {
+        self.verdicts.get(instance).unwrap()
+    }
+
+    /// The codes of the reasons that hold at the end.
+    pub(super) fn codes(&self, instance: &str) -> Vec<&'static str> {
+        self.verdict(instance).reasons.iter().map(Reason::code).collect()
     }
 }
 
@@ -119,10 +133,11 @@ impl Group {
         }
         if goes_on {
             let whole: Vec<String> = pass.to_inspect().to_vec();
-            let notes = pass.inspected(&whole);
-            run.said.extend(notes.iter().filter_map(Note::log_line).map(|line| line.text));
+            pass.inspected(&whole, self.now);
+        } else {
+            pass.stopped(&Reason::Paused);
         }
-        run.said.extend(pass.lines_after_starts().into_iter().map(|line| line.text));
+        self.tell_end(&mut pass, &mut run);
         pass.end(self.now);
         self.state = State::parse(&pass.to_save().to_text()).unwrap();
         run.ended.clear();
@@ -152,8 +167,10 @@ impl Group {
         outcome: impl Fn(&Action) -> Option<JobFailure>,
         run: &mut Run,
     ) -> bool {
-        run.said.extend(plan.lines.iter().map(|line| line.text.clone()));
-        run.said.extend(plan.notes.iter().filter_map(Note::log_line).map(|line| line.text));
+        run.said.extend(plan.events.iter().map(|event| tell::event(event, &tell::Times::utc(self.now)).text));
+        self.tell_conditions(pass, run);
+        run.said.extend(tell::notes(&plan.notes).into_iter().map(|line| line.text));
+        run.done.noted(&plan.notes);
         let cluster = self.cluster.clone();
         let mut agenda = plan.into_agenda(&cluster);
         loop {
@@ -173,16 +190,36 @@ impl Group {
             self.comes_true(action, &outcome);
             let mark = if outcome == Outcome::Succeeded { "" } else { " fails" };
             run.did.push(format!("{}{mark}", words(action)));
-            run.said.extend(pass.ended(action, &outcome, self.now).into_iter().map(|line| line.text));
+            let events = pass.ended(action, &outcome, self.now);
+            run.said.extend(events.iter().map(|event| tell::event(event, &tell::Times::utc(self.now)).text));
+            run.done.ended(action, &outcome);
             agenda.ended(&action.instance, outcome == Outcome::Succeeded && action.kind.is_start());
             run.ended.push((action.clone(), outcome));
         }
         for (action, hold) in agenda.give_up(self.now, &|_| 1) {
             let note = Note { instance: action.instance, kind: NoteKind::LeftForLater(hold) };
             pass.noted(&note, self.now);
-            run.said.extend(note.log_line().map(|line| line.text));
+            run.said.extend(tell::note(&note).map(|line| line.text));
         }
         true
+    }
+
+    /// Only what is news.
+    fn tell_conditions(&self, pass: &mut Pass, run: &mut Run) {
+        let (verdicts, told) = pass.verdicts_and_told();
+        let lines = tell::conditions(verdicts, &Times::utc(self.now)).news(told, self.now);
+        let news = lines.into_iter().filter(|line| line.severity != Severity::Debug);
+        run.said.extend(news.map(|line| line.text));
+    }
+
+    fn tell_end(&self, pass: &mut Pass, run: &mut Run) {
+        self.tell_conditions(pass, run);
+        let (verdicts, told) = pass.verdicts_and_told();
+        tell::conditions(verdicts, &Times::utc(self.now)).forget_others(told);
+        if run.done.anything() {
+            run.said.push(tell::run::over(verdicts, &run.done, self.now, self.now).text);
+        }
+        run.verdicts = verdicts.clone();
     }
 
     pub(super) fn comes_true(&mut self, action: &Action, outcome: &Outcome) {

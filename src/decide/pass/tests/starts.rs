@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::group::{Group, RUN, error, no_kernel, well};
+use super::group::{Group, RUN, Run, error, no_kernel, well};
 use crate::cluster::testing::{drbd_instance, instance, node, pending_job};
 use crate::cluster::*;
 use crate::decide::pass::*;
@@ -37,13 +37,19 @@ fn after_a_power_cut_everything_is_started_and_the_starts_assemble_the_disks() {
 #[test]
 fn an_instance_that_never_comes_up_is_tried_five_times_and_then_given_up() {
     let mut group = Group::new([instance("i", "ERROR_down")], [node("n1", Some("b1"))]);
-    let did: Vec<Vec<String>> = (0..8).map(|_| group.run(no_kernel).did).collect();
-    let tried = did.iter().filter(|did| !did.is_empty()).count();
-    assert_eq!(tried, 5, "{did:?}");
-    assert_eq!(did[4], ["start #5 i fails"]);
-    let run = group.run(no_kernel);
-    assert!(run.says("retries exhausted"), "{run:?}");
-    group.now += 8.0 * 3600.0;
+    let runs: Vec<Run> = (0..19).map(|_| group.run(no_kernel)).collect();
+    let tried = runs.iter().filter(|run| !run.did.is_empty()).count();
+    assert_eq!(tried, 5, "{runs:?}");
+    assert_eq!(runs[4].did, ["start #5 i fails"]);
+    assert!(runs[5].says("Could not restart instance 'i' after 5 attempts, giving up for 8 h, until 22:11"));
+    assert_eq!(runs[5].codes("i"), ["given_up"]);
+    for (number, run) in runs.iter().enumerate().skip(6) {
+        // An hour later.
+        assert_eq!(run.says("'i', retries exhausted until 22:11"), number == 17, "{number} {run:?}");
+        assert_eq!(run.codes("i"), ["out_of_tries"]);
+    }
+    group.now = 1_000_000.0 + 5.0 * RUN + 8.0 * 3600.0;
+    assert_eq!(group.run(well).did, [""; 0], "the last moment");
     assert_eq!(group.run(well).did, ["start #1 i"]);
 }
 
@@ -94,7 +100,9 @@ fn a_node_without_memory_costs_no_try_and_what_needs_as_much_waits_with_it() {
         Group::new([instance("i1", "ERROR_down"), instance("i2", "ERROR_down")], [node("n1", Some("b1"))]);
     let run = group.run(full);
     assert_eq!(run.did.len(), 2, "{run:?}");
-    assert!(run.says("Node 'n1' does not have enough memory for 2 instances"), "{run:?}");
+    let line = "Not starting 2 instances on node 'n1' until the first run after 13:50: it does not have enough memory (they need \
+                2048 MiB in all, and 12 MiB were free)";
+    assert!(run.says(line), "{run:?}");
     assert_eq!((group.state.restart_attempts("i1"), group.state.restart_attempts("i2")), (0, 0));
     let memory = group.state.recovery.blocked["i1"].memory.unwrap();
     assert_eq!((memory.needed, memory.available), (Some(1024), Some(12)));
@@ -126,14 +134,21 @@ fn a_silent_secondary_keeps_an_instance_down_until_the_option_s_time_is_over() {
     group.options.start_degraded = Some(Duration::from_secs(600));
     group.set(&["i1"], "ERROR_down");
     group.boot("n2", None);
-    for _ in 0..2 {
+    for is_news in [true, false] {
         let run = group.run(well);
         assert_eq!(run.did, [""; 0]);
-        assert!(run.says("Node 'n2' does not answer, and without it these instances cannot be started: i1"));
+        let words = "Node 'n2' does not answer, first seen at 13:46, and without it this instance cannot be started: i1";
+        assert_eq!(run.says(words), is_news, "{run:?}");
+        assert_eq!(run.codes("i1"), ["secondary_silent"]);
     }
-    assert_eq!(group.run(well).did, ["start alone i1"]);
-    let run = group.run(well);
-    assert!(run.says("Instance 'i1' was started without its secondary node"), "{run:?}");
+    for (did, is_news) in [(vec!["start alone i1"], true), (vec![], false)] {
+        let run = group.run(well);
+        assert_eq!(run.did, did);
+        let words =
+            "Instance 'i1' was started without its secondary node at 13:56, and its mirror is not whole yet";
+        assert_eq!(run.says(words), is_news, "{run:?}");
+        assert_eq!(run.codes("i1"), ["mirror_degraded"]);
+    }
     group.boot("n2", Some("b2'"));
     assert_eq!(group.run(well).did, ["activate i1", "activate i2"]);
     assert!(group.state.recovery.degraded.is_empty(), "its mirror was found whole");
@@ -243,7 +258,7 @@ fn the_same_input_gives_the_same_plan_again() {
     let plan = || {
         let mut pass = Pass::new(State::parse(&text).unwrap(), group.options);
         let plan = pass.plan(&seen, group.now);
-        (plan.actions, plan.notes, plan.lines, pass.to_save().to_text())
+        (plan.actions, plan.notes, plan.events, pass.verdicts().clone(), pass.to_save().to_text())
     };
     assert_eq!(plan(), plan());
 }
