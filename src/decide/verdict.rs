@@ -121,9 +121,8 @@ impl Verdicts {
             totals.wanted += 1;
             totals.run += usize::from(verdict.runs());
             totals.started += usize::from(verdict.progress == Progress::Started);
-            let needs_human = verdict.needs_human();
-            totals.need_human += usize::from(needs_human);
-            totals.wait += usize::from(!needs_human && !verdict.runs());
+            totals.need_human += usize::from(verdict.needs_human());
+            totals.wait += usize::from(verdict.waits());
         }
         totals
     }

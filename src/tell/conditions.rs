@@ -2,12 +2,11 @@
 //! however many instances it concerns, when it changes and then once an hour.
 
 mod cause;
-mod shortage;
 mod told;
 
 use std::collections::BTreeMap;
 
-use cause::{Cause, last_failure};
+use cause::Cause;
 use told::Condition;
 pub use told::Conditions;
 
@@ -49,24 +48,6 @@ pub fn conditions(verdicts: &Verdicts, times: &Times) -> Conditions {
     Conditions::new(silent.chain(causes.iter().filter_map(|cause| cause.condition(times))).collect())
 }
 
-/// Why one instance is as it is, as a sentence of its own; empty when nothing is wrong.
-#[must_use]
-pub(super) fn why(verdict: &Verdict, times: &Times) -> String {
-    let Some(reason) = verdict.decides() else { return String::new() };
-    match reason {
-        Reason::GivenUp { until } | Reason::OutOfTries { until } => format!(
-            "given up until {}{}; mend that, then run 'ganeti-watcher retry {}'",
-            times.moment(*until),
-            last_failure(verdict, times),
-            verdict.instance
-        ),
-        reason => {
-            let cause = Cause { key: String::new(), of: vec![(verdict, reason)] };
-            cause.line(times).map_or_else(|| reason.code().to_owned(), |line| line.text)
-        }
-    }
-}
-
 /// A node that no instance is down with.
 fn node_silent(verdict: &NodeVerdict, times: &Times) -> Condition {
     let NodeVerdict { node, since, secondaries, .. } = verdict;
@@ -85,7 +66,7 @@ fn node_silent(verdict: &NodeVerdict, times: &Times) -> Condition {
 }
 
 /// An instance that is given up stays out of tries: one condition.
-fn code(reason: &Reason) -> &'static str {
+pub(super) fn code(reason: &Reason) -> &'static str {
     match reason {
         Reason::GivenUp { .. } => Reason::OutOfTries { until: 0.0 }.code(),
         reason => reason.code(),
@@ -93,7 +74,7 @@ fn code(reason: &Reason) -> &'static str {
 }
 
 /// What instances must have in common to be in one line; `None` when another line says it all.
-fn subject(verdict: &Verdict, reason: &Reason) -> Option<String> {
+pub(super) fn subject(verdict: &Verdict, reason: &Reason) -> Option<String> {
     let primary = || verdict.primary.clone();
     let own = || verdict.instance.clone();
     Some(match reason {

@@ -66,6 +66,12 @@ impl Verdict {
         is_wanted && self.decides().is_some_and(Reason::needs_human)
     }
 
+    /// Whether it should run, does not, and comes back without anybody's help, as far as the watcher knows.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.wanted != Some(false) && !self.runs() && !self.needs_human()
+    }
+
     /// What happens next.
     #[must_use]
     pub fn next(&self) -> Option<Next> {
@@ -85,7 +91,10 @@ impl Verdict {
     /// What an administrator can type, in order.
     #[must_use]
     pub fn commands(&self) -> Vec<Command> {
-        self.decides().map(|reason| reason.commands(&self.instance)).unwrap_or_default()
+        let mut commands = self.decides().map(|reason| reason.commands(&self.instance)).unwrap_or_default();
+        // Without a secondary node it cannot be started elsewhere.
+        commands.retain(|one| !self.secondaries.is_empty() || !matches!(one, Command::FailOverNode(_)));
+        commands
     }
 
     pub(super) fn of(instance: &Instance, state: &State) -> Self {

@@ -1,8 +1,7 @@
 //! The sentence for one cause.
 
-use super::shortage::Waiting;
 use super::told::Condition;
-use crate::cluster::{InstanceStatus, Timestamp, excerpt};
+use crate::cluster::{InstanceStatus, Timestamp};
 use crate::decide::blame::Blame;
 use crate::decide::budget::{MAX_TRIES, RETRY_EXPIRATION};
 use crate::decide::reason::Reason;
@@ -10,11 +9,8 @@ use crate::decide::tags::Place;
 use crate::decide::verdict::Verdict;
 use crate::memory::recovery::{BlockedBy, FailedMove, LastFailure};
 use crate::tell::line::LogLine;
-use crate::tell::words::{Times, blocked_by, count, duration, list, place};
-
-/// The longest part of a job's error that a line repeats, in bytes: a little more than what is remembered of
-/// it, so that it is not shortened twice.
-const LONGEST_ERROR: usize = 400;
+use crate::tell::shortage::Waiting;
+use crate::tell::words::{Times, blocked_by, count, duration, error, list, place, silent};
 
 /// Instances that are in the same condition for the same cause.
 pub(super) struct Cause<'v> {
@@ -49,7 +45,7 @@ impl Cause<'_> {
         self.of.iter().filter_map(|(_, reason)| until(reason)).reduce(f64::min).unwrap_or_default()
     }
 
-    pub(super) fn line(&self, times: &Times) -> Option<LogLine> {
+    fn line(&self, times: &Times) -> Option<LogLine> {
         let (verdict, reason) = self.of.first()?;
         let (number, instances) = (self.of.len(), self.instances());
         let name = &verdict.instance;
@@ -306,14 +302,7 @@ fn failures(reason: &Reason) -> u64 {
     }
 }
 
-fn silent(since: Option<Timestamp>, times: &Times) -> String {
-    match since {
-        Some(_) => format!("has not answered{}", times.since(since)),
-        None => "does not answer".to_owned(),
-    }
-}
-
-pub(super) fn last_failure(verdict: &Verdict, times: &Times) -> String {
-    let Some(LastFailure { job, error, at }) = &verdict.last_failure else { return String::new() };
-    format!(": at {} job {job} said {}", times.moment(*at), excerpt(error, LONGEST_ERROR))
+fn last_failure(verdict: &Verdict, times: &Times) -> String {
+    let Some(LastFailure { job, error: text, at }) = &verdict.last_failure else { return String::new() };
+    format!(": at {} job {job} said {}", times.moment(*at), error(text))
 }
