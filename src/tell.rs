@@ -28,7 +28,7 @@ pub mod why;
 mod words;
 
 pub use actions::{begun, change_of_width, ended, would};
-pub use conditions::{Conditions, conditions};
+pub use conditions::{Conditions, conditions, is_news};
 pub use events::event;
 pub use line::{LogLine, Severity};
 pub use notes::{note, notes};

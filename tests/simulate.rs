@@ -70,7 +70,7 @@ fn full_nodes_have_a_line_each_and_not_one_for_each_instance() {
     let story = run.stdout;
     assert!(story.contains("\n267 of 300 instances run.\n"), "{story}");
     let waits = "\n  why:  node 'node3.example.com' does not have enough memory for them (they need 8192 MiB in all, and \
-                 0 MiB were free)\n  next: tried again ";
+                 0 MiB were free)\n  next: runs after ";
     assert!(story.contains(waits) && story.matches(" waits: ").count() == 4, "{story}");
     let log = log(&path);
     let runs = story.matches(" of the watcher begins").count();
@@ -124,12 +124,12 @@ fn the_end_tells_of_all_node_groups_what_waits_and_for_what() {
     let story = play(&format!("{TWO_GROUPS}\n[[step]]\npower-off = [\"node2\"]\n"));
     let told = "
 1 of 2 instances run.
-inst2.example.com waits: node 'node2.example.com' has not answered since 10:15
+inst2.example.com is out of reach: node 'node2.example.com' does not answer, first seen at 10:15
   next: when node 'node2.example.com' answers
-  you:  if that node is off for good: 'gnt-node modify --offline yes node2.example.com', then 'gnt-node failover node2.example.com'
+  you:  if it is dead, first make sure that its power is off, then run 'gnt-node modify --offline yes node2.example.com' and 'gnt-node failover node2.example.com'
 The watcher ran ";
     assert!(story.contains(told), "{story}");
-    let story = play(&format!("{TWO_GROUPS}\n[[step]]\ncrash = [\"inst1\"]\npause = \"1d\"\n"));
+    let story = play(&format!("{TWO_GROUPS}\n[[step]]\ncrash = [\"inst1\"]\n\n[[step]]\npause = \"1d\"\n"));
     let told = "inst1.example.com waits: the watcher is paused\n  next: when the pause is over\n";
     assert!(story.contains(told), "{story}");
 }

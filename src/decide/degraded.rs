@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::event::Event;
 use super::policy::Policies;
 use super::reason::Reason;
 use super::tags::Degraded;
@@ -14,12 +15,20 @@ use super::{Action, ActionKind, Note, NoteKind, Step};
 use crate::cluster::{InstanceStatus, Snapshot, Timestamp};
 use crate::memory::state::State;
 
-/// Remembers since when nodes have not answered, and forgets those that answer or are marked offline.
-pub fn remember_silent(state: &mut State, snapshot: &Snapshot, now: Timestamp) {
+/// Remembers since when nodes have not answered, and forgets those that answer or are marked offline. Returns
+/// those that answer again.
+pub fn remember_silent(state: &mut State, snapshot: &Snapshot, now: Timestamp) -> Vec<Event> {
     let before = std::mem::take(&mut state.recovery.silent);
+    let answering = snapshot.nodes.iter().filter(|node| node.boot_id.is_some());
+    let again = answering.filter_map(|node| {
+        let silent_since = *before.get(&node.name)?;
+        Some(Event::AnswersAgain { node: node.name.clone(), silent_since })
+    });
+    let again = again.collect();
     let silent = snapshot.nodes.iter().filter(|node| node.is_silent());
     let since = |name: &str| before.get(name).copied().unwrap_or(now).min(now);
     state.recovery.silent = silent.map(|node| (node.name.clone(), since(&node.name))).collect();
+    again
 }
 
 /// The steps of the instance pass, with degraded starts in place of notes about silent secondaries where they

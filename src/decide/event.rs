@@ -4,7 +4,7 @@
 use super::Action;
 use super::steps::Outcome;
 use super::tags::{Holder, Problem};
-use crate::cluster::JobId;
+use crate::cluster::{JobId, Timestamp};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +15,13 @@ pub enum Event {
     Forgiven(Vec<String>),
     /// This node gave no boot id although it is not marked offline.
     NoBootId(String),
+    /// This node answers again.
+    AnswersAgain {
+        /// Its name.
+        node: String,
+        /// When it was first seen not to answer.
+        silent_since: Timestamp,
+    },
     /// A tag does not do what it says.
     TagProblem {
         /// What has the tag.

@@ -126,7 +126,7 @@ impl Pass {
         events.extend(problems);
         state.recovery.see(now);
         elsewhere::remember_moves(state, snapshot, seen.moves);
-        degraded::remember_silent(state, snapshot, now);
+        events.extend(degraded::remember_silent(state, snapshot, now));
         schedule::remember_down(state, snapshot, now);
         activations::forget_stopped(state, snapshot);
         let forgiven = budget::forgive(state, snapshot);

@@ -3,15 +3,16 @@
 
 mod cause;
 mod told;
+mod waits;
 
 use std::collections::BTreeMap;
 
 use cause::Cause;
 use told::Condition;
-pub use told::Conditions;
+pub use told::{Conditions, is_news};
 
 use super::line::LogLine;
-use super::words::{Times, blocked_by, list, place};
+use super::words::{Times, blocked_by, list, place, silent};
 use crate::decide::blame::Blame;
 use crate::decide::reason::{NODE_SILENT, Reason};
 use crate::decide::verdict::{NodeVerdict, Verdict, Verdicts};
@@ -31,7 +32,7 @@ pub fn conditions(verdicts: &Verdicts, times: &Times) -> Conditions {
             let Some(about) = subject(verdict, reason) else { continue };
             let key = format!("{} {about}", code(reason));
             let at = *index.entry(key.clone()).or_insert_with(|| {
-                causes.push(Cause { key, of: Vec::new() });
+                causes.push(Cause { key, of: Vec::new(), away: verdicts.nodes() });
                 causes.len() - 1
             });
             if let Some(cause) = causes.get_mut(at) {
@@ -43,26 +44,43 @@ pub fn conditions(verdicts: &Verdicts, times: &Times) -> Conditions {
         let of_node = |code| index.contains_key(&format!("{code} {}", node.node));
         of_node("primary_silent") || of_node("secondary_silent")
     };
-    let silent = verdicts.nodes().iter().filter(|node| !node.is_offline && !is_told(node));
-    let silent = silent.map(|node| node_silent(node, times));
-    Conditions::new(silent.chain(causes.iter().filter_map(|cause| cause.condition(times))).collect())
+    let silent = verdicts.nodes().iter().filter(|node| !node.is_offline);
+    let silent = silent.filter_map(|node| node_silent(node, is_told(node), verdicts, times));
+    Conditions::new(causes.iter().filter_map(|cause| cause.condition(times)).chain(silent).collect())
 }
 
-/// A node that no instance is down with.
-fn node_silent(verdict: &NodeVerdict, times: &Times) -> Condition {
+/// A node that does not answer: what runs without its mirror there. `None` when another line tells of the
+/// node and nothing does.
+fn node_silent(
+    verdict: &NodeVerdict,
+    is_told: bool,
+    verdicts: &Verdicts,
+    times: &Times,
+) -> Option<Condition> {
     let NodeVerdict { node, since, secondaries, .. } = verdict;
-    let names = || secondaries.iter().map(String::as_str);
-    let mirrors = match secondaries.len() {
-        0 => "no instance that should run has a disk there".to_owned(),
-        1 => format!("1 instance runs without its mirror there: {}", list(names())),
-        number => format!("{number} instances run without their mirrors there: {}", list(names())),
+    let runs = |name: &&String| verdicts.get(name).is_some_and(Verdict::runs);
+    let names: Vec<&str> = secondaries.iter().filter(runs).map(String::as_str).collect();
+    let run = match names.as_slice() {
+        [_] => "1 instance runs without its mirror".to_owned(),
+        names => format!("{} instances run without their mirrors", names.len()),
     };
-    let line = LogLine::warning(format!(
-        "Node '{node}' has not answered{}; {mirrors}; repair the node, or make sure it is off and then run \
-         'gnt-node modify --offline yes {node}' [{NODE_SILENT}]",
-        times.since(*since)
-    ));
-    Condition::new(format!("{NODE_SILENT} {node}"), names().map(|name| (name, 0)), line)
+    let text = match (is_told, names.is_empty()) {
+        (true, true) => return None,
+        (true, false) => format!("{run} on node '{node}', which does not answer: {}", list(names.clone())),
+        (false, is_empty) => {
+            let (run, list) = match is_empty {
+                true => ("no instance that should run has a disk there".to_owned(), String::new()),
+                false => (run, format!(": {}", list(names.clone()))),
+            };
+            format!(
+                "Node '{node}' {}; repair it, or make sure that it is off and then run 'gnt-node modify \
+                 --offline yes {node}'; {run}{list}",
+                silent(*since, times)
+            )
+        }
+    };
+    let line = LogLine::warning(format!("{text} [{NODE_SILENT}]"));
+    Some(Condition::new(format!("{NODE_SILENT} {node}"), names.into_iter().map(|name| (name, 0)), line))
 }
 
 /// An instance that is given up stays out of tries: one condition.

@@ -2,7 +2,7 @@
 
 use super::actions::ended;
 use super::line::LogLine;
-use super::words::{holder, list};
+use super::words::{Times, holder, list};
 use crate::cluster::few;
 use crate::decide::Event;
 use crate::decide::event::Lost;
@@ -10,7 +10,7 @@ use crate::decide::tags::Problem;
 
 /// The line for an event.
 #[must_use]
-pub fn event(event: &Event) -> LogLine {
+pub fn event(event: &Event, times: &Times) -> LogLine {
     match event {
         // A state file may hold more records than a line should have names.
         Event::RecordsDropped(names) => LogLine::debug(format!(
@@ -24,6 +24,10 @@ pub fn event(event: &Event) -> LogLine {
         Event::NoBootId(node) => {
             LogLine::debug(format!("Node '{node}' missing boot ID, skipping secondary checks"))
         }
+        Event::AnswersAgain { node, silent_since } => LogLine::info(format!(
+            "Node '{node}' answers again, after silence since {} or earlier",
+            times.moment(*silent_since)
+        )),
         Event::TagProblem { on, problem } => LogLine::warning(match problem {
             Problem::Unreadable { tag, why } => {
                 format!("Tags of {}: tag '{tag}' is ignored: {why}", holder(on))
@@ -82,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_tag_that_does_nothing_is_told_with_what_has_it() {
-        let line = |on: Holder, problem: Problem| event(&Event::TagProblem { on, problem });
+        let line = |on: Holder, problem: Problem| event(&Event::TagProblem { on, problem }, &Times::utc(0.0));
         let unreadable = || Problem::Unreadable { tag: "ganeti:watcher:start:nver".into(), why: "no".into() };
         for (on, words) in [
             (Holder::Cluster, "Tags of the cluster"),
@@ -109,7 +113,8 @@ mod tests {
             (Lost::Unknown, false, Severity::Warning, "It is unknown how"),
             (Lost::Unknown, true, Severity::Error, "It is again unknown how"),
         ] {
-            let line = event(&Event::StartsLost { how, again, instances: instances.clone() });
+            let line =
+                event(&Event::StartsLost { how, again, instances: instances.clone() }, &Times::utc(0.0));
             assert!(line.text.starts_with(words) && line.text.ends_with(": a, b"), "{line:?}");
             assert_eq!((line.severity, line.text.contains("costs no try")), (severity, !again), "{line:?}");
         }

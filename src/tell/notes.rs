@@ -1,7 +1,7 @@
 //! What is seen once of an instance. Conditions that last are told by [`super::conditions`].
 
 use super::line::LogLine;
-use super::words::list;
+use super::words::lists;
 use crate::decide::{Note, NoteKind};
 
 /// So many of a kind have a line each; more have one together.
@@ -14,10 +14,10 @@ pub fn notes(notes: &[Note]) -> Vec<LogLine> {
     if recovered().count() <= EACH {
         return notes.iter().filter_map(note).collect();
     }
-    let names = list(recovered().map(|note| note.instance.as_str()));
-    let together = LogLine::info(format!("Restart of instances succeeded: {names}"));
+    let names = lists(recovered().map(|note| note.instance.as_str())).into_iter();
+    let together = names.map(|names| LogLine::info(format!("Restart of instances succeeded: {names}")));
     let others = notes.iter().filter(|note| note.kind != NoteKind::Recovered);
-    std::iter::once(together).chain(others.filter_map(note)).collect()
+    together.chain(others.filter_map(note)).collect()
 }
 
 /// The line for a note; `None` for what another line tells.

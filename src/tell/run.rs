@@ -5,7 +5,6 @@ use std::fmt::Display;
 use super::line::LogLine;
 use super::words::{count, duration, list};
 use crate::cluster::Timestamp;
-use crate::decide::budget::MAX_TRIES;
 use crate::decide::reason::Reason;
 use crate::decide::verdict::{Progress, Totals, Verdict, Verdicts};
 use crate::decide::{Action, ActionKind, Event, Note, NoteKind, Outcome};
@@ -61,7 +60,7 @@ impl Done {
     }
 }
 
-/// The line at the end of a group part that did something: how many instances run, wait and need a human.
+/// The line at the end of a group part: how many instances run, wait and need a human.
 #[must_use]
 pub fn over(verdicts: &Verdicts, done: &Done, began: Timestamp, now: Timestamp) -> LogLine {
     let totals = verdicts.totals();
@@ -70,16 +69,23 @@ pub fn over(verdicts: &Verdicts, done: &Done, began: Timestamp, now: Timestamp) 
     if totals.started > 0 {
         parts.push(format!("{} started by this run", totals.started));
     }
-    if activated + not_activated > 0 {
-        let failed = match not_activated {
-            0 => String::new(),
-            failed => format!(" ({failed} failed)"),
-        };
-        parts.push(format!("{} of disks{failed}", count(activated + not_activated, "activation")));
+    if activated > 0 {
+        parts.push(format!("disks of {} activated", count(activated, "instance")));
+    }
+    if not_activated > 0 {
+        parts.push(format!("disks of {} not activated", count(not_activated, "instance")));
     }
     let (group, took) = (&verdicts.group_name, duration(now - began));
     let waiting = waiting(verdicts).collect();
-    LogLine::info(format!("Node group '{group}' after {took}: {}", condition(verdicts, parts, waiting)))
+    let condition = condition(verdicts, parts, waiting);
+    LogLine::info(format!("Node group '{group}': {condition}. The run took {took}"))
+}
+
+/// How a group is, without what was done: the same as long as nothing changes. `None` when all is well.
+#[must_use]
+pub fn still(verdicts: &Verdicts) -> Option<String> {
+    let Totals { wait, need_human, .. } = verdicts.totals();
+    (wait + need_human > 0).then(|| condition(verdicts, Vec::new(), waiting(verdicts).collect()))
 }
 
 /// The last line of a dry run of a group part: what a run would come to.
@@ -104,17 +110,33 @@ pub fn would_be(verdicts: &Verdicts, actions: &[Action]) -> LogLine {
 
 /// How many run, what else there is, and how many wait and need a human.
 fn condition(verdicts: &Verdicts, done: Vec<String>, waiting: Vec<&Verdict>) -> String {
-    let Totals { wanted, run, need_human, .. } = verdicts.totals();
+    let Totals { wanted, run, .. } = verdicts.totals();
     let mut parts = vec![match wanted {
         0 => "no instance should run".to_owned(),
         _ => format!("{run} of {wanted} instances run"),
     }];
     parts.extend(done);
     parts.extend(causes(waiting));
-    if need_human > 0 {
-        let names = verdicts.iter().filter(|verdict| verdict.needs_human());
-        let needs = if need_human == 1 { "needs a human" } else { "need a human" };
-        parts.push(format!("{need_human} {needs}: {}", list(names.map(|verdict| verdict.instance.as_str()))));
+    let in_need = |failed_now: bool| -> Vec<&str> {
+        let failed_now =
+            |verdict: &&Verdict| matches!(verdict.decides(), Some(Reason::StartFailed { .. })) == failed_now;
+        let in_need = verdicts.iter().filter(|verdict| verdict.needs_human());
+        in_need.filter(failed_now).map(|verdict| verdict.instance.as_str()).collect()
+    };
+    let (failed, others) = (in_need(true), in_need(false));
+    match failed.as_slice() {
+        [] => {}
+        [name] => parts.push(format!("1 failed for the last time and is given up by the next run: {name}")),
+        names => parts.push(format!(
+            "{} failed for the last time and are given up by the next run: {}",
+            names.len(),
+            list(names.iter().copied())
+        )),
+    }
+    match others.as_slice() {
+        [] => {}
+        [name] => parts.push(format!("1 needs a human: {name}")),
+        names => parts.push(format!("{} need a human: {}", names.len(), list(names.iter().copied()))),
     }
     parts.join("; ")
 }
@@ -143,15 +165,13 @@ fn causes(waiting: Vec<&Verdict>) -> impl Iterator<Item = String> {
 /// What one instance does, and what several do.
 fn cause(verdict: &Verdict) -> [String; 2] {
     let wait = |what: &str| [format!("waits {what}"), format!("wait {what}")];
-    let again = "tried again in the next run";
+    let again = "tried again";
     match verdict.decides() {
-        Some(Reason::PrimarySilent { node, .. } | Reason::SecondarySilent { node, .. }) => {
-            wait(&format!("for node '{node}'"))
+        Some(Reason::PrimarySilent { node, .. }) => {
+            [format!("is out of reach on node '{node}'"), format!("are out of reach on node '{node}'")]
         }
+        Some(Reason::SecondarySilent { node, .. }) => wait(&format!("for node '{node}'")),
         Some(Reason::SharedStorageUnsure { .. }) => wait("for silent nodes"),
-        Some(Reason::StartFailed { tries: MAX_TRIES.. }) => {
-            ["failed for the last time".to_owned(), "failed for the last time".to_owned()]
-        }
         Some(Reason::StartFailed { .. }) => {
             [format!("failed and is {again}"), format!("failed and are {again}")]
         }
@@ -211,7 +231,7 @@ mod tests {
         assert_eq!(
             would_be(&verdicts(&cluster, &steps), &actions).text,
             "Node group 'default': 1 of 5 instances run; 1 would be started; disks of 1 instance would be \
-             activated; 1 is kept down by a tag; 1 waits for node 'n1'; 1 needs a human: stuck. Nothing was changed"
+             activated; 1 is kept down by a tag; 1 is out of reach on node 'n1'; 1 needs a human: stuck. Nothing was changed"
         );
         let nothing = verdicts(&snapshot([], []), &[]);
         let text = "Node group 'default': no instance should run. Nothing was changed";

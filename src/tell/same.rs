@@ -154,8 +154,8 @@ impl<'v> Same<'v> {
             let wait = duration(first - times.now);
             let (first, last) = (times.moment(*first), times.moment(*last));
             return Some(match first == last {
-                true => format!("tried again at {first}, in {wait}"),
-                false => format!("tried again from {first} to {last}, the first in {wait}"),
+                true => format!("the first run after {first} tries again, in {wait}"),
+                false => format!("runs after {first} try again, the first in {wait}"),
             });
         }
         match (reason, reason.next()) {
@@ -171,25 +171,35 @@ impl<'v> Same<'v> {
         let joined =
             |with: &str| commands.iter().map(|one| format!("'{one}'")).collect::<Vec<_>>().join(with);
         let then = joined(", then ");
+        // Not all of them may have a node to go to.
+        let elsewhere = match self.iter().filter(|verdict| verdict.can_fail_over).count() {
+            0 => String::new(),
+            number if number == self.number() => String::new(),
+            number => format!(", which starts {number} of them elsewhere"),
+        };
         Some(match self.first.decides()? {
-            Reason::PrimarySilent { .. } => format!("if that node is off for good: {then}"),
+            Reason::PrimarySilent { .. } => {
+                let then = joined(" and ");
+                format!("if it is dead, first make sure that its power is off, then run {then}{elsewhere}")
+            }
             Reason::PrimaryOffline { .. } => match (commands.is_empty(), self.is_one()) {
-                (true, true) => "it has no secondary node, so it needs this one".to_owned(),
-                (true, false) => "they have no secondary node, so they need this one".to_owned(),
-                (false, true) => format!("{then} starts it on its secondary node"),
-                (false, false) => format!("{then} starts those with a secondary node there"),
+                (true, true) => "it has no other node that answers, so it needs this one".to_owned(),
+                (true, false) => "they have no other node that answers, so they need this one".to_owned(),
+                (false, true) => format!("{then} starts it elsewhere"),
+                (false, false) if elsewhere.is_empty() => format!("{then} starts them elsewhere"),
+                (false, false) => format!("{then}{elsewhere}"),
             },
             Reason::SecondarySilent { .. }
             | Reason::SharedStorageUnsure { .. }
             | Reason::MirrorPeerAway { node: Some(_) } => {
-                format!("repair that, or make sure it is off and then run {then}")
+                format!("repair it, or make sure that it is off and then run {then}")
             }
             Reason::MoveFailed(_) => format!("find out where it is, then run {}", joined(" or ")),
             Reason::OutOfTries { .. }
             | Reason::GivenUp { .. }
             | Reason::StartFailed { tries: MAX_TRIES.. } => {
                 let is_known = self.first.last_failure.is_some();
-                format!("{}, then run {then}", if is_known { "mend that" } else { "find out why" })
+                format!("{}, then run {then}", if is_known { "fix that" } else { "find out why" })
             }
             Reason::NoMemory { .. } => {
                 let some = if self.is_one() { "it" } else { "some of them" };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::same::Same;
 use super::words::{Times, list};
 use crate::cluster::InstanceStatus;
+use crate::decide::reason::Reason;
 use crate::decide::verdict::{Verdict, Verdicts};
 
 /// How a story ended.
@@ -83,10 +84,12 @@ fn causes(groups: &[Verdicts], times: &Times) -> String {
     let all = || groups.iter().flat_map(Verdicts::iter);
     let runs = |verdict: &&Verdict| verdict.wanted != Some(false) && verdict.runs() && !verdict.needs_human();
     let is_not_well = |verdict: &&Verdict| runs(verdict) && verdict.decides().is_some();
+    let is_away = |verdict: &Verdict| matches!(verdict.decides(), Some(Reason::PrimarySilent { .. }));
     let mut text = String::new();
     for (what, same) in [
         ("needs a human", Same::groups(all().filter(|verdict| verdict.needs_human()))),
-        ("waits", Same::groups(all().filter(|verdict| verdict.waits()))),
+        ("is out of reach", Same::groups(all().filter(|verdict| verdict.waits() && is_away(verdict)))),
+        ("waits", Same::groups(all().filter(|verdict| verdict.waits() && !is_away(verdict)))),
         ("runs, but not as it should", Same::groups(all().filter(is_not_well))),
     ] {
         same.iter().for_each(|same| cause(&mut text, what, same, times));
@@ -129,7 +132,7 @@ fn contradictions(groups: &[Verdicts], end: &End<'_>) -> String {
     let (up, down) = (end.up, end.down);
     let mut text = String::new();
     for (what, names) in [
-        ("Out of the watcher's sight these run all the same", among(up, &is_away)),
+        ("Out of reach, these run all the same", among(up, &is_away)),
         ("ATTENTION: The watcher takes these for running, but they are down", among(down, &is_up)),
         ("ATTENTION: The watcher takes these for down, but they run", among(up, &is_down)),
         ("ATTENTION: The watcher does not know these, and they are down", among(down, &is_unknown)),
@@ -154,7 +157,6 @@ mod tests {
     use super::*;
     use crate::cluster::testing::{instance, node, snapshot};
     use crate::cluster::{Snapshot, Timestamp};
-    use crate::decide::reason::Reason;
     use crate::decide::{Note, NoteKind, Step};
     use crate::memory::state::State;
 
@@ -192,13 +194,13 @@ mod tests {
 1 of 5 instances run.
 Each of these 2 needs a human: a, c
   why:  5 tries have not brought them up, and no error is known
-  next: tried again at 04:00, in 1 h
+  next: the first run after 04:00 tries again, in 1 h
   you:  find out why, then run 'ganeti-watcher retry a c'
+d is out of reach: node 'n4' does not answer, first seen at 02:59
+  next: when node 'n4' answers
+  you:  if it is dead, first make sure that its power is off, then run 'gnt-node modify --offline yes n4'
 b waits: the watcher is paused
   next: when the pause is over
-d waits: node 'n4' has not answered since 02:59
-  next: when node 'n4' answers
-  you:  if that node is off for good: 'gnt-node modify --offline yes n4'
 The watcher ran 2 times.
 "
         );
@@ -217,11 +219,11 @@ The watcher ran 2 times.
         let groups = [verdicts(&snapshot(instances, [node("n1", None)]), &[])];
         let up = ["right", "alive", "away", "strange"];
         let text = told(Ok(&groups), &up, &["dead", "user", "unheard"]);
-        let is_about_it = |line: &&str| line.contains("ATTENTION") || line.contains("sight");
+        let is_about_it = |line: &&str| line.contains("ATTENTION") || line.contains("all the same");
         assert_eq!(
             text.lines().filter(is_about_it).collect::<Vec<_>>(),
             [
-                "Out of the watcher's sight these run all the same: away",
+                "Out of reach, these run all the same: away",
                 "ATTENTION: The watcher takes these for running, but they are down: dead",
                 "ATTENTION: The watcher takes these for down, but they run: alive",
                 "ATTENTION: The watcher does not know these, and they are down: unheard",

@@ -6,7 +6,7 @@ use super::words::Times;
 use crate::decide::verdict::Verdict;
 
 /// Why it is as it is, and what to do about that: `5 tries have not brought it up; the last error, of job 77,
-/// was …; mend that, then run 'ganeti-watcher retry NAME'`. Empty when nothing is wrong.
+/// was …; fix that, then run 'ganeti-watcher retry NAME'`. Empty when nothing is wrong.
 #[must_use]
 pub fn why(verdict: &Verdict, times: &Times) -> String {
     let same = Same::new(verdict);
@@ -28,7 +28,7 @@ pub fn commands(verdict: &Verdict) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::testing::{drbd_instance, snapshot};
+    use crate::cluster::testing::{drbd_instance, node, snapshot};
     use crate::cluster::{JobId, Timestamp};
     use crate::decide::reason::Reason;
     use crate::decide::reason::testing::one_of_each;
@@ -41,7 +41,7 @@ mod tests {
 
     /// An instance of which nothing is known but this reason.
     fn verdict(reason: Reason) -> Verdict {
-        let cluster = snapshot([drbd_instance("i", "ERROR_down", "n2")], []);
+        let cluster = snapshot([drbd_instance("i", "ERROR_down", "n2")], [node("n2", Some("b"))]);
         let verdicts = Verdicts::of(&cluster, &State::default(), &[], NOW);
         Verdict { reasons: vec![reason], ..verdicts.get("i").unwrap().clone() }
     }
@@ -74,16 +74,16 @@ mod tests {
         let known = why(&verdict, &Times::utc(NOW));
         assert_eq!(
             known,
-            "5 tries have not brought it up; the last error, of job 77, was no kernel; mend that, then run \
+            "5 tries have not brought it up; the last error, of job 77, was no kernel; fix that, then run \
              'ganeti-watcher retry i'"
         );
     }
 
     #[test]
-    fn nobody_is_told_to_fail_over_what_has_no_secondary_node() {
+    fn nobody_is_told_to_fail_over_what_has_no_node_to_go_to() {
         let mut verdict = verdict(Reason::PrimarySilent { node: "n1".into(), since: None });
         assert_eq!(commands(&verdict), ["gnt-node modify --offline yes n1", "gnt-node failover n1"]);
-        verdict.secondaries.clear();
+        verdict.can_fail_over = false;
         assert_eq!(commands(&verdict), ["gnt-node modify --offline yes n1"]);
     }
 }

@@ -100,12 +100,27 @@ pub(super) fn error(text: &str) -> String {
     excerpt(text, LONGEST_ERROR)
 }
 
-/// `has not answered since 03:04`.
+/// `does not answer, first seen at 03:04`.
 pub(super) fn silent(since: Option<Timestamp>, times: &Times) -> String {
     match since {
-        Some(_) => format!("has not answered{}", times.since(since)),
+        Some(since) => format!("does not answer, first seen at {}", times.moment(since)),
         None => "does not answer".to_owned(),
     }
+}
+
+/// The names in as many lists as they need; see [`list`].
+pub(super) fn lists<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<String> {
+    let mut lists: Vec<String> = Vec::new();
+    for name in names {
+        let name = excerpt(name, LONGEST_NAME);
+        match lists.last_mut() {
+            Some(list) if list.len() + name.len() < LONGEST_LIST => {
+                let _written = write!(list, ", {name}");
+            }
+            _ => lists.push(name),
+        }
+    }
+    lists
 }
 
 pub(super) fn blame(blame: Blame) -> &'static str {

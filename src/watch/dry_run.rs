@@ -25,7 +25,7 @@ pub(super) async fn group(context: &Context<'_>, group: &str, state_path: &Path)
     if facts.queue_is_drained {
         plan.actions.clear();
     }
-    logging::log_all(plan.events.iter().map(tell::event));
+    logging::log_all(plan.events.iter().map(|event| tell::event(event, &Times::at(now))));
     let (snapshot, verdicts) = (&view.snapshot, pass.verdicts());
     logging::log_all(tell::conditions(verdicts, &Times::at(now)).lines());
     logging::log_all(tell::notes(&plan.notes));

@@ -64,7 +64,7 @@ impl Ledger {
     /// Logs what a plan found, and what it leaves alone.
     pub(super) fn tell_plan(&mut self, plan: &Plan, now: Timestamp) {
         self.has_plan = true;
-        logging::log_all(plan.events.iter().map(tell::event));
+        logging::log_all(plan.events.iter().map(|event| tell::event(event, &Times::at(now))));
         self.tell_conditions(now);
         logging::log_all(tell::notes(&plan.notes));
         self.done.found(&plan.events);
@@ -92,7 +92,8 @@ impl Ledger {
         let (verdicts, told) = self.pass.verdicts_and_told();
         tell::conditions(verdicts, &Times::at(now)).forget_others(told);
         logging::log_all(tell::verdicts(verdicts, &Times::at(now)));
-        if self.done.anything() {
+        let is_news = tell::is_news(tell::run::still(verdicts), told, now);
+        if is_news || self.done.anything() {
             logging::log(tell::run::over(verdicts, &self.done, began, now));
         }
     }
@@ -148,7 +149,9 @@ impl Witness for Ledger {
     }
 
     fn ended(&mut self, action: &Action, outcome: &Outcome, now: Timestamp) {
-        logging::log_all(self.pass.ended(action, outcome, now).iter().map(tell::event));
+        logging::log_all(
+            self.pass.ended(action, outcome, now).iter().map(|event| tell::event(event, &Times::at(now))),
+        );
         self.done.ended(action, outcome);
         self.unsaved += 1;
     }

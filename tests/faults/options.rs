@@ -7,10 +7,11 @@ use anyhow::{Context as _, Result, bail};
 use crate::attacks::{Attack, Case};
 
 const HELP: &str = "\
-usage: tests/faults/run [--quick] [--attack NAME]... [--case NAME] [--sample N] [--watcher PATH] [--jobs N]
+usage: tests/faults/run [--quick] [--attack NAME]... [--case NAME] [--from NAME] [--sample N] [--watcher PATH] [--jobs N]
   --quick         a sample that is always the same, in some minutes; without it everything is tried, in hours
   --attack NAME   only this attack, and others named so
   --case NAME     only this case, such as a failure names it
+  --from NAME     this case of an attack and all after it: a long sweep that was stopped goes on there
   --sample N      so many cases of each attack
   --watcher PATH  another program than the one that cargo just built
   --jobs N        so many worlds at once (12)
@@ -23,6 +24,7 @@ pub(crate) struct Options {
     pub(crate) quick: bool,
     attacks: Vec<String>,
     pub(crate) case: Option<String>,
+    from: Option<String>,
     sample: Option<usize>,
     pub(crate) program: PathBuf,
     pub(crate) jobs: usize,
@@ -40,6 +42,7 @@ pub(crate) fn parse(mut words: impl Iterator<Item = String>) -> Result<Options> 
             "--all" => options.quick = false,
             "--attack" => options.attacks.push(value()?),
             "--case" => options.case = Some(value()?),
+            "--from" => options.from = Some(value()?),
             "--sample" => options.sample = Some(value()?.parse().context("--sample needs a number")?),
             "--watcher" => options.program = PathBuf::from(value()?),
             "--jobs" => options.jobs = value()?.parse().context("--jobs needs a number")?,
@@ -62,6 +65,10 @@ impl Options {
         if let Some(name) = &self.case {
             cases.retain(|case| case.name == *name);
             return cases;
+        }
+        if let Some(name) = &self.from {
+            let at = cases.iter().position(|case| case.name == *name);
+            cases.drain(..at.unwrap_or(cases.len()));
         }
         let quick = self.quick.then_some(attack.quick);
         if let Some(sample) = self.sample.or(quick).filter(|&sample| sample < cases.len()) {

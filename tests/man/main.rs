@@ -1,5 +1,5 @@
-//! The man page says what the program does: options, messages, tags, files. Checked both ways, so that
-//! neither drifts from the other.
+//! The man page says what the program does: options, messages, reasons, tags, files. Checked both ways,
+//! so that neither drifts from the other.
 //!
 //! The page is parsed as far as needed here, see `page.rs`. Its appearance is up to `mandoc -Tlint`.
 
@@ -9,6 +9,7 @@ mod facts;
 mod messages;
 mod options;
 mod page;
+mod reasons;
 mod source;
 mod template;
 #[path = "../support/topics.rs"]

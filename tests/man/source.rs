@@ -1,4 +1,4 @@
-//! The texts in the program's source: string literals, and which of them are logged as a warning or an error.
+//! The texts in the program's source: string literals, and at which level they are logged.
 
 use std::fmt;
 use std::fs;
@@ -11,7 +11,7 @@ use super::template::Template;
 pub(crate) struct Literal {
     pub(crate) file: PathBuf,
     pub(crate) template: Template,
-    /// `WARNING`, `ERROR` or `CRITICAL`, if what precedes it says so.
+    /// The level, if the literal is a message: if what it stands in logs or makes a line.
     pub(crate) level: Option<&'static str>,
 }
 
@@ -46,31 +46,107 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
 fn literals_of(file: &Path) -> Vec<Literal> {
     let text = fs::read_to_string(file).unwrap();
     let program = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let mut literals = Vec::new();
-    let (mut rest, mut before) = (program, String::new());
+    let of_file = |(template, level)| Literal { file: file.to_owned(), template, level };
+    texts(program).into_iter().map(of_file).collect()
+}
+
+/// The string literals in a piece of code, with their levels.
+fn texts(code: &str) -> Vec<(Template, Option<&'static str>)> {
+    let mut texts = Vec::new();
+    let mut places = vec![Place::default()];
+    let mut rest = code;
     while let Some(letter) = rest.chars().next() {
         if rest.starts_with("//") {
             rest = rest.split_once('\n').map_or("", |(_, after)| after);
             continue;
         }
-        let length = character_literal(rest).unwrap_or(letter.len_utf8());
-        if letter != '"' {
-            before.push_str(&rest[..length]);
-            rest = &rest[length..];
+        if letter == '"' {
+            let (literal, after) = string_literal(&rest[1..]);
+            texts.push((Template::of_format(&literal), level(&places, &literal)));
+            places.last_mut().unwrap().is_past_first = true;
+            rest = after;
             continue;
         }
-        let (literal, after) = string_literal(&rest[1..]);
-        let template = Template::of_format(&literal);
-        literals.push(Literal { file: file.to_owned(), template, level: level(&before) });
-        before.clear();
-        rest = after;
+        let length = character_literal(rest).unwrap_or(letter.len_utf8());
+        match letter {
+            '(' | '[' | '{' => {
+                let form = Form::of(&places.last().unwrap().code);
+                places.push(Place { form, ..Place::default() });
+            }
+            ')' | ']' | '}' if places.len() > 1 => drop(places.pop()),
+            _ => {}
+        }
+        if !letter.is_whitespace() {
+            places.last_mut().unwrap().code.push_str(&rest[..length]);
+        }
+        rest = &rest[length..];
     }
-    literals
+    texts
 }
 
-/// The length of something like `'"'`, which does not begin a string.
+/// Somewhere in parentheses, brackets or braces.
+#[derive(Debug, Default)]
+struct Place {
+    form: Form,
+    /// The code since it began, without strings and blanks.
+    code: String,
+    /// Whether there was a literal already.
+    is_past_first: bool,
+}
+
+/// What the parentheses belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Form {
+    /// A macro that logs. Its first text is the message.
+    Logs(&'static str),
+    /// What makes a line. All texts in it are messages, in the arms of a `match` for example.
+    MakesLine(&'static str),
+    /// A macro that puts a text together. Its first text is the whole.
+    Formats,
+    #[default]
+    Other,
+}
+
+impl Form {
+    fn of(code: &str) -> Self {
+        let forms = [
+            ("error!", Self::Logs("ERROR")),
+            ("warn!", Self::Logs("WARNING")),
+            ("info!", Self::Logs("INFO")),
+            ("debug!", Self::Logs("DEBUG")),
+            ("LogLine::error", Self::MakesLine("ERROR")),
+            ("LogLine::warning", Self::MakesLine("WARNING")),
+            ("LogLine::info", Self::MakesLine("INFO")),
+            ("LogLine::debug", Self::MakesLine("DEBUG")),
+            ("format!", Self::Formats),
+        ];
+        forms.into_iter().find(|(end, _)| code.ends_with(end)).map_or(Self::Other, |(_, form)| form)
+    }
+}
+
+/// The level of a literal at this place.
+fn level(places: &[Place], literal: &str) -> Option<&'static str> {
+    for place in places.iter().rev() {
+        match place.form {
+            Form::Logs(level) if !place.is_past_first => {
+                return Some(if place.code.contains("target:CRITICAL,") { "CRITICAL" } else { level });
+            }
+            Form::MakesLine(level) => return Some(level).filter(|_| !literal.starts_with(' ')),
+            Form::Logs(_) | Form::Formats if place.is_past_first => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The length of something like `'"'` or `'{'`, which begins and ends nothing.
 fn character_literal(text: &str) -> Option<usize> {
-    ["'\"'", "'\\\"'"].into_iter().find(|literal| text.starts_with(literal)).map(str::len)
+    let mut letters = text.strip_prefix('\'')?.chars();
+    let letter = match letters.next()? {
+        '\\' => format!("\\{}", letters.next()?),
+        letter => letter.to_string(),
+    };
+    (letters.next() == Some('\'')).then(|| letter.len() + 2)
 }
 
 /// What is between quotes, and what comes after them. The source has no raw strings.
@@ -94,17 +170,29 @@ fn string_literal(text: &str) -> (String, &str) {
     (literal, "")
 }
 
-/// The level of a text by the code right before it: a macro, or what makes a line.
-fn level(before: &str) -> Option<&'static str> {
-    let code: String = before.split_whitespace().collect();
-    let levels = [
-        ("error!(target:CRITICAL,", "CRITICAL"),
-        ("error!(", "ERROR"),
-        ("warn!(", "WARNING"),
-        ("LogLine::error(", "ERROR"),
-        ("LogLine::error(format!(", "ERROR"),
-        ("LogLine::warning(", "WARNING"),
-        ("LogLine::warning(format!(", "WARNING"),
+#[test]
+fn a_message_is_told_from_parts_of_one() {
+    let code = r#"
+        error!(target: CRITICAL, "critical {}", if c == '"' { "part" } else { "part" });
+        warn!("warning {text}"); // "no text"
+        let line = LogLine::info(match number {
+            1 => format!("one {}", words("part", "part")),
+            _ => {
+                let more = format!(" part");
+                "several".to_owned()
+            }
+        });
+        LogLine::warning(format!("whole {}", format!("part")));
+        let text = format!("by itself");
+    "#;
+    let levels: Vec<(String, &str)> =
+        texts(code).into_iter().filter_map(|(template, level)| Some((template.sample(), level?))).collect();
+    let expected = [
+        ("critical x", "CRITICAL"),
+        ("warning x", "WARNING"),
+        ("one x", "INFO"),
+        ("several", "INFO"),
+        ("whole x", "WARNING"),
     ];
-    levels.into_iter().find(|(end, _)| code.ends_with(end)).map(|(_, level)| level)
+    assert_eq!(levels, expected.map(|(text, level)| (text.to_owned(), level)));
 }

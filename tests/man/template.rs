@@ -19,6 +19,23 @@ impl Template {
         self.0.push(String::new());
     }
 
+    /// Cuts off a code in brackets at the end. In the source it can be a gap, and is empty then.
+    pub(crate) fn cut_code(&mut self) -> Option<String> {
+        if let [.., before, last] = self.0.as_mut_slice()
+            && last == "]"
+            && let Some(text) = before.strip_suffix(" [")
+        {
+            *before = text.to_owned();
+            self.0.pop();
+            return Some(String::new());
+        }
+        let last = self.0.last_mut().unwrap();
+        let (text, code) = last.strip_suffix(']')?.rsplit_once('[')?;
+        let code = code.to_owned();
+        *last = text.trim_end().to_owned();
+        Some(code)
+    }
+
     /// Reads what `format!` takes: gaps are in braces.
     pub(crate) fn of_format(format: &str) -> Self {
         let mut template = Self::empty();

@@ -86,7 +86,7 @@ fn decide(state: State, snapshot: &Snapshot, now: f64) -> State {
     let seen = Seen { snapshot, cluster_tags: &[], master_boot_id: Some("b"), moves: &moves, fates: &fates };
     let plan = pass.plan(&seen, now);
     let times = Times::utc(now);
-    plan.events.iter().for_each(|event| drop(tell::event(event)));
+    plan.events.iter().for_each(|event| drop(tell::event(event, &tell::Times::utc(0.0))));
     drop(tell::notes(&plan.notes));
     drop(tell::verdicts(pass.verdicts(), &times));
     let (verdicts, told) = pass.verdicts_and_told();

@@ -2,21 +2,21 @@
 
 use super::told::Condition;
 use crate::cluster::{InstanceStatus, Timestamp};
-use crate::decide::blame::Blame;
 use crate::decide::budget::{MAX_TRIES, RETRY_EXPIRATION};
 use crate::decide::reason::Reason;
 use crate::decide::tags::Place;
-use crate::decide::verdict::Verdict;
-use crate::memory::recovery::{BlockedBy, FailedMove, LastFailure};
+use crate::decide::verdict::{NodeVerdict, Verdict};
+use crate::memory::recovery::{FailedMove, LastFailure};
 use crate::tell::line::LogLine;
-use crate::tell::shortage::Waiting;
-use crate::tell::words::{Times, blocked_by, count, duration, error, list, place, silent};
+use crate::tell::words::{Times, count, duration, error, list, place, silent};
 
 /// Instances that are in the same condition for the same cause.
 pub(super) struct Cause<'v> {
     /// A code, and what distinguishes this cause from others with the same code.
     pub(super) key: String,
     pub(super) of: Vec<(&'v Verdict, &'v Reason)>,
+    /// The nodes that do not answer or are marked offline.
+    pub(super) away: &'v [NodeVerdict],
 }
 
 impl Cause<'_> {
@@ -29,7 +29,7 @@ impl Cause<'_> {
         Some(Condition::new(self.key.clone(), marks, line))
     }
 
-    fn names(&self) -> String {
+    pub(super) fn names(&self) -> String {
         list(self.of.iter().map(|(verdict, _)| verdict.instance.as_str()))
     }
 
@@ -41,7 +41,7 @@ impl Cause<'_> {
         }
     }
 
-    fn soonest(&self, until: impl Fn(&Reason) -> Option<Timestamp>) -> Timestamp {
+    pub(super) fn soonest(&self, until: impl Fn(&Reason) -> Option<Timestamp>) -> Timestamp {
         self.of.iter().filter_map(|(_, reason)| until(reason)).reduce(f64::min).unwrap_or_default()
     }
 
@@ -52,23 +52,25 @@ impl Cause<'_> {
         let (its, it) = if number == 1 { ("its", "it") } else { ("their", "them") };
         Some(match reason {
             Reason::PrimarySilent { node, since } => LogLine::warning(format!(
-                "Node '{node}' {}, and {} on it {} out of reach: {}; {} started in the \
-                 first run after the node answers. If it is off for good: 'gnt-node modify --offline yes \
-                 {node}'{}",
+                "Node '{node}' {}. {} out of reach, and may still be running. The first run after the node \
+                 answers starts what is down. If it is dead, first make sure that its power is off, then run \
+                 'gnt-node modify --offline yes {node}'{}. Out of reach: {}",
                 silent(*since, times),
-                count(number, "instance"),
-                if number == 1 { "is" } else { "are" },
-                self.names(),
-                if number == 1 { "if it is down, it is" } else { "those that are down are" },
+                if number == 1 {
+                    "1 instance on it is".to_owned()
+                } else {
+                    format!("{number} instances on it are")
+                },
                 self.then_fail_over(node),
+                self.names(),
             )),
             Reason::PrimaryOffline { node } => LogLine::warning(format!(
-                "Node '{node}' is marked offline, and {} on it {} down: {}; the watcher {}{}",
+                "Node '{node}' is marked offline, and {} on it {} down; the watcher {}{}: {}",
                 count(number, "instance"),
                 if number == 1 { "is" } else { "are" },
-                self.names(),
                 if number == 1 { "does not start it" } else { "starts none of them" },
                 self.fail_over(node),
+                self.names(),
             )),
             Reason::SecondarySilent { node, since } => LogLine::warning(format!(
                 "Node '{node}' {}, and without it these instances cannot be started: {}; repair the node, or \
@@ -135,7 +137,7 @@ impl Cause<'_> {
                 duration(RETRY_EXPIRATION),
                 times.moment(*until),
                 last_failure(verdict, times),
-                if verdict.last_failure.is_some() { "mend that" } else { "find out why it is down" },
+                if verdict.last_failure.is_some() { "fix that" } else { "find out why it is down" },
             )),
             Reason::CleanUpOutOfTries => LogLine::warning(format!(
                 "Not cleaning up instance '{name}', retries exhausted; to try again: 'ganeti-watcher retry \
@@ -201,24 +203,26 @@ impl Cause<'_> {
         })
     }
 
-    /// Whether Ganeti could start one of them on another node.
-    fn has_secondary(&self) -> bool {
-        self.of.iter().any(|(verdict, _)| !verdict.secondaries.is_empty())
+    /// How many of them Ganeti could start on another node.
+    fn can_fail_over(&self) -> usize {
+        let is_away = |node: &String| self.away.iter().any(|away| away.node == *node);
+        self.of.iter().filter(|(verdict, _)| verdict.secondaries.iter().any(|node| !is_away(node))).count()
     }
 
     fn then_fail_over(&self, node: &str) -> String {
-        if self.has_secondary() { format!(", then 'gnt-node failover {node}'") } else { String::new() }
+        match self.can_fail_over() {
+            0 => String::new(),
+            number if number == self.of.len() => format!(" and 'gnt-node failover {node}'"),
+            number => format!(" and 'gnt-node failover {node}', which starts {number} of them elsewhere"),
+        }
     }
 
     fn fail_over(&self, node: &str) -> String {
-        if self.has_secondary() {
-            format!("; 'gnt-node failover {node}' starts those with a secondary node there")
-        } else if self.of.len() == 1 {
-            "; it has no secondary node, so it waits for this one".to_owned()
-        } else {
-            let (they_have, they_wait) =
-                if self.of.len() == 1 { ("it has", "it waits") } else { ("they have", "they wait") };
-            format!("; {they_have} no secondary node, so {they_wait} for this one")
+        match (self.can_fail_over(), self.of.len()) {
+            (0, 1) => "; it has no other node that answers, so it waits for this one".to_owned(),
+            (0, _) => "; they have no other node that answers, so they wait for this one".to_owned(),
+            (number, all) if number == all => format!("; 'gnt-node failover {node}' starts them elsewhere"),
+            (number, _) => format!("; 'gnt-node failover {node}' starts {number} of them elsewhere"),
         }
     }
 
@@ -228,67 +232,6 @@ impl Cause<'_> {
             (Place::Group, 2..) => "a tag of their node group".to_owned(),
             _ => format!("a tag of {}", place(on)),
         }
-    }
-
-    fn backoff(&self, by: &BlockedBy, failures: u64, times: &Times) -> LogLine {
-        let until = times.moment(self.soonest(|reason| match reason {
-            Reason::Backoff { until, .. } => Some(*until),
-            _ => None,
-        }));
-        LogLine::warning(match self.of.as_slice() {
-            [(Verdict { instance: name, .. }, _)] => format!(
-                "Not starting instance '{name}' before {until}: its last starts failed because of {} \
-                 ({failures} in a row), which costs no try; 'ganeti-watcher retry {name}' ends the wait",
-                blocked_by(by)
-            ),
-            [(verdict, _), ..] => {
-                let (number, names) = (self.of.len(), self.names());
-                let of_node = match by {
-                    BlockedBy::Known(Blame::Node) => {
-                        format!(
-                            " on node '{0}' before {until}: their last starts failed because of that node",
-                            verdict.primary
-                        )
-                    }
-                    by => format!(" before {until}: their last starts failed because of {}", blocked_by(by)),
-                };
-                format!(
-                    "Not starting {number} instances{of_node}, which costs no try: {names}; 'ganeti-watcher \
-                     retry' with a name ends the wait"
-                )
-            }
-            [] => String::new(),
-        })
-    }
-
-    fn no_memory(&self, times: &Times) -> LogLine {
-        let until = times.moment(self.soonest(|reason| match reason {
-            Reason::NoMemory { until, .. } => Some(*until),
-            _ => None,
-        }));
-        let mut waiting = Waiting::default();
-        for (_, reason) in &self.of {
-            if let Reason::NoMemory { shortage, .. } = reason {
-                waiting.add(*shortage);
-            }
-        }
-        let node = self.of.first().map_or("", |(verdict, _)| verdict.primary.as_str());
-        LogLine::warning(match self.of.as_slice() {
-            [(Verdict { instance: name, .. }, _)] => format!(
-                "Not starting instance '{name}' before {until}: node '{node}' does not have enough memory \
-                 ({}), which costs no try; free memory there, or move it; 'ganeti-watcher retry {name}' ends \
-                 the wait",
-                waiting.amounts("it needs", "")
-            ),
-            _ => format!(
-                "Not starting {} instances on node '{node}' before {until}: it does not have enough memory \
-                 ({}), which costs no try; free memory there, or move some of them: {}; 'ganeti-watcher \
-                 retry' with a name ends the wait",
-                self.of.len(),
-                waiting.amounts("they need", " in all"),
-                self.names()
-            ),
-        })
     }
 }
 
@@ -304,5 +247,5 @@ fn failures(reason: &Reason) -> u64 {
 
 fn last_failure(verdict: &Verdict, times: &Times) -> String {
     let Some(LastFailure { job, error: text, at }) = &verdict.last_failure else { return String::new() };
-    format!(": at {} job {job} said {}", times.moment(*at), error(text))
+    format!(": at {} job {job} failed: {}", times.moment(*at), error(text))
 }

@@ -92,7 +92,7 @@ fn one_line_says_how_many_wait_for_how_much_memory_of_a_node() {
         verdicts.noted(&note, &state, NOW);
     }
     let line = only_line(&verdicts);
-    let words = "Not starting 3 instances on node 'n1' before 03:03: it does not have enough memory (they need \
+    let words = "Not starting 3 instances on node 'n1' until the first run after 03:03: it does not have enough memory (they need \
                  3072 MiB in all, and 100 MiB were free), which costs no try; free memory there, or move some \
                  of them: a, b, c; 'ganeti-watcher retry' with a name ends the wait [no_memory]";
     assert_eq!(line, (Severity::Warning, words.to_owned()));
@@ -121,10 +121,10 @@ fn starts_that_fail_because_of_a_node_are_one_line_for_each_node() {
     fail(&mut verdicts, &mut State::default(), &["a", "b", "c"], &blamed(Blame::Node, Detail::None));
     let lines = lines(&verdicts);
     assert_eq!(lines.len(), 2, "{lines:?}");
-    let alone = "Not starting instance 'a' before 03:03: its last starts failed because of its primary node (1 \
+    let alone = "Not starting instance 'a' until the first run after 03:03: its last starts failed because of its primary node (1 \
                  in a row), which costs no try; 'ganeti-watcher retry a' ends the wait [backoff]";
     assert_eq!(lines[0].1, alone);
-    let both = "Not starting 2 instances on node 'n1' before 03:04: their last starts failed because of that \
+    let both = "Not starting 2 instances on node 'n1' until the first run after 03:04: their last starts failed because of that \
                 node, which costs no try: b, c; 'ganeti-watcher retry' with a name ends the wait [backoff]";
     assert_eq!(lines[1].1, both);
 }
@@ -143,13 +143,15 @@ fn a_silent_primary_is_one_warning_with_its_instances_and_what_to_type() {
     let mut state = State::default();
     state.recovery.silent.insert("n1".into(), NOW - 600.0);
     let line = |cluster: &Snapshot| only_line(&planned(cluster, &state));
-    let words = "Node 'n1' has not answered since 02:50, and 2 instances on it are out of reach: a, b; those that are down are \
-                 started in the first run after the node answers. If it is off for good: 'gnt-node modify --offline \
-                 yes n1', then 'gnt-node failover n1' [primary_silent]";
+    let words = "Node 'n1' does not answer, first seen at 02:50. 2 instances on it are out of reach, and may still \
+                 be running. The first run after the node answers starts what is down. If it is dead, first make \
+                 sure that its power is off, then run 'gnt-node modify --offline yes n1' and 'gnt-node failover \
+                 n1', which starts 1 of them elsewhere. Out of reach: a, b [primary_silent]";
     assert_eq!(line(&cluster), (Severity::Warning, words.to_owned()));
     cluster.instances.remove(0);
-    let words = "Node 'n1' has not answered since 02:50, and 1 instance on it is out of reach: b; if it is down, it is started in the \
-                 first run after the node answers. If it is off for good: 'gnt-node modify --offline yes n1' \
+    let words = "Node 'n1' does not answer, first seen at 02:50. 1 instance on it is out of reach, and may still be \
+                 running. The first run after the node answers starts what is down. If it is dead, first make sure \
+                 that its power is off, then run 'gnt-node modify --offline yes n1'. Out of reach: b \
                  [primary_silent]";
     assert_eq!(line(&cluster).1, words, "it has no other node");
 }
@@ -161,11 +163,11 @@ fn an_offline_primary_is_one_warning_too() {
         only_line(&planned(&cluster, &State::default())).1
     };
     let both = vec![drbd_instance("a", "ERROR_nodeoffline", "n2"), instance("b", "ERROR_nodeoffline")];
-    let words = "Node 'n1' is marked offline, and 2 instances on it are down: a, b; the watcher starts none of \
-                 them; 'gnt-node failover n1' starts those with a secondary node there [primary_offline]";
+    let words = "Node 'n1' is marked offline, and 2 instances on it are down; the watcher starts none of them; \
+                 'gnt-node failover n1' starts 1 of them elsewhere: a, b [primary_offline]";
     assert_eq!(line(both), words);
-    let words = "Node 'n1' is marked offline, and 1 instance on it is down: b; the watcher does not start it; \
-                 it has no secondary node, so it waits for this one [primary_offline]";
+    let words = "Node 'n1' is marked offline, and 1 instance on it is down; the watcher does not start it; it has \
+                 no other node that answers, so it waits for this one: b [primary_offline]";
     assert_eq!(line(vec![instance("b", "ERROR_nodeoffline")]), words);
 }
 
@@ -182,10 +184,10 @@ fn giving_up_says_the_last_error_and_when_all_begins_anew() {
     };
     let until = NOW + RETRY_EXPIRATION;
     let words = "Could not restart instance 'a' after 5 attempts, giving up for 8 h, until 11:00: at 02:55 job 78 \
-                 said Could not start instance 'a': Hypervisor error: cannot find the kernel; mend that, then run \
+                 failed: Could not start instance 'a': Hypervisor error: cannot find the kernel; fix that, then run \
                  'ganeti-watcher retry a' [given_up]";
     assert_eq!(line(Reason::GivenUp { until }), (Severity::Error, words.to_owned()));
-    let words = "Not restarting instance 'a', retries exhausted until 11:00: at 02:55 job 78 said Could not start \
+    let words = "Not restarting instance 'a', retries exhausted until 11:00: at 02:55 job 78 failed: Could not start \
                  instance 'a': Hypervisor error: cannot find the kernel; to try again now: 'ganeti-watcher retry \
                  a' [out_of_tries]";
     assert_eq!(line(Reason::OutOfTries { until }), (Severity::Warning, words.to_owned()));
@@ -246,7 +248,7 @@ fn reasons_have_their_words_for_one_instance_and_for_several() {
         (
             &["a", "b"],
             silent,
-            "Node 'n2' has not answered since 24 Nov 03:00, and without it these instances cannot be started: a, \
+            "Node 'n2' does not answer, first seen at 24 Nov 03:00, and without it these instances cannot be started: a, \
              b; repair the node, or make sure it is off and then run 'gnt-node modify --offline yes n2' \
              [secondary_silent]",
         ),

@@ -10,6 +10,9 @@ use crate::tell::{LogLine, Severity};
 /// minutes apart, but not exactly.
 const AGAIN_AFTER: f64 = 3600.0 - 30.0;
 
+/// The key of how the group is as a whole.
+const GROUP: &str = "group";
+
 /// One condition, told in one line.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Condition {
@@ -21,13 +24,32 @@ pub(super) struct Condition {
 impl Condition {
     /// `marks` is what makes it another condition when it changes: names, and how often each has failed.
     pub(super) fn new<'m>(key: String, marks: impl Iterator<Item = (&'m str, u64)>, line: LogLine) -> Self {
-        // FNV-1a.
-        let add = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-        let mark = marks.fold(0x811c_9dc5, |hash, (name, failures)| {
-            name.bytes().chain([0]).chain(failures.to_le_bytes()).fold(hash, add)
-        });
-        Self { key, mark, line }
+        let bytes = |(name, failures): (&'m str, u64)| {
+            name.bytes().chain([0]).chain(failures.to_le_bytes()).collect::<Vec<u8>>()
+        };
+        Self { key, mark: mark(marks.flat_map(bytes)), line }
     }
+}
+
+/// FNV-1a.
+fn mark(bytes: impl Iterator<Item = u8>) -> u32 {
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+fn is_known(told: &BTreeMap<String, Told>, key: &str, mark: u32, now: Timestamp) -> bool {
+    told.get(key).is_some_and(|before| before.mark == mark && (0.0..AGAIN_AFTER).contains(&(now - before.at)))
+}
+
+/// Whether how the group is as a whole is worth a line: when it has changed, once an hour, and when all is
+/// well again (`None`). `told` is brought up to date.
+pub fn is_news(still: Option<String>, told: &mut BTreeMap<String, Told>, now: Timestamp) -> bool {
+    let Some(still) = still else { return told.remove(GROUP).is_some() };
+    let mark = mark(still.bytes());
+    if is_known(told, GROUP, mark, now) {
+        return false;
+    }
+    told.insert(GROUP.to_owned(), Told { mark, at: now });
+    true
 }
 
 /// The conditions of a group, each told in one line.
@@ -48,10 +70,7 @@ impl Conditions {
     /// `told` is brought up to date.
     pub fn news(self, told: &mut BTreeMap<String, Told>, now: Timestamp) -> Vec<LogLine> {
         let line = |Condition { key, mark, line }: Condition| {
-            let is_known = told
-                .get(&key)
-                .is_some_and(|before| before.mark == mark && (0.0..AGAIN_AFTER).contains(&(now - before.at)));
-            if is_known {
+            if is_known(told, &key, mark, now) {
                 return LogLine { severity: Severity::Debug, ..line };
             }
             told.insert(key, Told { mark, at: now });
@@ -63,7 +82,7 @@ impl Conditions {
     /// Forgets the conditions that are over: should they come again, they are new.
     pub fn forget_others(&self, told: &mut BTreeMap<String, Told>) {
         let keys: BTreeSet<&str> = self.0.iter().map(|condition| condition.key.as_str()).collect();
-        told.retain(|key, _| keys.contains(key.as_str()));
+        told.retain(|key, _| key == GROUP || keys.contains(key.as_str()));
     }
 }
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 
-from lab.lab import STATE_DIRECTORY, Lab
+from lab.lab import HOUR, STATE_DIRECTORY, Lab
 from lab.runner import case
 from lab.watcher import Run
 
 PAUSE_FILE = f"{STATE_DIRECTORY}/watcher.pause"
-HOUR = 3600
 
 
 @case()

@@ -14,8 +14,8 @@ NO_TRIES = "failures that are not the instance's cost it no try"
 @case(nodes=4, ours_only=NO_TRIES)
 def power_cut_with_a_dead_node(lab: Lab) -> None:
     """All nodes lose their power, and the last one does not come back; nobody has marked it offline. Instances that
-    can start without it do. Those that have it as secondary wait, are named with what to do, and lose no try; their
-    disks stay marked as active. When the node is back, everything is up after one run."""
+    can start without it do. Those that have it as secondary or as primary wait, are named with what to do, and lose no
+    try; the disks of the former stay marked as active. When the node is back, everything is up after one run."""
     cluster = lab.cluster
     dead = list(cluster.nodes.values())[-1]
     waiting, on_dead, free = _by_dead_node(cluster, dead)
@@ -33,6 +33,7 @@ def power_cut_with_a_dead_node(lab: Lab) -> None:
     lab.expect("after the run", cluster.status(), expected | dict.fromkeys(waiting, "ERROR_down"))
     lab.expect("tries in the state file", lab.tries(), dict.fromkeys(free, 1))
     _names_what_to_do(lab, run, dead, waiting)
+    _names_what_to_do(lab, run, dead, on_dead, "primary_silent")
 
     run = lab.watch("--no-verify-disks")
     lab.expect("jobs of the next run", run.job_summaries(), [])
@@ -50,16 +51,20 @@ def power_cut_with_a_dead_node(lab: Lab) -> None:
 @case(ours_only=NO_TRIES)
 def queue_drained_for_six_runs(lab: Lab) -> None:
     """`gnt-cluster queue drain` during six runs: nothing is submitted and no try is used up; the original would use
-    up all five. Once the queue is open, the instance is started at once."""
+    up all five. Every run reports the queue, and the first one what waits for it. Once the queue is open, the instance
+    is started at once."""
     cluster = lab.cluster
     victim = next(iter(cluster.instances()))
     cluster.crash(victim)
     cluster.gnt("cluster", "queue", "drain")
+    drained = "ERROR Job queue is drained, can't maintain cluster state"
+    opens = "'gnt-cluster queue undrain' opens it [drained]"
+    waits = f"WARNING Not starting instance '{victim}': the job queue is drained; {opens}"
     for number in range(1, 7):
         run = lab.watch()
         lab.expect(f"exit code of run {number}", run.code, 0)
         lab.expect(f"jobs of run {number}", run.job_summaries(verify=True), [])
-        lab.expect(f"errors of run {number}", run.troubles, ["ERROR Job queue is drained, can't maintain cluster state"])
+        lab.expect(f"troubles of run {number}", run.troubles, [drained, waits] if number == 1 else [drained])
     lab.expect("tries after six runs", lab.tries(), {})
     cluster.gnt("cluster", "queue", "undrain")
     lab.expect("restarted when the queue is open", lab.watch().restarts(), {victim: 1})
@@ -68,7 +73,8 @@ def queue_drained_for_six_runs(lab: Lab) -> None:
 @case(nodes=4, ours_only=NO_TRIES)
 def secondary_silent_for_twelve_runs(lab: Lab) -> None:
     """An instance is down and its secondary node does not answer for twelve runs, an hour with cron. The instance is
-    never submitted, is named every time, and is started by the first run after the node's return."""
+    never submitted, is named by the first run and again after an hour, and is started by the first run after the
+    node's return."""
     cluster = lab.cluster
     dead = list(cluster.nodes.values())[-1]
     victim = next(name for name, instance in cluster.instances().items() if dead.host in instance.snodes)
@@ -77,8 +83,13 @@ def secondary_silent_for_twelve_runs(lab: Lab) -> None:
     for number in range(1, 13):
         run = lab.watch("--no-verify-disks")
         lab.expect(f"jobs of run {number}", run.job_summaries(), [])
-        _names_what_to_do(lab, run, dead, [victim])
+        if number == 1:
+            _names_what_to_do(lab, run, dead, [victim])
+        else:
+            lab.expect(f"what run {number} says again", run.troubles, [])
     lab.expect("tries", lab.tries(), {})
+    lab.told_an_hour_ago()
+    _names_what_to_do(lab, lab.watch("--no-verify-disks"), dead, [victim])
     cluster.power_on(dead)
     cluster.wait_until_ready()
     on_dead = [instance.name for instance in cluster.instances_of(dead)]
@@ -89,8 +100,8 @@ def secondary_silent_for_twelve_runs(lab: Lab) -> None:
 @case(nodes=4, ours_only="the original starts nothing without its mirror")
 def started_without_its_mirror(lab: Lab) -> None:
     """With `--start-degraded` an instance whose secondary stays silent is started on its primary alone, with force
-    and a warning. Every run reports it, until the secondary is back and its mirror is whole. An instance whose own
-    disk is not up to date is refused by DRBD, and keeps waiting."""
+    and a warning. It is reported, and again after an hour, until the secondary is back and its mirror is whole. An
+    instance whose own disk is not up to date is refused by DRBD, and keeps waiting."""
     cluster = lab.cluster
     dead = list(cluster.nodes.values())[-1]
     victim = next(instance for instance in cluster.instances().values() if dead.host in instance.snodes)
@@ -103,9 +114,12 @@ def started_without_its_mirror(lab: Lab) -> None:
     lab.expect("warned", len(run.logged("on its primary node alone", "WARNING")), 1)
     after = cluster.instances()[victim.name]
     lab.expect("the instance", (after.status, after.disks_active), ("running", True))
+    lab.expect("told at once", _without_mirror(run), [victim.name])
     run = lab.watch(*option)
-    lab.expect("told while the node is away", _without_mirror(run), [victim.name])
+    lab.expect("told while nothing changes", _without_mirror(run), [])
     lab.expect("jobs while the node is away", run.job_summaries(), [])
+    lab.told_an_hour_ago()
+    lab.expect("told again after an hour", _without_mirror(lab.watch(*option)), [victim.name])
 
     cluster.power_on(dead)
     cluster.wait_until_ready()
@@ -175,10 +189,12 @@ def _by_dead_node(cluster: Cluster, dead: Node) -> tuple[list[str], list[str], l
     return names("secondary"), names("primary"), names("none")
 
 
-def _names_what_to_do(lab: Lab, run: Run, dead: Node, waiting: list[str]) -> None:
-    lines = run.logged(f"gnt-node modify --offline yes {dead.host}", "WARNING")
-    lab.expect("warnings that say what to do", len(lines), 1)
-    lab.expect_that("they name every instance that waits", all(name in lines[0] for name in waiting), lines)
+def _names_what_to_do(lab: Lab, run: Run, dead: Node, waiting: list[str], code: str = "secondary_silent") -> None:
+    told = run.logged(f"gnt-node modify --offline yes {dead.host}", "WARNING")
+    lines = [line for line in told if line.endswith(f"[{code}]")]
+    lab.expect(f"warnings that say what to do, {code}", len(lines), 1)
+    named = all(name in line for name in waiting for line in lines)
+    lab.expect_that(f"they name every instance that waits, {code}", named, lines)
 
 
 def _without_mirror(run: Run) -> list[str]:

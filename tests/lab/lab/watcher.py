@@ -29,6 +29,7 @@ LOG_LINE = re.compile(
     r" (?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL) (?P<message>.*)$"
 )
 
+RESTARTS_SUCCEEDED = "Restart of instances succeeded: "
 RESTART_LINE = re.compile(r"Restarting instance '(?P<name>[^']+)' \(attempt #(?P<attempt>\d+)\)")
 
 
@@ -73,7 +74,10 @@ class Run:
 
     def succeeded(self) -> list[str]:
         """The instances whose earlier restart this run recorded as a success."""
-        return sorted(line.split("'")[1] for line in self.logged("Restart of instance '") if "succeeded" in line)
+        each = [line.split("'")[1] for line in self.logged("Restart of instance '") if "succeeded" in line]
+        # More than a few have one line from ours.
+        together = [line.removeprefix(RESTARTS_SUCCEEDED) for line in self.logged(RESTARTS_SUCCEEDED, "INFO")]
+        return sorted([*each, *(name for names in together for name in names.split(", "))])
 
     @property
     def troubles(self) -> list[str]:

@@ -167,7 +167,7 @@ impl Group {
         outcome: impl Fn(&Action) -> Option<JobFailure>,
         run: &mut Run,
     ) -> bool {
-        run.said.extend(plan.events.iter().map(|event| tell::event(event).text));
+        run.said.extend(plan.events.iter().map(|event| tell::event(event, &tell::Times::utc(self.now)).text));
         self.tell_conditions(pass, run);
         run.said.extend(tell::notes(&plan.notes).into_iter().map(|line| line.text));
         run.done.noted(&plan.notes);
@@ -191,7 +191,7 @@ impl Group {
             let mark = if outcome == Outcome::Succeeded { "" } else { " fails" };
             run.did.push(format!("{}{mark}", words(action)));
             let events = pass.ended(action, &outcome, self.now);
-            run.said.extend(events.iter().map(|event| tell::event(event).text));
+            run.said.extend(events.iter().map(|event| tell::event(event, &tell::Times::utc(self.now)).text));
             run.done.ended(action, &outcome);
             agenda.ended(&action.instance, outcome == Outcome::Succeeded && action.kind.is_start());
             run.ended.push((action.clone(), outcome));

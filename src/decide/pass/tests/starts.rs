@@ -100,7 +100,7 @@ fn a_node_without_memory_costs_no_try_and_what_needs_as_much_waits_with_it() {
         Group::new([instance("i1", "ERROR_down"), instance("i2", "ERROR_down")], [node("n1", Some("b1"))]);
     let run = group.run(full);
     assert_eq!(run.did.len(), 2, "{run:?}");
-    let line = "Not starting 2 instances on node 'n1' before 13:50: it does not have enough memory (they need \
+    let line = "Not starting 2 instances on node 'n1' until the first run after 13:50: it does not have enough memory (they need \
                 2048 MiB in all, and 12 MiB were free)";
     assert!(run.says(line), "{run:?}");
     assert_eq!((group.state.restart_attempts("i1"), group.state.restart_attempts("i2")), (0, 0));
@@ -137,8 +137,7 @@ fn a_silent_secondary_keeps_an_instance_down_until_the_option_s_time_is_over() {
     for is_news in [true, false] {
         let run = group.run(well);
         assert_eq!(run.did, [""; 0]);
-        let words =
-            "Node 'n2' has not answered since 13:46, and without it these instances cannot be started: i1";
+        let words = "Node 'n2' does not answer, first seen at 13:46, and without it these instances cannot be started: i1";
         assert_eq!(run.says(words), is_news, "{run:?}");
         assert_eq!(run.codes("i1"), ["secondary_silent"]);
     }

@@ -81,7 +81,7 @@ fn the_last_failure_is_remembered_for_when_the_instance_is_given_up() {
     assert_eq!((failure.job, failure.at), (JobId(1), 1_000_000.0 + 4.0 * RUN));
     assert!(failure.error.contains("kernel i not found"), "{failure:?}");
     assert!(
-        run.says("giving up for 8 h, until 22:11: at 14:06 job 1 said OpExecError: Could not"),
+        run.says("giving up for 8 h, until 22:11: at 14:06 job 1 failed: OpExecError: Could not"),
         "{run:?}"
     );
     assert!(run.says("0 of 1 instances run; 1 needs a human: i"), "{run:?}");
@@ -175,7 +175,7 @@ fn after_a_start_that_failed_the_verdict_says_what_comes_next() {
     let mut group = alone("ERROR_down");
     let run = group.run(no_kernel);
     assert_eq!(run.codes("i"), ["start_failed"]);
-    assert!(run.says("0 of 1 instances run; 1 failed and is tried again in the next run"), "{run:?}");
+    assert!(run.says("0 of 1 instances run; 1 failed and is tried again"), "{run:?}");
     let canceled = |_: &Action| Some(JobFailure::Canceled);
     let run = group.run(canceled);
     assert_eq!(run.codes("i"), ["backoff"]);
@@ -204,7 +204,7 @@ fn both_of_two_that_fail_alike_wait_because_of_their_node() {
         assert_eq!(run.codes(name), ["backoff"]);
         assert!(run.verdict(name).last_failure.is_some());
     }
-    assert!(run.says("Not starting 2 instances on node 'n1' before"), "{run:?}");
+    assert!(run.says("Not starting 2 instances on node 'n1' until the first run after"), "{run:?}");
 }
 
 #[test]
@@ -227,8 +227,7 @@ fn an_instance_on_a_dead_node_is_down_since_then_and_what_else_holds_is_known() 
     group.instance("i2").tags = vec!["ganeti:watcher:start:never".into()];
     group.boot("n1", None);
     let run = group.run(well);
-    let words = "Node 'n1' has not answered since 13:46, and 1 instance on it is out of reach: i1; if it is down, it \
-                 is started in the first run after the node answers";
+    let words = "Node 'n1' does not answer, first seen at 13:46. 1 instance on it is out of reach, and may still be running";
     assert!(run.says(words), "{run:?}");
     assert_eq!(run.codes("i1"), ["primary_silent"]);
     assert_eq!(run.codes("i2"), ["tag_never", "primary_silent"], "it is not started then");
