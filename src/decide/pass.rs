@@ -192,6 +192,11 @@ impl Pass {
         self.verdicts.stopped(reason);
     }
 
+    /// Nothing of the first plan is carried out, for this reason.
+    pub fn called_off(&mut self, reason: &Reason) {
+        self.verdicts.called_off(reason);
+    }
+
     /// Remembers since when what another pass saw has been so, and what was told of it, and nothing else.
     pub fn remember_look(&mut self, ahead: Self) {
         let Recovery { down, silent, seen, told, .. } = ahead.state.recovery;

@@ -16,7 +16,7 @@ use super::hold::Hold;
 use super::reason::{self, Reason};
 use super::steps::{Note, NoteKind, Outcome, Step};
 use super::{Action, ActionKind};
-use crate::cluster::{Snapshot, Timestamp};
+use crate::cluster::{InstanceStatus, Snapshot, Timestamp};
 use crate::memory::state::State;
 
 /// How many instances are in which condition.
@@ -153,7 +153,9 @@ impl Verdicts {
             NoteKind::RunsDegraded { since } => verdict.add(Reason::MirrorDegraded { since: *since }),
             NoteKind::ActivationHelpless => {
                 let mut nodes = std::iter::once(&verdict.primary).chain(&verdict.secondaries);
-                let away = nodes.find(|node| silent.contains_key(*node)).cloned();
+                let is_offline = verdict.status == Some(InstanceStatus::NodeOffline);
+                let offline = is_offline.then_some(&verdict.primary);
+                let away = nodes.find(|node| silent.contains_key(*node)).or(offline).cloned();
                 verdict.add(Reason::MirrorPeerAway { node: away });
             }
             NoteKind::ActivationDelayed { failures, until } => {
@@ -209,6 +211,16 @@ impl Verdicts {
             verdict.progress = Progress::None;
             verdict.decide(reason.clone());
         }
+    }
+
+    /// Nothing of the plan is carried out, for this reason: nothing is begun, and nothing given up.
+    pub fn called_off(&mut self, reason: &Reason) {
+        let gives_up = |verdict: &&mut Verdict| matches!(verdict.decides(), Some(Reason::GivenUp { .. }));
+        for verdict in self.list.iter_mut().filter(gives_up) {
+            verdict.reasons.remove(0);
+            verdict.decide(reason.clone());
+        }
+        self.stopped(reason);
     }
 
     /// Its mirror is whole again.

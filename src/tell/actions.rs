@@ -88,7 +88,7 @@ pub fn ended(action: &Action, outcome: &Outcome) -> LogLine {
 /// Whether it keeps the instance from being started for some time, so that a line about that condition tells
 /// it.
 fn is_a_condition(change: &Changed) -> bool {
-    matches!(change, Changed::MayRunOn(_) | Changed::Busy(_) | Changed::SecondarySilent(_))
+    matches!(change, Changed::MayRunOn(_) | Changed::Busy(_) | Changed::Locked | Changed::SecondarySilent(_))
 }
 
 fn changed(change: &Changed) -> String {
@@ -128,6 +128,7 @@ pub fn change_of_width(change: &Change) -> LogLine {
 mod tests {
     use super::*;
     use crate::decide::governor::Governor;
+    use crate::tell::Severity;
 
     #[test]
     fn a_change_of_width_says_what_was_seen() {
@@ -142,5 +143,15 @@ mod tests {
             "Node 'n1' is given 1 starts at once instead of 2: they take 3.5 times as long as its first ones";
         assert_eq!(change(None), words);
         assert_eq!(change(Some(4.0)), format!("{words}, 4.0 of its 4 processors are busy"));
+    }
+
+    #[test]
+    fn what_a_line_about_the_condition_tells_is_not_told_twice() {
+        let line = |kind| {
+            let action = Action { instance: "i".into(), kind };
+            ended(&action, &Outcome::LeftAlone(Changed::Locked)).severity
+        };
+        assert_eq!(line(ActionKind::Restart { attempt: 1 }), Severity::Debug);
+        assert_eq!(line(ActionKind::CleanUp), Severity::Info, "of that there is no condition");
     }
 }

@@ -57,7 +57,7 @@ fn node_silent(
     verdicts: &Verdicts,
     times: &Times,
 ) -> Option<Condition> {
-    let NodeVerdict { node, since, secondaries, .. } = verdict;
+    let NodeVerdict { node, since, primaries, secondaries, .. } = verdict;
     let runs = |name: &&String| verdicts.get(name).is_some_and(Verdict::runs);
     let names: Vec<&str> = secondaries.iter().filter(runs).map(String::as_str).collect();
     let run = match names.as_slice() {
@@ -69,7 +69,11 @@ fn node_silent(
         (true, false) => format!("{run} on node '{node}', which does not answer: {}", list(names.clone())),
         (false, is_empty) => {
             let (run, list) = match is_empty {
-                true => ("no instance that should run has a disk there".to_owned(), String::new()),
+                true if primaries.is_empty() && secondaries.is_empty() => {
+                    ("no instance that should run has a disk there".to_owned(), String::new())
+                }
+                // What is down with it for another reason is told of with that reason.
+                true => ("no instance is known to run without its mirror there".to_owned(), String::new()),
                 false => (run, format!(": {}", list(names.clone()))),
             };
             format!(

@@ -42,7 +42,7 @@ pub(super) async fn plan(
     let mut pass = Pass::new(state, pass_options(context.options));
     let plan = pass.plan(&gathered.with(&view.snapshot), now);
     if queue_is_drained {
-        pass.stopped(&Reason::Drained);
+        pass.called_off(&Reason::Drained);
     }
     Ok(Ahead { pass, plan, now, version: setup.version })
 }

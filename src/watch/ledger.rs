@@ -15,7 +15,7 @@ use crate::decide::pass::{Pass, Plan};
 use crate::decide::{Action, Note, Outcome, activations};
 use crate::memory::state_file::StateFile;
 use crate::tell::run::Done;
-use crate::tell::{Severity, Times};
+use crate::tell::{LogLine, Severity, Times};
 use crate::{logging, tell};
 
 /// How often, and at what intervals, the state's lock is requested again after disks were verified.
@@ -65,16 +65,19 @@ impl Ledger {
     pub(super) fn tell_plan(&mut self, plan: &Plan, now: Timestamp) {
         self.has_plan = true;
         logging::log_all(plan.events.iter().map(|event| tell::event(event, &Times::at(now))));
-        self.tell_conditions(now);
+        let (verdicts, told) = self.pass.verdicts_and_told();
+        let conditions = tell::conditions(verdicts, &Times::at(now));
+        let conditions = if plan.actions.is_empty() { conditions } else { conditions.without_waits() };
+        let lines = conditions.news(told, now);
+        self.say(lines);
         logging::log_all(tell::notes(&plan.notes));
         self.done.found(&plan.events);
         self.done.noted(&plan.notes);
     }
 
-    /// Logs the conditions that are news.
-    pub(super) fn tell_conditions(&mut self, now: Timestamp) {
-        let (verdicts, told) = self.pass.verdicts_and_told();
-        for line in tell::conditions(verdicts, &Times::at(now)).news(told, now) {
+    /// Logs lines about conditions, except for what this run has told already and nothing has changed.
+    fn say(&mut self, lines: Vec<LogLine>) {
+        for line in lines {
             let is_repeated = !self.said.insert(line.text.clone());
             if !is_repeated || line.severity != Severity::Debug {
                 logging::log(&line);
@@ -88,9 +91,12 @@ impl Ledger {
         if !self.has_plan {
             return;
         }
-        self.tell_conditions(now);
         let (verdicts, told) = self.pass.verdicts_and_told();
-        tell::conditions(verdicts, &Times::at(now)).forget_others(told);
+        let conditions = tell::conditions(verdicts, &Times::at(now));
+        conditions.forget_others(told);
+        let lines = conditions.news(told, now);
+        self.say(lines);
+        let (verdicts, told) = self.pass.verdicts_and_told();
         logging::log_all(tell::verdicts(verdicts, &Times::at(now)));
         let is_news = tell::is_news(tell::run::still(verdicts), told, now);
         if is_news || self.done.anything() {

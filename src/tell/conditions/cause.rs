@@ -25,8 +25,10 @@ impl Cause<'_> {
         let mut line = self.line(times)?;
         // The same word that the manual page explains.
         line.text = format!("{} [{}]", line.text, first.code());
-        let marks = self.of.iter().map(|(verdict, reason)| (verdict.instance.as_str(), failures(reason)));
-        Some(Condition::new(self.key.clone(), marks, line))
+        // Several are tried again at different times, and each try that fails has its own line.
+        let often = |reason: &Reason| if self.of.len() == 1 { failures(reason) } else { 0 };
+        let marks = self.of.iter().map(|(verdict, reason)| (verdict.instance.as_str(), often(reason)));
+        Some(Condition::new(self.key.clone(), marks, line).waiting(failures(first) > 0))
     }
 
     pub(super) fn names(&self) -> String {

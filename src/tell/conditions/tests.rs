@@ -321,3 +321,38 @@ fn what_fails_in_a_run_is_told_as_it_comes_and_not_again() {
     verdicts.ended(&start("b"), &outcome, &State::default(), NOW);
     assert_eq!(lines(&verdicts), []);
 }
+
+#[test]
+fn starts_that_fail_because_of_the_secondary_name_it_and_are_news_only_when_another_one_waits() {
+    let cluster = snapshot(
+        ["a", "b", "c"].map(|name| drbd_instance(name, "ERROR_down", "n2")),
+        [node("n1", Some("boot")), node("n2", Some("boot"))],
+    );
+    let mut state = State::default();
+    let mut before = verdicts(&cluster);
+    let peer = blamed(Blame::Peer, Detail::None);
+    fail(&mut before, &mut state, &["a", "b"], &peer);
+    let (_, text) = only_line(&before);
+    assert!(text.contains("their last starts failed because of their secondary node 'n2', which"), "{text}");
+    let mut told = BTreeMap::new();
+    let mut news = |verdicts: &Verdicts| {
+        let lines = conditions(verdicts, &Times::utc(NOW)).news(&mut told, NOW);
+        lines.iter().filter(|line| line.severity == Severity::Warning).count()
+    };
+    assert_eq!(news(&before), 1);
+    fail(&mut before, &mut state, &["a"], &peer);
+    assert_eq!(news(&before), 0, "the try that failed has its own line");
+    fail(&mut before, &mut state, &["c"], &peer);
+    assert_eq!(news(&before), 1);
+}
+
+#[test]
+fn of_a_silent_node_with_an_instance_that_a_tag_keeps_down_it_is_not_said_that_it_has_none() {
+    let tags = vec!["ganeti:watcher:start:never".into()];
+    let never = Instance { tags, ..instance("never", "ERROR_nodedown") };
+    let lines = lines(&verdicts(&snapshot([never], [node("n1", None)])));
+    let of_node: Vec<&String> =
+        lines.iter().map(|(_, text)| text).filter(|text| text.ends_with("[node_silent]")).collect();
+    assert_eq!(of_node.len(), 1, "{lines:?}");
+    assert!(of_node[0].contains("; no instance is known to run without its mirror there"), "{lines:?}");
+}

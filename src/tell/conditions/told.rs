@@ -19,6 +19,7 @@ pub(super) struct Condition {
     key: String,
     mark: u32,
     line: LogLine,
+    is_wait: bool,
 }
 
 impl Condition {
@@ -27,7 +28,12 @@ impl Condition {
         let bytes = |(name, failures): (&'m str, u64)| {
             name.bytes().chain([0]).chain(failures.to_le_bytes()).collect::<Vec<u8>>()
         };
-        Self { key, mark: mark(marks.flat_map(bytes)), line }
+        Self { key, mark: mark(marks.flat_map(bytes)), line, is_wait: false }
+    }
+
+    /// Whether it is one of a wait after failures, which ends for some of its instances before others.
+    pub(super) fn waiting(self, is_wait: bool) -> Self {
+        Self { is_wait, ..self }
     }
 }
 
@@ -66,10 +72,18 @@ impl Conditions {
         self.0.into_iter().map(|condition| condition.line)
     }
 
+    /// Without the waits after failures: while some of their instances are tried again, the others alone are
+    /// no news, and when that has failed all of them wait as before.
+    #[must_use]
+    pub fn without_waits(mut self) -> Self {
+        self.0.retain(|condition| !condition.is_wait);
+        self
+    }
+
     /// Lines for those that are new, have changed, or were told an hour ago; the others only with `--debug`.
     /// `told` is brought up to date.
     pub fn news(self, told: &mut BTreeMap<String, Told>, now: Timestamp) -> Vec<LogLine> {
-        let line = |Condition { key, mark, line }: Condition| {
+        let line = |Condition { key, mark, line, .. }: Condition| {
             if is_known(told, &key, mark, now) {
                 return LogLine { severity: Severity::Debug, ..line };
             }
@@ -110,6 +124,20 @@ mod tests {
         let times = again.into_iter().filter(|now| is_told(&["a", "b"], *now)).count();
         assert_eq!(times, 2, "two hours");
         assert!(is_told(&["a", "b"], 100.0), "the clock was set back");
+    }
+
+    #[test]
+    fn waits_are_told_when_what_is_tried_again_has_ended() {
+        let all = || {
+            let Conditions(mut list) = seen("k", &["a"]);
+            list.extend(seen("wait", &["b"]).0.into_iter().map(|condition| condition.waiting(true)));
+            Conditions(list)
+        };
+        let mut told = BTreeMap::new();
+        assert_eq!(all().without_waits().news(&mut told, 0.0).len(), 1);
+        let severities: Vec<Severity> =
+            all().news(&mut told, 60.0).into_iter().map(|line| line.severity).collect();
+        assert_eq!(severities, [Severity::Debug, Severity::Warning]);
     }
 
     #[test]

@@ -31,6 +31,11 @@ impl Cause<'_> {
                             verdict.primary
                         )
                     }
+                    BlockedBy::Known(Blame::Peer) => format!(
+                        " until the first run after {until}: their last starts failed because of their \
+                         secondary node '{}'",
+                        verdict.secondaries.join("', '")
+                    ),
                     by => format!(
                         " until the first run after {until}: their last starts failed because of {}",
                         blocked_by(by)

@@ -27,12 +27,12 @@ fn a_disk_that_stays_broken_is_tried_ever_more_rarely_and_told_of_meanwhile() {
     let mut group = Group::healthy();
     group.boot("n2", Some("b2'"));
     group.run(activations_fail);
-    group.run(activations_fail);
+    let second = group.run(activations_fail);
+    let words = "Disks of 2 instances could not be activated, up to 2 times in a row, next try at ";
+    assert!(second.says(words), "{second:?}");
     let third = group.run(activations_fail);
     assert_eq!(third.did, ["activate i1 fails", "activate i2 fails"]);
-    let line = "Disks of 2 instances could not be activated, up to 3 times in a row, next try at 14:05: i1, i2; \
-                'gnt-instance activate-disks' with a name shows why [mirror_not_activated]";
-    assert!(third.says(line), "{third:?}");
+    assert!(!third.says("could not be activated"), "each failure has its line: {third:?}");
     let fourth = group.run(activations_fail);
     assert_eq!(fourth.did, [""; 0]);
     assert!(!fourth.says("could not be activated"), "{fourth:?}");

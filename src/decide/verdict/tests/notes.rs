@@ -137,3 +137,10 @@ fn a_run_that_is_stopped_leaves_what_it_had_not_begun_with_a_reason() {
         assert_eq!(group.verdicts.totals(), Totals { wanted: 3, run: 1, started: 1, wait: 2, need_human: 0 });
     }
 }
+
+#[test]
+fn an_activation_that_an_offline_primary_prevents_waits_for_that_node() {
+    let mut group = Group::new([drbd_instance("i", "ERROR_nodeoffline", "n2")]);
+    let verdict = group.noted(NoteKind::ActivationHelpless);
+    assert_eq!(verdict.reasons.last(), Some(&Reason::MirrorPeerAway { node: Some("n1".into()) }));
+}
