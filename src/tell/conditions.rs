@@ -32,7 +32,7 @@ pub fn conditions(verdicts: &Verdicts, times: &Times) -> Conditions {
             let Some(about) = subject(verdict, reason) else { continue };
             let key = format!("{} {about}", code(reason));
             let at = *index.entry(key.clone()).or_insert_with(|| {
-                causes.push(Cause { key, of: Vec::new(), away: verdicts.nodes() });
+                causes.push(Cause { key, of: Vec::new() });
                 causes.len() - 1
             });
             if let Some(cause) = causes.get_mut(at) {

@@ -29,7 +29,7 @@ pub fn commands(verdict: &Verdict) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::cluster::testing::{drbd_instance, node, snapshot};
-    use crate::cluster::{JobId, Timestamp};
+    use crate::cluster::{JobId, Node, Timestamp};
     use crate::decide::reason::Reason;
     use crate::decide::reason::testing::one_of_each;
     use crate::decide::verdict::Verdicts;
@@ -85,5 +85,11 @@ mod tests {
         assert_eq!(commands(&verdict), ["gnt-node modify --offline yes n1", "gnt-node failover n1"]);
         verdict.can_fail_over = false;
         assert_eq!(commands(&verdict), ["gnt-node modify --offline yes n1"]);
+        let can = |node: Node| {
+            let cluster = snapshot([drbd_instance("i", "ERROR_nodedown", "n2")], [node]);
+            Verdicts::of(&cluster, &State::default(), &[], NOW).get("i").unwrap().can_fail_over
+        };
+        let offline = Node { offline: Some(true), ..node("n2", None) };
+        assert_eq!([node("n2", Some("b")), node("n2", None), offline].map(can), [true, false, false]);
     }
 }

@@ -5,7 +5,7 @@ use crate::cluster::{InstanceStatus, Timestamp};
 use crate::decide::budget::{MAX_TRIES, RETRY_EXPIRATION};
 use crate::decide::reason::Reason;
 use crate::decide::tags::Place;
-use crate::decide::verdict::{NodeVerdict, Verdict};
+use crate::decide::verdict::Verdict;
 use crate::memory::recovery::{FailedMove, LastFailure};
 use crate::tell::line::LogLine;
 use crate::tell::words::{Times, count, duration, error, list, place, silent};
@@ -15,8 +15,6 @@ pub(super) struct Cause<'v> {
     /// A code, and what distinguishes this cause from others with the same code.
     pub(super) key: String,
     pub(super) of: Vec<(&'v Verdict, &'v Reason)>,
-    /// The nodes that do not answer or are marked offline.
-    pub(super) away: &'v [NodeVerdict],
 }
 
 impl Cause<'_> {
@@ -207,8 +205,7 @@ impl Cause<'_> {
 
     /// How many of them Ganeti could start on another node.
     fn can_fail_over(&self) -> usize {
-        let is_away = |node: &String| self.away.iter().any(|away| away.node == *node);
-        self.of.iter().filter(|(verdict, _)| verdict.secondaries.iter().any(|node| !is_away(node))).count()
+        self.of.iter().filter(|(verdict, _)| verdict.can_fail_over).count()
     }
 
     fn then_fail_over(&self, node: &str) -> String {
