@@ -113,7 +113,7 @@ fn run(options: &Options, trouble: &Trouble) -> Result<Ended> {
         clock: &SystemClock,
         luxid: &luxid,
         daemons: &daemons,
-        monitor: &Mond { layout: &layout },
+        monitor: &Mond::new(&layout),
         armed: armed.as_ref(),
     };
     Ok(runtime.block_on(watch::run(&context)))

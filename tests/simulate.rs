@@ -68,7 +68,7 @@ fn full_nodes_have_a_line_each_and_not_one_for_each_instance() {
     let arguments = ["--instances", "300", "--nodes", "4", "--directory", path.to_str().unwrap()];
     let run = simulate(directory.path(), &arguments);
     let story = run.stdout;
-    assert!(story.contains("\n267 of 300 instances run.\n"), "{story}");
+    assert!(story.contains("\n268 of 300 instances run.\n"), "{story}");
     let waits = "\n  why:  node 'node3.example.com' does not have enough memory for them (they need 8192 MiB in all, and \
                  0 MiB were free)\n  next: runs after ";
     assert!(story.contains(waits) && story.matches(" waits: ").count() == 4, "{story}");

@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::following::InFlight;
-use super::loads::{self, Answers};
 use super::runner::Runner;
 use super::submissions::{self, Answered, Submissions};
 use super::witness::{Stopped, Witness};
 use crate::decide::agenda::Agenda;
 use crate::decide::{Action, Note, NoteKind, Outcome, budget, second_look};
-use crate::luxi::client::LocalFuture;
 use crate::luxi::jobs::{End, JobOutcome, SubmitError};
 use crate::{logging, tell};
 
@@ -32,11 +30,11 @@ struct Progress<'a> {
     agenda: Agenda,
     submissions: Submissions<'a>,
     in_flight: InFlight,
-    /// A query for the nodes' loads, or the pause before the next.
-    loads: LocalFuture<'a, Answers>,
     stopped: Result<(), Stopped>,
     /// Since when there has been nothing to do but wait for something's turn.
     idle_since: Option<Instant>,
+    /// When to look at the jobs again, if not later.
+    next_look: Option<Instant>,
 }
 
 impl<'a> Runner<'a> {
@@ -49,16 +47,12 @@ impl<'a> Runner<'a> {
         let mut progress = Progress {
             submissions: Submissions::new(self.seams.armed, self.version),
             in_flight: InFlight::new(),
-            loads: self.loads.ask(&agenda, &self.view.snapshot),
             stopped: Ok(()),
             idle_since: None,
+            next_look: None,
             agenda,
         };
-        if self.governor.has_load_limit() && !progress.agenda.nodes_waited_for().is_empty() {
-            // Nothing is begun on a node before its load is known.
-            let seen = std::mem::replace(&mut progress.loads, loads::pause()).await;
-            self.loads.heed(seen, &mut self.governor);
-        }
+        self.loads.begin(&progress.agenda, &self.view.snapshot, &mut self.governor).await;
         loop {
             while progress.stopped.is_ok() && !progress.submissions.is_full() {
                 match self.begin(&mut progress, witness).await {
@@ -67,36 +61,42 @@ impl<'a> Runner<'a> {
                     Err(reason) => progress.stopped = Err(reason),
                 }
             }
-            if progress.in_flight.len() == 0 && progress.submissions.is_empty() {
-                match self.when_idle(&mut progress, witness) {
-                    Some(wait) => {
-                        sleep(wait).await;
+            let jobs = progress.in_flight.len();
+            let is_idle = jobs == 0 && progress.submissions.is_empty();
+            let wait = match is_idle {
+                true => self.when_idle(&mut progress, witness),
+                false => Some(progress.in_flight.pause()),
+            };
+            let Some(wait) = wait else {
+                self.loads.end();
+                self.share.set_wants_more(false);
+                return progress.stopped;
+            };
+            if !is_idle {
+                progress.idle_since = None;
+            }
+            let moment = Instant::now() + wait;
+            let next_look = progress.next_look.take().map_or(moment, |next| next.min(moment));
+            loop {
+                tokio::select! {
+                    biased;
+                    answered = progress.submissions.next() => self.answered(&mut progress, answered, witness),
+                    heard = self.loads.next() => {
+                        if !self.loads.heed(heard, &progress.agenda, &mut self.governor) {
+                            continue;
+                        }
+                        // Loads may come all the time, and put nothing off.
+                        progress.next_look = Some(next_look);
+                    }
+                    () = sleep_until(next_look), if jobs > 0 => self.collect(&mut progress, witness).await,
+                    () = sleep_until(next_look), if is_idle => {
                         // What others do may be holding ours back.
                         if let Err(error) = self.view.renew_jobs().await {
                             progress.stopped = Err(error.into());
                         }
                     }
-                    None => {
-                        self.share.set_wants_more(false);
-                        return progress.stopped;
-                    }
                 }
-            } else {
-                progress.idle_since = None;
-            }
-            let jobs = progress.in_flight.len();
-            tokio::select! {
-                biased;
-                answered = progress.submissions.next() => self.answered(&mut progress, answered, witness),
-                seen = &mut progress.loads => {
-                    progress.loads = match seen.is_empty() {
-                        true => self.loads.ask(&progress.agenda, &self.view.snapshot),
-                        false => loads::pause(),
-                    };
-                    self.loads.heed(seen, &mut self.governor);
-                }
-                () = progress.in_flight.pause(), if jobs > 0 => self.collect(&mut progress, witness).await,
-                () = std::future::ready(()), if jobs == 0 && progress.submissions.is_empty() => {}
+                break;
             }
         }
     }
@@ -262,6 +262,9 @@ impl<'a> Runner<'a> {
     fn when_idle(&mut self, progress: &mut Progress<'a>, witness: &mut dyn Witness) -> Option<Duration> {
         if progress.stopped.is_err() || progress.agenda.is_empty() {
             return None;
+        }
+        if self.governor.waits_for_loads() {
+            progress.idle_since = None;
         }
         let idle_since = *progress.idle_since.get_or_insert_with(Instant::now);
         if self.room() == 0 {

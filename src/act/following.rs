@@ -40,9 +40,9 @@ impl InFlight {
         self.pace.quicken();
     }
 
-    /// Waits until luxid should be asked about them again.
-    pub(super) async fn pause(&self) {
-        self.pace.pause(self.jobs.len()).await;
+    /// How long to wait before luxid is asked about them again.
+    pub(super) fn pause(&self) -> Duration {
+        self.pace.length(self.jobs.len())
     }
 
     /// Takes out the jobs that have ended.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{Runner, Seams, Slots, Stopped, View, Witness};
 use crate::armed::Armed;
@@ -47,14 +47,23 @@ impl Clock for TestClock {
 struct TestLoads {
     start: Instant,
     nodes: BTreeMap<&'static str, Vec<(u64, f64)>>,
+    /// How long nodes take to tell it, in seconds.
+    delays: BTreeMap<&'static str, u64>,
+    /// When nodes were asked, in seconds after the start.
+    asked: RefCell<Vec<(String, u64)>>,
 }
 
 impl Monitor for TestLoads {
     fn load<'a>(&'a self, node: &'a str, _address: &'a str) -> LocalFuture<'a, Option<Load>> {
-        let now = self.start.elapsed().as_secs();
-        let known = self.nodes.get(node).into_iter().flatten().rev();
-        let busy = known.copied().find(|(from, _)| *from <= now).map(|(_, busy)| busy);
-        Box::pin(std::future::ready(busy.map(|busy| Load { busy, processors: 8.0 })))
+        self.asked.borrow_mut().push((node.to_owned(), self.start.elapsed().as_secs()));
+        Box::pin(async move {
+            let delay = self.delays.get(node).copied().unwrap_or(0);
+            sleep(Duration::from_secs(delay)).await;
+            let now = self.start.elapsed().as_secs();
+            let known = self.nodes.get(node).into_iter().flatten().rev();
+            let busy = known.copied().find(|(from, _)| *from <= now).map(|(_, busy)| busy);
+            Some(Load { busy: busy?, processors: 8.0 })
+        })
     }
 }
 
@@ -91,7 +100,12 @@ impl Scene {
             luxid: Luxid(Rc::new(RefCell::new(world))),
             armed: Armed::for_test(),
             clock: TestClock(start),
-            loads: TestLoads { start, nodes: BTreeMap::new() },
+            loads: TestLoads {
+                start,
+                nodes: BTreeMap::new(),
+                delays: BTreeMap::new(),
+                asked: RefCell::default(),
+            },
             paused_after: None,
         }
     }
@@ -104,6 +118,27 @@ impl Scene {
     /// load is unknown.
     pub(super) fn set_load(&mut self, node: &'static str, from: u64, busy: f64) {
         self.loads.nodes.entry(node).or_default().push((from, busy));
+    }
+
+    /// The node takes this many seconds to tell its load.
+    pub(super) fn set_load_delay(&mut self, node: &'static str, seconds: u64) {
+        self.loads.delays.insert(node, seconds);
+    }
+
+    /// When the node was asked for its load, in seconds after the start.
+    pub(super) fn asked_for_load(&self, node: &str) -> Vec<u64> {
+        let asked = self.loads.asked.borrow();
+        asked.iter().filter(|(asked, _)| asked == node).map(|(_, when)| *when).collect()
+    }
+
+    /// When the starts began, in seconds after the start, by name.
+    pub(super) fn begun(&self) -> BTreeMap<String, u64> {
+        let world = self.world();
+        let begun = |job: &Job| {
+            let name = job.summary.strip_prefix("INSTANCE_STARTUP(")?.strip_suffix(')')?;
+            Some((name.to_owned(), (job.begun - world.start).as_secs()))
+        };
+        world.jobs.iter().filter_map(begun).collect()
     }
 
     pub(super) fn now(&self) -> Timestamp {

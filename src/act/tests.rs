@@ -9,7 +9,6 @@ use crate::decide::governor::Governor;
 use crate::decide::policy::Policies;
 use crate::decide::reason::Reason;
 use crate::decide::schedule::{Schedule, TIER_PATIENCE};
-use crate::logging;
 use crate::memory::State;
 
 fn one_at_a_time(slots: &Slots) -> Limits<'_> {
@@ -180,36 +179,6 @@ async fn a_node_on_which_others_start_instances_is_waited_for_a_minute() {
     result.unwrap();
     assert_eq!(told, ["i1: LeftForLater(Busy)"]);
     assert!((60..62).contains(&scene.passed()), "{} s", scene.passed());
-}
-
-#[tokio::test(start_paused = true)]
-async fn nothing_is_begun_on_a_node_with_too_much_load_until_it_has_less() {
-    let mut scene = Scene::new(&[("i1", "a1"), ("i2", "a2")]);
-    scene.set_load("a1", 0, 6.0);
-    scene.set_load("a1", 25, 1.0);
-    scene.set_load("a2", 0, 1.0);
-    let slots = Slots::new(16);
-    let limits = Limits { group: "a", slots: &slots, governor: Governor::new(4, Some(4.0)) };
-    let Carried { result, told } = scene.carry_out(limits, in_any_order, |_| {}).await;
-    result.unwrap();
-    assert_eq!(told, ["begin i2", "i2: succeeded", "begin i1", "i1: succeeded"]);
-    let world = scene.world();
-    let begun = (world.jobs[1].begun - world.start).as_secs();
-    assert!((25..35).contains(&begun), "seen when the load is asked for next: {begun} s");
-}
-
-#[test]
-fn a_load_that_is_unknown_holds_nothing_back_and_is_told_once() {
-    let told = logging::testing::logged(async {
-        tokio::time::pause();
-        let scene = Scene::new(&[("i1", "a1"), ("i2", "a1"), ("i3", "a1"), ("i4", "a1")]);
-        let slots = Slots::new(16);
-        let limits = Limits { group: "a", slots: &slots, governor: Governor::new(1, Some(4.0)) };
-        scene.carry_out(limits, in_any_order, |_| {}).await.result.unwrap();
-        assert_eq!(scene.started(), ["i1", "i2", "i3", "i4"]);
-    });
-    let line = "WARNING The load of node 'a1' is unknown (ganeti-mond does not report it): --load-limit cannot be applied there";
-    assert_eq!(told.lines().filter(|told| told.contains("load")).collect::<Vec<_>>(), [line]);
 }
 
 #[tokio::test(start_paused = true)]

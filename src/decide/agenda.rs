@@ -196,6 +196,12 @@ impl Agenda {
         nodes
     }
 
+    /// Whether a start on that node waits for its turn.
+    #[must_use]
+    pub fn waits_for(&self, node: &str) -> bool {
+        self.waiting.iter().any(|entry| matches!(&entry.claim, Claim::Start { on } if on == node))
+    }
+
     /// When the first action that only waits for time can begin; `None` when one waits for something else.
     #[must_use]
     pub fn next_moment(&self, now: Timestamp, width: &dyn Fn(&str) -> usize) -> Option<Timestamp> {

@@ -44,6 +44,8 @@ struct NodeStarts {
     first: Vec<f64>,
     mean: f64,
     load: Option<Load>,
+    /// Nothing is begun there before its load is known, or given up.
+    waits_for_load: bool,
 }
 
 /// A node is given more or less to do than before.
@@ -72,10 +74,12 @@ impl Governor {
     /// How many starts the node can take at once now.
     #[must_use]
     pub fn width(&self, node: &str) -> usize {
-        if self.is_over_limit(node) {
-            return 0;
+        match self.nodes.get(node) {
+            Some(starts) if starts.waits_for_load => 0,
+            _ if self.is_over_limit(node) => 0,
+            Some(starts) => starts.whole_width(),
+            None => self.ceiling,
         }
-        self.nodes.get(node).map_or(self.ceiling, NodeStarts::whole_width)
     }
 
     /// How many starts of ours each node can take now, by name, in addition to those of an earlier run or an
@@ -92,6 +96,30 @@ impl Governor {
             *begun.entry(&instance.primary).or_default() += 1;
         }
         move |node| self.width(node).saturating_sub(begun.get(node).copied().unwrap_or(0))
+    }
+
+    /// Begins nothing on the node before its load is known, if there is a limit to it.
+    pub fn wait_for_load(&mut self, node: &str) {
+        if self.has_load_limit() {
+            self.starts_on(node).waits_for_load = true;
+        }
+    }
+
+    /// Whether something is held back until a load is known.
+    #[must_use]
+    pub fn waits_for_loads(&self) -> bool {
+        self.nodes.values().any(|starts| starts.waits_for_load)
+    }
+
+    /// Waits no longer for loads. Returns the names of the nodes whose load was still waited for.
+    pub fn wait_no_longer(&mut self) -> Vec<String> {
+        let waiting = self.nodes.iter_mut().filter(|(_, starts)| starts.waits_for_load);
+        waiting
+            .map(|(node, starts)| {
+                starts.waits_for_load = false;
+                node.clone()
+            })
+            .collect()
     }
 
     /// Whether there is a limit to the nodes' load.
@@ -112,6 +140,7 @@ impl Governor {
     pub fn load_seen(&mut self, node: &str, load: Option<Load>) {
         let starts = self.starts_on(node);
         starts.load = load.or(starts.load);
+        starts.waits_for_load = false;
     }
 
     /// A start on the node took this many seconds. Returns a change when that alters the node's width.
@@ -141,7 +170,7 @@ impl Governor {
     fn starts_on(&mut self, node: &str) -> &mut NodeStarts {
         #[allow(clippy::cast_precision_loss, reason = "a small number from the command line")]
         let width = self.ceiling as f64;
-        let fresh = || NodeStarts { width, first: Vec::new(), mean: 0.0, load: None };
+        let fresh = || NodeStarts { width, first: Vec::new(), mean: 0.0, load: None, waits_for_load: false };
         self.nodes.entry(node.to_owned()).or_insert_with(fresh)
     }
 }

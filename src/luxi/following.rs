@@ -219,11 +219,17 @@ impl PollPace {
         Self { shortest: Self::SHORTEST_UNHURRIED, ..Self::new() }
     }
 
-    /// Makes one pause, with this many jobs in flight: between 50 ms and 1 s, with more than two jobs not
-    /// below 250 ms.
-    pub async fn pause(&self, jobs: usize) {
+    /// The length of a pause, with this many jobs in flight: between 50 ms and 1 s, with more than two jobs
+    /// not below 250 ms.
+    #[must_use]
+    pub fn length(&self, jobs: usize) -> Duration {
         let shortest = if jobs > 2 { Self::SHORTEST_OF_MANY } else { self.shortest };
-        sleep((self.since.elapsed() / 10).clamp(shortest, Self::LONGEST)).await;
+        (self.since.elapsed() / 10).clamp(shortest, Self::LONGEST)
+    }
+
+    /// Makes one pause of [`Self::length`].
+    pub async fn pause(&self, jobs: usize) {
+        sleep(self.length(jobs)).await;
     }
 }
 

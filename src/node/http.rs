@@ -1,17 +1,28 @@
-//! One GET over an existing stream: all the HTTP that a watcher needs.
+//! One GET over an existing stream, by hyper, within limits. Who asks limits the time.
 
-use std::io::ErrorKind;
+mod stream;
 
-use anyhow::{Context, Result, bail};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
+use std::pin::pin;
 
-/// Far more than RAPI's answer to this question.
-const LONGEST_ANSWER: u64 = 64 << 10;
+use anyhow::{Context, Error, Result, anyhow, ensure};
+use hyper::Request;
+use hyper::body::{Body, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use stream::Conversation;
+
+/// Status line and header lines. Ganeti's have a few hundred bytes.
+const LONGEST_HEAD: usize = 16 << 10;
 
 /// An answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Response {
     pub(super) status: u16,
+    /// Empty unless the status is 200.
     pub(super) body: String,
 }
 
@@ -25,125 +36,74 @@ pub(super) fn authority(host: &str, port: u16) -> String {
     }
 }
 
-/// Asks for a path and reads until the other end closes or the body is whole. HTTP/1.0, so that the body
-/// arrives in one piece.
+/// Asks for a path, once, for a body of at most `longest` bytes.
+///
+/// A status other than 200 is an answer whatever becomes of its body, which is not read. A header that
+/// cannot be read is ignored: what answers is not dead for a strange header.
 ///
 /// # Errors
-/// When the stream breaks, or what arrives is not HTTP.
+/// When the stream breaks, the answer is cut off or too long, or what arrives is not HTTP.
 pub(super) async fn get(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     authority: &str,
     path: &str,
+    longest: usize,
 ) -> Result<Response> {
-    let request = format!(
-        "GET {path} HTTP/1.0\r\nHost: {authority}\r\nUser-Agent: Ganeti RAPI Client\r\nAccept: application/json\r\n\
-         Content-Type: application/json\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await.context("cannot send the request")?;
-    stream.flush().await.context("cannot send the request")?;
-    let mut answer = Vec::new();
-    let mut stream = stream.take(LONGEST_ANSWER);
-    loop {
-        match stream.read_buf(&mut answer).await {
-            Ok(0) => return parse(&answer),
-            Ok(_) if is_whole(&answer) => return parse(&answer),
-            Ok(_) => {}
-            // Many servers end a TLS connection without saying so.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return parse(&answer),
-            Err(error) => return Err(error).context("cannot read the answer"),
-        }
-    }
-}
-
-fn split(answer: &[u8]) -> Option<(&str, &[u8])> {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
-    Some((std::str::from_utf8(&answer[..end]).ok()?, &answer[end + 4..]))
-}
-
-fn is_whole(answer: &[u8]) -> bool {
-    split(answer).is_some_and(|(head, body)| content_length(head).is_some_and(|length| body.len() >= length))
-}
-
-fn content_length(head: &str) -> Option<usize> {
-    head.lines().skip(1).find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.trim().eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-    })
-}
-
-fn parse(answer: &[u8]) -> Result<Response> {
-    let Some((head, body)) = split(answer) else {
-        bail!("the answer ({} bytes) is not HTTP", answer.len());
+    let request = Request::get(path)
+        .header(HOST, authority.as_bytes())
+        .header(USER_AGENT, "Ganeti RAPI Client")
+        .header(ACCEPT, "application/json")
+        .header(CONTENT_TYPE, "application/json")
+        .header(CONNECTION, "close")
+        .body(String::new())
+        .context("cannot ask")?;
+    let (sender, connection) = http1::Builder::new()
+        .max_buf_size(LONGEST_HEAD)
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .ignore_invalid_headers_in_responses(true)
+        .handshake(Conversation::new(stream))
+        .await
+        .map_err(explain)?;
+    // Its end, good or bad, shows in the answer.
+    let connection = async {
+        drop(connection.await);
+        pending::<Infallible>().await
     };
-    let mut words = head.lines().next().unwrap_or_default().split_whitespace();
-    let is_http = words.next().is_some_and(|version| version.starts_with("HTTP/"));
-    match words.next().and_then(|status| status.parse().ok()) {
-        Some(status) if is_http => {
-            let body = &body[..content_length(head).unwrap_or(body.len()).min(body.len())];
-            Ok(Response { status, body: String::from_utf8_lossy(body).into_owned() })
-        }
-        _ => bail!("the answer does not start like HTTP"),
+    tokio::select! {
+        biased;
+        answer = ask(sender, request, longest) => answer,
+        never = connection => match never {},
     }
+}
+
+async fn ask(mut sender: SendRequest<String>, request: Request<String>, longest: usize) -> Result<Response> {
+    let answer = sender.send_request(request).await.map_err(explain)?;
+    let status = answer.status().as_u16();
+    let body = if status == 200 { read(answer.into_body(), longest).await? } else { Vec::new() };
+    Ok(Response { status, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+/// Copies it: kept as it arrives, a body in chunks of one byte would take many times its limit.
+async fn read(body: Incoming, longest: usize) -> Result<Vec<u8>> {
+    let mut body = pin!(body);
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
+        if let Ok(data) = frame.map_err(explain)?.into_data() {
+            ensure!(data.len() <= longest - bytes.len(), "the answer has more than {} KiB", longest >> 10);
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Ok(bytes)
+}
+
+fn explain(error: hyper::Error) -> Error {
+    if error.is_incomplete_message() {
+        return anyhow!("the connection was closed before the answer was complete");
+    }
+    let what = if error.is_parse() { "the answer cannot be read as HTTP" } else { "cannot get an answer" };
+    Error::new(error).context(what)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn r23_an_ipv6_address_is_in_brackets() {
-        assert_eq!(authority("fd00::1", 5080), "[fd00::1]:5080");
-        assert_eq!(authority("fe80::1%br0", 5080), "[fe80::1]:5080");
-        assert_eq!(authority("192.0.2.1", 1815), "192.0.2.1:1815");
-        assert_eq!(authority("node1.example.com", 1815), "node1.example.com:1815");
-    }
-
-    #[test]
-    fn any_bytes_are_an_answer_or_an_error() {
-        let seeds =
-            ["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n2\n", "HTTP/1.0 401 Unauthorized\r\n\r\n{}"];
-        crate::testing::fuzz::fuzz(&seeds, |answer| {
-            let _whole = is_whole(answer);
-            // A byte that is not text takes three.
-            assert!(
-                parse(answer).is_ok_and(|response| response.body.len() <= 3 * answer.len())
-                    || parse(answer).is_err()
-            );
-        });
-    }
-
-    #[test]
-    fn an_answer_is_its_status_and_body() {
-        let answer = b"HTTP/1.1 200 OK\r\nContent-length: 2\r\nX: y\r\n\r\n2\nrest";
-        assert!(is_whole(answer));
-        assert_eq!(parse(answer).unwrap(), Response { status: 200, body: "2\n".into() });
-        let open = b"HTTP/1.0 401 Unauthorized\r\n\r\nwords";
-        assert!(!is_whole(open), "it ends with the connection");
-        assert_eq!(parse(open).unwrap(), Response { status: 401, body: "words".into() });
-    }
-
-    #[test]
-    fn what_is_not_http_is_an_error() {
-        for answer in
-            [&b""[..], b"HTTP/1.1 200 OK\r\n", b"SSH-2.0\r\n\r\n", b"HTTP/1.1 OK\r\n\r\n", b"x 200\r\n\r\n"]
-        {
-            assert!(parse(answer).is_err(), "{answer:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn the_request_is_complete_and_a_kept_connection_does_not_hold_us() {
-        let (ours, theirs) = tokio::io::duplex(1000);
-        let server = async {
-            let (mut reader, mut writer) = tokio::io::split(theirs);
-            let mut request = vec![0; 1000];
-            let length = reader.read(&mut request).await.unwrap();
-            writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n2").await.unwrap();
-            (String::from_utf8(request[..length].to_vec()).unwrap(), reader, writer)
-        };
-        let (response, (request, ..)) = tokio::join!(get(ours, "[::1]:5080", "/version"), server);
-        assert_eq!(response.unwrap().body, "2");
-        assert!(request.starts_with("GET /version HTTP/1.0\r\nHost: [::1]:5080\r\n"), "{request}");
-        assert!(request.ends_with("\r\n\r\n"), "{request}");
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@ use crate::layout::Layout;
 use crate::luxi::Connector;
 use crate::luxi::client::{LocalFuture, Stream};
 use crate::node::daemons::{Daemons, LUXID};
-use crate::node::mond::Monitor;
+use crate::node::mond::{self, Monitor};
 
 /// A box with the files of its nodes.
 #[derive(Debug)]
@@ -226,9 +226,15 @@ impl Connector for OnNode<'_> {
 
 impl Monitor for OnNode<'_> {
     fn load<'a>(&'a self, node: &'a str, _address: &'a str) -> LocalFuture<'a, Option<Load>> {
-        let seen = self.cluster.look(|engine| engine.model.load(node));
-        let load = seen.map(|(busy, processors)| Load { busy, processors: f64::from(processors) });
-        Box::pin(async move { load })
+        Box::pin(async move {
+            let delay = self.cluster.look(|engine| engine.model.node(node).map(|node| node.monitor_delay))?;
+            sleep(delay.min(mond::LIMIT)).await;
+            if delay >= mond::LIMIT {
+                return None;
+            }
+            let (busy, processors) = self.cluster.look(|engine| engine.model.load(node))?;
+            Some(Load { busy, processors: f64::from(processors) })
+        })
     }
 }
 

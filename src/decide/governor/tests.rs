@@ -82,6 +82,27 @@ fn a_limit_to_the_load_closes_a_node_until_it_is_below_again() {
 }
 
 #[test]
+fn with_a_limit_a_node_is_closed_until_its_load_is_known_or_given_up() {
+    let mut governor = Governor::new(4, Some(3.0));
+    for node in ["n1", "n2", "n3", "n4"] {
+        governor.wait_for_load(node);
+    }
+    let widths = |governor: &Governor| ["n1", "n2", "n3", "n4", "n5"].map(|node| governor.width(node));
+    assert_eq!(widths(&governor), [0, 0, 0, 0, 4]);
+    governor.load_seen("n1", busy(1.0));
+    governor.load_seen("n2", busy(3.0));
+    governor.load_seen("n3", None);
+    assert_eq!(widths(&governor), [4, 0, 4, 0, 4]);
+    assert!(governor.waits_for_loads());
+    assert_eq!(governor.wait_no_longer(), ["n4"]);
+    assert_eq!(widths(&governor), [4, 0, 4, 4, 4]);
+    assert!(!governor.waits_for_loads() && governor.wait_no_longer().is_empty());
+    let mut without = Governor::new(4, None);
+    without.wait_for_load("n1");
+    assert_eq!((without.width("n1"), without.waits_for_loads()), (4, false));
+}
+
+#[test]
 fn starts_that_take_no_time_are_no_measure_of_slowness() {
     let mut governor = Governor::new(2, None);
     assert_eq!(seen(&mut governor, &[0.0; 20]), []);

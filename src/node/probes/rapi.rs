@@ -26,6 +26,8 @@ use crate::node::http::{self, Response};
 
 /// `constants.RAPI_VERSION`.
 const VERSION: &str = "2";
+/// Far more than RAPI's answer to this question.
+const LONGEST_ANSWER: usize = 64 << 10;
 
 /// Asks RAPI for its version, at all its possible addresses at once. One answer is enough; it is dead only if
 /// none of them answers and all of them were really asked.
@@ -145,7 +147,7 @@ async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream> {
 }
 
 async fn ask_plainly(authority: &str, addresses: &[SocketAddr]) -> Result<Response> {
-    http::get(connect(addresses).await?, authority, "/version").await
+    http::get(connect(addresses).await?, authority, "/version", LONGEST_ANSWER).await
 }
 
 async fn ask_over_tls(
@@ -155,5 +157,5 @@ async fn ask_over_tls(
 ) -> Result<Response> {
     let connector = TlsConnector::from(Arc::new(tls::config()?));
     let stream = connector.connect(name, connect(addresses).await?).await.context("TLS")?;
-    http::get(stream, authority, "/version").await
+    http::get(stream, authority, "/version", LONGEST_ANSWER).await
 }

@@ -117,6 +117,21 @@ async fn rapi_lives_when_it_tells_its_version_or_wants_a_password() {
 }
 
 #[tokio::test]
+async fn rapi_lives_whatever_habits_its_http_has() {
+    for answer in [
+        // It ends with the connection; the stand-in ends TLS without a word.
+        "HTTP/1.0 200 OK\r\nServer: BaseHTTP/0.3 Python/2.7.18\r\n\r\n2\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n2\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nno header\r\nContent-Length: 2\r\n\r\n2\n and more than was said",
+        // Who wants a password is alive before the rest of it has come.
+        "HTTP/1.1 401 Unauthorized\r\nContent-Length: 70\r\n\r\n{",
+    ] {
+        let port = rapi_over_tls(answer).await;
+        assert_eq!(probe_rapi(&format!("-b 127.0.0.1 -p {port}"), LIMIT).await, Health::Alive, "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn rapi_without_tls_lives_whether_its_command_line_says_so_or_not() {
     let port = tcp_server(VERSION.as_bytes()).await;
     assert_eq!(probe_rapi(&format!("--no-ssl -p {port}"), LIMIT).await, Health::Alive);
@@ -134,7 +149,12 @@ async fn rapi_is_dead_when_it_is_silent_wrong_or_not_there() {
     let port = rapi_over_tls("HTTP/1.1 500 Internal Server Error\r\n\r\n").await;
     dead(probe_rapi(&format!("-p {port}"), LIMIT).await, "status 500");
     let port = rapi_over_tls("").await;
-    dead(probe_rapi(&format!("-p {port}"), LIMIT).await, "is not HTTP");
+    dead(probe_rapi(&format!("-p {port}"), LIMIT).await, "closed before the answer was complete");
+    let port = rapi_over_tls("SSH-2.0-OpenSSH_9.2p1\r\n").await;
+    dead(probe_rapi(&format!("-p {port}"), LIMIT).await, "cannot be read as HTTP");
+    // As for the original, an answer of which the end is missing is none.
+    let port = rapi_over_tls("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n2\n").await;
+    dead(probe_rapi(&format!("-p {port}"), LIMIT).await, "end of file");
     let port = tcp_server(b"").await;
     dead(probe_rapi(&format!("-p {port}"), SHORT).await, "did not answer within");
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();

@@ -31,6 +31,8 @@ pub struct Node {
     pub load: f64,
     /// Whether its monitoring daemon answers.
     pub monitor: bool,
+    /// How long that takes to answer.
+    pub monitor_delay: Duration,
     /// Whether starts take longer while there are more of them than CPUs.
     pub slows_down: bool,
     /// How often it booted.

@@ -12,6 +12,7 @@ use super::step_spec::StepSpec;
 use crate::sim::model::{Group, Instances, Link, Model, Node, Power};
 use crate::sim::names::Name;
 use crate::sim::random::Seed;
+use crate::sim::span::deserialize_duration;
 use crate::sim::timing::Timing;
 
 /// What is in a scenario file.
@@ -110,6 +111,8 @@ pub(super) struct NodeSpec {
     load: f64,
     #[serde(default = "yes")]
     monitor: bool,
+    #[serde(default, deserialize_with = "deserialize_duration")]
+    monitor_delay: Duration,
     #[serde(default)]
     slows_down: bool,
     #[serde(default = "node_memory")]
@@ -250,6 +253,7 @@ fn nodes(file: &File, domain: &str, seed: Seed) -> Result<BTreeMap<Name, Node>, 
         cpus: four(),
         load: 0.0,
         monitor: true,
+        monitor_delay: Duration::ZERO,
         slows_down: false,
         boots: 1,
         boot_id: seed.uuid(&format!("boot 1 of {name}")),
@@ -269,6 +273,7 @@ fn nodes(file: &File, domain: &str, seed: Seed) -> Result<BTreeMap<Name, Node>, 
             cpus: spec.cpus,
             load: spec.load,
             monitor: spec.monitor,
+            monitor_delay: spec.monitor_delay,
             slows_down: spec.slows_down,
             memory: spec.memory,
             power: if spec.power { Power::On } else { Power::Off },
