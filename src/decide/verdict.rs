@@ -120,6 +120,11 @@ impl Verdicts {
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
         for verdict in self.list.iter().filter(|verdict| verdict.wanted != Some(false)) {
+            if verdict.wanted.is_none() {
+                // It may be stopped on purpose.
+                totals.need_human += usize::from(verdict.needs_human());
+                continue;
+            }
             totals.wanted += 1;
             totals.run += usize::from(verdict.runs());
             totals.started += usize::from(verdict.progress == Progress::Started);

@@ -204,9 +204,13 @@ pub struct Recovery {
     pub other: Map<String, Value>,
 }
 
+/// The time of the last look is written again only after so many seconds: otherwise the file would change in
+/// every run while anything is down.
+const SEEN_AGAIN_AFTER: f64 = 540.0;
 /// After a longer gap the "since" times mean nothing: nobody has seen what happened in between, another
-/// master may have been active, or the clock was set.
-const LONGEST_GAP: f64 = 900.0;
+/// master may have been active, or the clock was set. A quarter of an hour, from a look that may be as old as
+/// [`SEEN_AGAIN_AFTER`].
+const LONGEST_GAP: f64 = 900.0 + SEEN_AGAIN_AFTER;
 /// For how long successful starts are remembered, in seconds.
 const STARTS_KEPT: f64 = 3600.0;
 
@@ -220,7 +224,12 @@ impl Recovery {
         // A time that is impossible or in the future cannot be when something began.
         self.down.retain(|_, since| (0.0..=now).contains(since));
         self.silent.retain(|_, since| (0.0..=now).contains(since));
-        self.seen = Some(now);
+        self.look(now);
+    }
+
+    fn look(&mut self, now: Timestamp) {
+        let is_recent = |seen: &Timestamp| (0.0..SEEN_AGAIN_AFTER).contains(&(now - seen));
+        self.seen = Some(self.seen.filter(is_recent).unwrap_or(now));
     }
 
     /// A start of this instance has succeeded.
@@ -244,8 +253,11 @@ impl Recovery {
 
     /// Keeps the time of the last look only where some time depends on it.
     pub fn seen_until(&mut self, now: Timestamp) {
-        let matters = !self.down.is_empty() || !self.silent.is_empty();
-        self.seen = matters.then_some(now);
+        if self.down.is_empty() && self.silent.is_empty() {
+            self.seen = None;
+        } else {
+            self.look(now);
+        }
     }
 
     /// Whether there is nothing to remember.

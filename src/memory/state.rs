@@ -216,6 +216,7 @@ impl State {
         found |= self.recovery.blocked.remove(instance).is_some();
         found |= self.recovery.failed_moves.remove(instance).is_some();
         found |= self.recovery.lost_starts.remove(instance).is_some();
+        self.recovery.last_failures.remove(instance);
         if let Some(activation) = self.recovery.activations.get_mut(instance) {
             found |= activation.failures.failures > 0;
             activation.failures = activation.failures.without_wait();

@@ -54,6 +54,12 @@ pub fn queue_is_drained() -> LogLine {
     LogLine::error("Job queue is drained, can't maintain cluster state")
 }
 
+/// The queue is drained, and it cannot be found out what waits for it.
+#[must_use]
+pub fn nobody_knows_what_waits(error: &dyn Display) -> LogLine {
+    LogLine::debug(format!("Cannot find out what waits for the job queue: {error}"))
+}
+
 /// The watcher was paused during the run.
 #[must_use]
 pub fn paused() -> LogLine {

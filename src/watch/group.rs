@@ -61,8 +61,10 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     let reported = report_status(context, armed, &view.snapshot, &known_groups).await;
     if facts.queue_is_drained {
         logging::log(tell::group::queue_is_drained());
-        let seen = tell_what_waits(context, &mut view, &mut ledger).await;
-        return Ok(ledger.save().and(reported).and(seen.map_err(anyhow::Error::from))?);
+        if let Err(error) = tell_what_waits(context, &mut view, &mut ledger).await {
+            logging::log(tell::group::nobody_knows_what_waits(&error));
+        }
+        return Ok(ledger.save().and(reported)?);
     }
     let setup = match observe::cluster_setup(&mut view.client).await {
         Ok(setup) => setup,
@@ -80,8 +82,7 @@ pub(super) async fn run(context: &Context<'_>, slots: &Slots, group: &str) -> Re
     if let Err(reason) = repaired.as_ref().map_err(Stopped::reason) {
         reason.iter().for_each(|reason| ledger.pass.stopped(reason));
     }
-    ledger.tell_end(began, context.clock.now());
-    ledger.pass.end(context.clock.now());
+    ledger.end(began, context.clock.now());
     let saved = ledger.save();
     // Verifying may take long and needs no state, so other runs can work in the meantime.
     let pass = ledger.close();

@@ -85,9 +85,9 @@ impl Ledger {
         }
     }
 
-    /// Logs how the group is now, if something was done, and forgets that it told of conditions that are
-    /// over.
-    pub(super) fn tell_end(&mut self, began: Timestamp, now: Timestamp) {
+    /// Logs how the group is now, if something was done or has changed, and forgets what is over. Nothing is
+    /// known of a group for which there was no plan.
+    pub(super) fn end(&mut self, began: Timestamp, now: Timestamp) {
         if !self.has_plan {
             return;
         }
@@ -102,6 +102,7 @@ impl Ledger {
         if is_news || self.done.anything() {
             logging::log(tell::run::over(verdicts, &self.done, began, now));
         }
+        self.pass.end(now);
     }
 
     /// Logs the conditions of a look after which nothing is done.

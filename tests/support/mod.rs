@@ -159,9 +159,9 @@ fn date(value: &mut Value, record: &Record, run: &RunRecord) {
                         }
                     }
                     Value::Number(seen)
-                        if key == "seen" && seen.as_f64().is_some_and(|at| falls_in(run, at)) =>
+                        if key == "seen" && seen.as_f64().is_some_and(|at| was_lately(run, at)) =>
                     {
-                        *value = json!("during this run");
+                        *value = json!("lately");
                     }
                     _ if key.ends_with("_when") || ["at", "last", "seen"].contains(&key.as_str()) => {
                         dated(value, record);
@@ -173,6 +173,11 @@ fn date(value: &mut Value, record: &Record, run: &RunRecord) {
         Value::Array(values) => values.iter_mut().for_each(|value| date(value, record, run)),
         _ => {}
     }
+}
+
+/// Whether a run need not note again that it has seen the group.
+fn was_lately(run: &RunRecord, at: f64) -> bool {
+    (0.0..600.0).contains(&(run.time.1.as_secs_f64() - at))
 }
 
 fn dated(value: &mut Value, record: &Record) {

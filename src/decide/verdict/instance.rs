@@ -71,7 +71,7 @@ impl Verdict {
     /// Whether it should run, does not, and comes back without anybody's help, as far as the watcher knows.
     #[must_use]
     pub fn waits(&self) -> bool {
-        self.wanted != Some(false) && !self.runs() && !self.needs_human()
+        self.wanted == Some(true) && !self.runs() && !self.needs_human()
     }
 
     /// What happens next.

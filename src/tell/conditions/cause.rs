@@ -53,7 +53,7 @@ impl Cause<'_> {
         Some(match reason {
             Reason::PrimarySilent { node, since } => LogLine::warning(format!(
                 "Node '{node}' {}. {} out of reach, and may still be running. The first run after the node \
-                 answers starts what is down. If it is dead, first make sure that its power is off, then run \
+                 answers starts what is down{}. If it is dead, first make sure that its power is off, then run \
                  'gnt-node modify --offline yes {node}'{}. Out of reach: {}",
                 silent(*since, times),
                 if number == 1 {
@@ -61,6 +61,7 @@ impl Cause<'_> {
                 } else {
                     format!("{number} instances on it are")
                 },
+                if self.is_held_back_otherwise() { ", unless something else keeps it down" } else { "" },
                 self.then_fail_over(node),
                 self.names(),
             )),
@@ -73,15 +74,16 @@ impl Cause<'_> {
                 self.names(),
             )),
             Reason::SecondarySilent { node, since } => LogLine::warning(format!(
-                "Node '{node}' {}, and without it these instances cannot be started: {}; repair the node, or \
+                "Node '{node}' {}, and without it {} cannot be started: {}; repair the node, or \
                  make sure it is off and then run 'gnt-node modify --offline yes {node}'",
                 silent(*since, times),
+                if number == 1 { "this instance" } else { "these instances" },
                 self.names(),
             )),
             Reason::SharedStorageUnsure { nodes } => LogLine::warning(format!(
                 "Not starting {instances}: {its} storage does not keep {it} from running twice, and no \
-                 answer comes from {}; repair that, or make sure it is off and then run 'gnt-node modify \
-                 --offline yes' with its name",
+                 answer comes from {}; repair that, or make sure that what is silent is off and \
+                 then run 'gnt-node modify --offline yes' with its name",
                 list(nodes.iter().map(String::as_str)),
             )),
             Reason::MoveFailed(FailedMove { job, summary }) => LogLine::warning(format!(
@@ -120,7 +122,7 @@ impl Cause<'_> {
                 ))
             }
             Reason::Room => LogLine::info(format!(
-                "Leaving {instances} to a later run: {} node '{}' is busy",
+                "Leaving {instances} to a later run: {} node '{}' or the job queue had no room",
                 its, verdict.primary
             )),
             Reason::Backoff { by, failures, .. } => self.backoff(by, *failures, times),
@@ -201,6 +203,12 @@ impl Cause<'_> {
                 return None;
             }
         })
+    }
+
+    /// Whether one of them has another reason not to be started.
+    fn is_held_back_otherwise(&self) -> bool {
+        let others = |verdict: &Verdict| verdict.reasons.iter().skip(1).any(Reason::prevents_start);
+        self.of.iter().any(|(verdict, _)| others(verdict))
     }
 
     /// How many of them Ganeti could start on another node.

@@ -237,12 +237,16 @@ fn reasons_have_their_words_for_one_instance_and_for_several() {
             Reason::Delay { until: NOW + 60.0 },
             "Leaving instances a, b to a later run: their delay is not over, 03:01 at the earliest [delay]",
         ),
-        (&["a"], Reason::Room, "Leaving instance 'a' to a later run: its node 'n1' is busy [room]"),
+        (
+            &["a"],
+            Reason::Room,
+            "Leaving instance 'a' to a later run: its node 'n1' or the job queue had no room [room]",
+        ),
         (
             &["a"],
             unsure,
             "Not starting instance 'a': its storage does not keep it from running twice, and no answer comes \
-             from n2, n3; repair that, or make sure it is off and then run 'gnt-node modify --offline yes' with \
+             from n2, n3; repair that, or make sure that what is silent is off and then run 'gnt-node modify --offline yes' with \
              its name [shared_storage_unsure]",
         ),
         (

@@ -137,7 +137,7 @@ fn a_silent_secondary_keeps_an_instance_down_until_the_option_s_time_is_over() {
     for is_news in [true, false] {
         let run = group.run(well);
         assert_eq!(run.did, [""; 0]);
-        let words = "Node 'n2' does not answer, first seen at 13:46, and without it these instances cannot be started: i1";
+        let words = "Node 'n2' does not answer, first seen at 13:46, and without it this instance cannot be started: i1";
         assert_eq!(run.says(words), is_news, "{run:?}");
         assert_eq!(run.codes("i1"), ["secondary_silent"]);
     }

@@ -112,7 +112,7 @@ fn what_is_told_once_is_told_again_when_it_changes_and_once_an_hour() {
     assert!(told(&mut group)[0].contains("these instances cannot be started: i1, i2;"));
     assert_eq!(told(&mut group), [""; 0]);
     group.set(&["i1"], "running");
-    assert!(told(&mut group)[0].contains("these instances cannot be started: i2;"), "one less is news too");
+    assert!(told(&mut group)[0].contains("this instance cannot be started: i2;"), "one less is news too");
     // It is over, and comes again.
     group.boot("n2", Some("b2"));
     group.set(&["i2"], "running");

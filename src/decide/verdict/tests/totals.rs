@@ -55,7 +55,7 @@ fn what_is_unclear_needs_a_human_and_is_unclear_about_what_it_should_be() {
     ];
     assert_eq!(told, expected);
     assert!(group.verdicts.iter().all(|verdict| verdict.needs_human() && !verdict.runs()));
-    assert_eq!(group.verdicts.totals(), Totals { wanted: 3, run: 0, started: 0, wait: 0, need_human: 3 });
+    assert_eq!(group.verdicts.totals(), Totals { wanted: 1, run: 0, started: 0, wait: 0, need_human: 3 });
     assert_eq!(group.verdicts.get("unknown"), None);
 }
 
