@@ -25,6 +25,7 @@ use crate::sim::pacer::pace;
 use crate::sim::scenario::{Run, Scenario, ScenarioStep};
 use crate::sim::stage::Stage;
 use crate::sim::story::{self, InProcess, Record, WaitSteps};
+use crate::tell::story::End;
 use crate::tell::{self, Times};
 
 /// Cron calls the watcher every five minutes.
@@ -61,14 +62,25 @@ pub fn simulate(options: &Options) -> Result<()> {
             Either::Right(_) => bail!("the simulated clock has reached its end"),
         }
     })?;
-    let verdicts = runtime.block_on(story::verdicts(&record.stage))?;
-    let down = record.stage.cluster.look(summary::down);
-    let times = Times::at(record.stage.cluster.clock().now());
-    let end = tell::story::end(&verdicts, &down, summary::recovery(&record), record.runs.len(), &times);
-    progress.say(&end)?;
+    // The box's time passes only within the runtime.
+    progress.say(&runtime.block_on(end(&record)))?;
     let log = record.stage.layout(&record.stage.master())?.log_dir().join(crate::logging::LOG_FILE);
     writeln!(io::stderr(), "The watcher's log: {}", log.display())?;
     Ok(())
+}
+
+/// What the watcher, and the box, say at the end.
+async fn end(record: &Record) -> String {
+    let verdicts = story::verdicts(&record.stage).await;
+    let (up, down) = record.stage.cluster.look(summary::up_and_down);
+    let end = End {
+        verdicts: verdicts.as_deref().map_err(|error| format!("{error:#}")),
+        up: &up,
+        down: &down,
+        recovery: summary::recovery(record),
+        runs: record.runs.len(),
+    };
+    tell::story::end(&end, &Times::at(record.stage.cluster.clock().now()))
 }
 
 fn directory(options: &Options) -> Result<PathBuf> {

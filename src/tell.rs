@@ -16,11 +16,15 @@ pub mod master;
 pub mod mirrors;
 mod notes;
 pub mod records;
+mod remedy;
 pub mod retry;
 pub mod run;
+mod same;
+mod shortage;
 pub mod story;
 mod verdicts;
 pub mod verify;
+pub mod why;
 mod words;
 
 pub use actions::{begun, change_of_width, ended, would};

@@ -54,7 +54,11 @@ fn three_guests_without_a_kernel_need_a_human_although_two_of_them_are_on_one_no
     let run = simulate(directory.path(), &[]);
     let story = run.stdout;
     assert!(story.contains("\n59 of 62 instances run.\n"), "{story}");
-    assert_eq!(story.matches("needs a human: given up until ").count(), 3, "{story}");
+    let told =
+        "\nEach of these 3 needs a human: inst11.example.com, inst32.example.com, inst52.example.com\n";
+    assert!(story.contains(told), "{story}");
+    let command = "'ganeti-watcher retry inst11.example.com inst32.example.com inst52.example.com'";
+    assert!(story.contains("cannot find the kernel\n") && story.contains(command), "{story}");
 }
 
 #[test]
@@ -65,6 +69,9 @@ fn full_nodes_have_a_line_each_and_not_one_for_each_instance() {
     let run = simulate(directory.path(), &arguments);
     let story = run.stdout;
     assert!(story.contains("\n268 of 300 instances run.\n"), "{story}");
+    let waits = "\n  why:  node 'node3.example.com' does not have enough memory for them (they need 8192 MiB in all, and \
+                 0 MiB were free)\n  next: runs after ";
+    assert!(story.contains(waits) && story.matches(" waits: ").count() == 4, "{story}");
     let log = log(&path);
     let runs = story.matches(" of the watcher begins").count();
     for line in [" ERROR Error while restarting", " WARNING "] {
@@ -72,6 +79,69 @@ fn full_nodes_have_a_line_each_and_not_one_for_each_instance() {
         // One for each node and run, and a few in the first run for concurrent requests.
         assert!(count <= 4 * (runs + 1), "{count} lines in {runs} runs: {log}");
     }
+}
+
+fn play(scenario: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("scenario.toml");
+    std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), scenario.as_bytes()).unwrap();
+    let run = simulate(directory.path(), &["--scenario", path.to_str().unwrap()]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    run.stdout
+}
+
+const TWO_GROUPS: &str = r#"
+[[group]]
+name = "default"
+
+[[group]]
+name = "second"
+
+[[node]]
+name = "node1"
+
+[[node]]
+name = "node2"
+group = "second"
+
+[[node]]
+name = "node3"
+group = "second"
+
+[[instance]]
+name = "inst1"
+primary = "node1"
+template = "plain"
+
+[[instance]]
+name = "inst2"
+primary = "node2"
+secondary = "node3"
+"#;
+
+#[test]
+fn the_end_tells_of_all_node_groups_what_waits_and_for_what() {
+    let story = play(&format!("{TWO_GROUPS}\n[[step]]\npower-off = [\"node2\"]\n"));
+    let told = "
+1 of 2 instances run.
+inst2.example.com is out of reach: node 'node2.example.com' does not answer, first seen at 10:15
+  next: when node 'node2.example.com' answers
+  you:  if it is dead, first make sure that its power is off, then run 'gnt-node modify --offline yes node2.example.com' and 'gnt-node failover node2.example.com'
+The watcher ran ";
+    assert!(story.contains(told), "{story}");
+    let story = play(&format!("{TWO_GROUPS}\n[[step]]\ncrash = [\"inst1\"]\n\n[[step]]\npause = \"1d\"\n"));
+    let told = "inst1.example.com waits: the watcher is paused\n  next: when the pause is over\n";
+    assert!(story.contains(told), "{story}");
+}
+
+#[test]
+fn a_story_has_an_end_even_if_luxid_cannot_be_asked() {
+    let story =
+        play(&format!("{TWO_GROUPS}\n[[step]]\ncrash = [\"inst1\"]\n\n[[step]]\nluxid = \"break\"\n"));
+    let told = "
+1 of 2 instances run.
+ATTENTION: The watcher cannot say how the instances are: cannot connect to luxid at ";
+    assert!(story.contains(told) && story.contains("\nDown: inst1.example.com\nThe watcher ran "), "{story}");
 }
 
 #[test]

@@ -7,7 +7,7 @@
 mod instance;
 mod nodes;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub use instance::{Progress, Verdict};
 pub use nodes::NodeVerdict;
@@ -56,8 +56,10 @@ impl Verdicts {
             nodes: nodes::of(snapshot, state),
             ..Self::default()
         };
+        let away: Vec<String> = verdicts.nodes.iter().map(|node| node.node.clone()).collect();
+        let away: HashSet<&str> = away.iter().map(String::as_str).collect();
         for instance in &snapshot.instances {
-            verdicts.push(Verdict::of(instance, state));
+            verdicts.push(Verdict::of(instance, state, &away));
         }
         for split in &snapshot.split {
             let reason = Reason::SplitGroups {
@@ -126,9 +128,8 @@ impl Verdicts {
             totals.wanted += 1;
             totals.run += usize::from(verdict.runs());
             totals.started += usize::from(verdict.progress == Progress::Started);
-            let needs_human = verdict.needs_human();
-            totals.need_human += usize::from(needs_human);
-            totals.wait += usize::from(!needs_human && !verdict.runs());
+            totals.need_human += usize::from(verdict.needs_human());
+            totals.wait += usize::from(verdict.waits());
         }
         totals
     }

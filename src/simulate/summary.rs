@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::cluster::AdminState;
 use crate::sim::engine::Engine;
 use crate::sim::jobs::{Job, Status};
-use crate::sim::model::Power;
+use crate::sim::model::{Instance, Power};
 use crate::sim::story::Record;
 use crate::tell::story::Recovery;
 
@@ -19,10 +19,13 @@ pub(super) fn recovery(record: &Record) -> Option<Recovery> {
     Some(Recovery { took, jobs: jobs.len(), one_by_one })
 }
 
-/// Names of the instances that should run and do not, whatever the watcher says.
-pub(super) fn down(engine: &Engine) -> Vec<String> {
-    let wanted = engine.model.instances.values().filter(|instance| instance.admin_state == AdminState::Up);
-    wanted.filter(|instance| !instance.is_running()).map(|instance| instance.name.clone()).collect()
+/// Names of the instances that should run: those that do, and those that do not.
+pub(super) fn up_and_down(engine: &Engine) -> (Vec<String>, Vec<String>) {
+    let is_wanted = |instance: &&Instance| instance.admin_state == AdminState::Up && !instance.forthcoming;
+    let wanted = engine.model.instances.values().filter(is_wanted);
+    let (up, down): (Vec<&Instance>, Vec<&Instance>) = wanted.partition(|instance| instance.is_running());
+    let names = |instances: Vec<&Instance>| instances.iter().map(|instance| instance.name.clone()).collect();
+    (names(up), names(down))
 }
 
 /// Whether a node has power and is not up yet.

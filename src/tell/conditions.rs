@@ -2,18 +2,17 @@
 //! however many instances it concerns, when it changes and then once an hour.
 
 mod cause;
-mod shortage;
 mod told;
 mod waits;
 
 use std::collections::BTreeMap;
 
-use cause::{Cause, last_failure, silent};
+use cause::Cause;
 use told::Condition;
 pub use told::{Conditions, is_news};
 
 use super::line::LogLine;
-use super::words::{Times, blocked_by, list, place};
+use super::words::{Times, blocked_by, list, place, silent};
 use crate::decide::blame::Blame;
 use crate::decide::reason::{NODE_SILENT, Reason};
 use crate::decide::verdict::{NodeVerdict, Verdict, Verdicts};
@@ -33,7 +32,7 @@ pub fn conditions(verdicts: &Verdicts, times: &Times) -> Conditions {
             let Some(about) = subject(verdict, reason) else { continue };
             let key = format!("{} {about}", code(reason));
             let at = *index.entry(key.clone()).or_insert_with(|| {
-                causes.push(Cause { key, of: Vec::new(), away: verdicts.nodes() });
+                causes.push(Cause { key, of: Vec::new() });
                 causes.len() - 1
             });
             if let Some(cause) = causes.get_mut(at) {
@@ -48,25 +47,6 @@ pub fn conditions(verdicts: &Verdicts, times: &Times) -> Conditions {
     let silent = verdicts.nodes().iter().filter(|node| !node.is_offline);
     let silent = silent.filter_map(|node| node_silent(node, is_told(node), verdicts, times));
     Conditions::new(causes.iter().filter_map(|cause| cause.condition(times)).chain(silent).collect())
-}
-
-/// Why one instance is as it is, as a sentence of its own; empty when nothing is wrong.
-#[must_use]
-pub(super) fn why(verdict: &Verdict, verdicts: &Verdicts, times: &Times) -> String {
-    let Some(reason) = verdict.decides() else { return String::new() };
-    match reason {
-        Reason::GivenUp { until } | Reason::OutOfTries { until } => format!(
-            "given up until {}{}; fix that, then run 'ganeti-watcher retry {}'",
-            times.moment(*until),
-            last_failure(verdict, times),
-            verdict.instance
-        ),
-        reason => {
-            let of = vec![(verdict, reason)];
-            let cause = Cause { key: String::new(), of, away: verdicts.nodes() };
-            cause.line(times).map_or_else(|| reason.code().to_owned(), |line| line.text)
-        }
-    }
 }
 
 /// A node that does not answer: what runs without its mirror there. `None` when another line tells of the
@@ -108,7 +88,7 @@ fn node_silent(
 }
 
 /// An instance that is given up stays out of tries: one condition.
-fn code(reason: &Reason) -> &'static str {
+pub(super) fn code(reason: &Reason) -> &'static str {
     match reason {
         Reason::GivenUp { .. } => Reason::OutOfTries { until: 0.0 }.code(),
         reason => reason.code(),
@@ -116,7 +96,7 @@ fn code(reason: &Reason) -> &'static str {
 }
 
 /// What instances must have in common to be in one line; `None` when another line says it all.
-fn subject(verdict: &Verdict, reason: &Reason) -> Option<String> {
+pub(super) fn subject(verdict: &Verdict, reason: &Reason) -> Option<String> {
     let primary = || verdict.primary.clone();
     let own = || verdict.instance.clone();
     Some(match reason {

@@ -141,16 +141,9 @@ fn condition(verdicts: &Verdicts, done: Vec<String>, waiting: Vec<&Verdict>) -> 
     parts.join("; ")
 }
 
-/// What those wait for that [`Totals::wait`] counts, with how many wait for it.
-pub(super) fn wait(verdicts: &Verdicts) -> impl Iterator<Item = String> {
-    causes(waiting(verdicts).collect())
-}
-
 /// Those that [`Totals::wait`] counts.
 fn waiting(verdicts: &Verdicts) -> impl Iterator<Item = &Verdict> {
-    let waits =
-        |verdict: &&Verdict| verdict.wanted == Some(true) && !verdict.needs_human() && !verdict.runs();
-    verdicts.iter().filter(waits)
+    verdicts.iter().filter(|verdict| verdict.waits())
 }
 
 /// What they are waiting for, with how many wait for it.

@@ -12,7 +12,11 @@ use crate::memory::recovery::BlockedBy;
 
 /// The names in one line take no more than this, in bytes: people grep for an instance, so all of them are
 /// there wherever that is possible.
-const LONGEST_LIST: usize = 4096;
+pub(super) const LONGEST_LIST: usize = 4096;
+
+/// The longest part of a job's error that a line repeats, in bytes: a little more than what is remembered of
+/// it, so that it is not shortened twice.
+const LONGEST_ERROR: usize = 400;
 
 /// Turns moments into words.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +92,19 @@ pub(super) fn list<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     match names.count() {
         0 => text,
         more => format!("{text} and {more} more"),
+    }
+}
+
+/// A job's error, as much of it as fits into a line.
+pub(super) fn error(text: &str) -> String {
+    excerpt(text, LONGEST_ERROR)
+}
+
+/// `does not answer, first seen at 03:04`.
+pub(super) fn silent(since: Option<Timestamp>, times: &Times) -> String {
+    match since {
+        Some(since) => format!("does not answer, first seen at {}", times.moment(since)),
+        None => "does not answer".to_owned(),
     }
 }
 

@@ -62,6 +62,9 @@ pub async fn verdicts(context: &Context<'_>) -> anyhow::Result<Vec<Verdicts>> {
 async fn of_group(context: &Context<'_>, group: &str) -> Result<Verdicts, CutShort> {
     let state = StateFile::peek(&context.layout.group_state(group))?;
     let (facts, mut view) = look(context, group).await?;
-    let ahead = plan(context, &mut view, state, facts.queue_is_drained).await?;
-    Ok(ahead.pass.verdicts().clone())
+    let Ahead { mut pass, .. } = plan(context, &mut view, state, facts.queue_is_drained).await?;
+    if context.is_paused()? {
+        pass.stopped(&Reason::Paused);
+    }
+    Ok(pass.verdicts().clone())
 }

@@ -1,6 +1,6 @@
 //! The answer for one instance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::cluster::{AdminState, Instance, InstanceStatus, Timestamp};
 use crate::decide::reason::{self, Reason};
@@ -31,6 +31,8 @@ pub struct Verdict {
     pub primary: String,
     /// Its secondary nodes.
     pub secondaries: Vec<String>,
+    /// Whether it could be started on another node: a secondary is neither silent nor marked offline.
+    pub can_fail_over: bool,
     /// Its status when the run began, or when it was looked at again; `None` if unknown.
     pub status: Option<InstanceStatus>,
     /// Whether it should run; not if its user shut it down. `None` if unknown.
@@ -66,6 +68,12 @@ impl Verdict {
         is_wanted && self.decides().is_some_and(Reason::needs_human)
     }
 
+    /// Whether it should run, does not, and comes back without anybody's help, as far as the watcher knows.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.wanted == Some(true) && !self.runs() && !self.needs_human()
+    }
+
     /// What happens next.
     #[must_use]
     pub fn next(&self) -> Option<Next> {
@@ -85,10 +93,13 @@ impl Verdict {
     /// What an administrator can type, in order.
     #[must_use]
     pub fn commands(&self) -> Vec<Command> {
-        self.decides().map(|reason| reason.commands(&self.instance)).unwrap_or_default()
+        let mut commands = self.decides().map(|reason| reason.commands(&self.instance)).unwrap_or_default();
+        commands.retain(|one| self.can_fail_over || !matches!(one, Command::FailOverNode(_)));
+        commands
     }
 
-    pub(super) fn of(instance: &Instance, state: &State) -> Self {
+    /// `away` are the nodes that are silent or marked offline.
+    pub(super) fn of(instance: &Instance, state: &State, away: &HashSet<&str>) -> Self {
         let Instance { name, primary, secondaries, status, admin_state, .. } = instance;
         let recovery = &state.recovery;
         let is_wanted = *admin_state == AdminState::Up && is_wanted(status) != Some(false);
@@ -111,6 +122,7 @@ impl Verdict {
             instance: name.clone(),
             primary: primary.clone(),
             secondaries: secondaries.clone(),
+            can_fail_over: secondaries.iter().any(|node| !away.contains(node.as_str())),
             status: Some(status.clone()),
             wanted: Some(is_wanted),
             since: recovery.down.get(name).copied(),
@@ -126,6 +138,7 @@ impl Verdict {
             instance: name.to_owned(),
             primary: String::new(),
             secondaries: Vec::new(),
+            can_fail_over: false,
             status: None,
             wanted: None,
             since: None,

@@ -1,26 +1,20 @@
 //! The sentence for one cause.
 
 use super::told::Condition;
-use crate::cluster::{InstanceStatus, Timestamp, excerpt};
+use crate::cluster::{InstanceStatus, Timestamp};
 use crate::decide::budget::{MAX_TRIES, RETRY_EXPIRATION};
 use crate::decide::reason::Reason;
 use crate::decide::tags::Place;
-use crate::decide::verdict::{NodeVerdict, Verdict};
+use crate::decide::verdict::Verdict;
 use crate::memory::recovery::{FailedMove, LastFailure};
 use crate::tell::line::LogLine;
-use crate::tell::words::{Times, count, duration, list, place};
-
-/// The longest part of a job's error that a line repeats, in bytes: a little more than what is remembered of
-/// it, so that it is not shortened twice.
-const LONGEST_ERROR: usize = 400;
+use crate::tell::words::{Times, count, duration, error, list, place, silent};
 
 /// Instances that are in the same condition for the same cause.
 pub(super) struct Cause<'v> {
     /// A code, and what distinguishes this cause from others with the same code.
     pub(super) key: String,
     pub(super) of: Vec<(&'v Verdict, &'v Reason)>,
-    /// The nodes that do not answer or are marked offline.
-    pub(super) away: &'v [NodeVerdict],
 }
 
 impl Cause<'_> {
@@ -51,7 +45,7 @@ impl Cause<'_> {
         self.of.iter().filter_map(|(_, reason)| until(reason)).reduce(f64::min).unwrap_or_default()
     }
 
-    pub(super) fn line(&self, times: &Times) -> Option<LogLine> {
+    fn line(&self, times: &Times) -> Option<LogLine> {
         let (verdict, reason) = self.of.first()?;
         let (number, instances) = (self.of.len(), self.instances());
         let name = &verdict.instance;
@@ -219,8 +213,7 @@ impl Cause<'_> {
 
     /// How many of them Ganeti could start on another node.
     fn can_fail_over(&self) -> usize {
-        let is_away = |node: &String| self.away.iter().any(|away| away.node == *node);
-        self.of.iter().filter(|(verdict, _)| verdict.secondaries.iter().any(|node| !is_away(node))).count()
+        self.of.iter().filter(|(verdict, _)| verdict.can_fail_over).count()
     }
 
     fn then_fail_over(&self, node: &str) -> String {
@@ -259,14 +252,7 @@ fn failures(reason: &Reason) -> u64 {
     }
 }
 
-pub(super) fn silent(since: Option<Timestamp>, times: &Times) -> String {
-    match since {
-        Some(since) => format!("does not answer, first seen at {}", times.moment(since)),
-        None => "does not answer".to_owned(),
-    }
-}
-
-pub(super) fn last_failure(verdict: &Verdict, times: &Times) -> String {
-    let Some(LastFailure { job, error, at }) = &verdict.last_failure else { return String::new() };
-    format!(": at {} job {job} failed: {}", times.moment(*at), excerpt(error, LONGEST_ERROR))
+fn last_failure(verdict: &Verdict, times: &Times) -> String {
+    let Some(LastFailure { job, error: text, at }) = &verdict.last_failure else { return String::new() };
+    format!(": at {} job {job} failed: {}", times.moment(*at), error(text))
 }

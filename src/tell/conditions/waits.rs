@@ -1,12 +1,12 @@
 //! The sentences for starts that wait after a failure that is not their own.
 
 use super::cause::Cause;
-use super::shortage::Waiting;
 use crate::decide::blame::Blame;
 use crate::decide::reason::Reason;
 use crate::decide::verdict::Verdict;
 use crate::memory::recovery::BlockedBy;
 use crate::tell::line::LogLine;
+use crate::tell::shortage::Waiting;
 use crate::tell::words::{Times, blocked_by};
 
 impl Cause<'_> {
