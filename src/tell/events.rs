@@ -24,7 +24,8 @@ pub fn event(event: &Event, times: &Times) -> LogLine {
         Event::NoBootId(node) => {
             LogLine::debug(format!("Node '{node}' missing boot ID, skipping secondary checks"))
         }
-        Event::AnswersAgain { node, silent_since } => LogLine::info(format!(
+        // As loud as what it ends: people look for warnings alone.
+        Event::AnswersAgain { node, silent_since } => LogLine::warning(format!(
             "Node '{node}' answers again, after silence since {} or earlier",
             times.moment(*silent_since)
         )),

@@ -15,6 +15,9 @@ pub fn failed(error: &dyn Display) -> LogLine {
     LogLine::error(format!("{error:#}"))
 }
 
+/// The most instances that are named, and not only counted.
+const NAMED: usize = 3;
+
 /// What a group part has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Done {
@@ -148,17 +151,18 @@ fn waiting(verdicts: &Verdicts) -> impl Iterator<Item = &Verdict> {
 
 /// What they are waiting for, with how many wait for it.
 fn causes(waiting: Vec<&Verdict>) -> impl Iterator<Item = String> {
-    let mut causes: Vec<([String; 2], usize)> = Vec::new();
+    let mut causes: Vec<([String; 2], Vec<&str>)> = Vec::new();
     for verdict in waiting {
         let cause = cause(verdict);
         match causes.iter_mut().find(|(known, _)| *known == cause) {
-            Some((_, number)) => *number += 1,
-            None => causes.push((cause, 1)),
+            Some((_, names)) => names.push(&verdict.instance),
+            None => causes.push((cause, vec![&verdict.instance])),
         }
     }
-    causes.into_iter().map(|([one, many], number)| match number {
-        1 => format!("1 {one}"),
-        _ => format!("{number} {many}"),
+    causes.into_iter().map(|([one, many], names)| match names.as_slice() {
+        [name] => format!("1 {one} ({name})"),
+        few if few.len() <= NAMED => format!("{} {many} ({})", few.len(), few.join(", ")),
+        _ => format!("{} {many}", names.len()),
     })
 }
 
@@ -231,7 +235,7 @@ mod tests {
         assert_eq!(
             would_be(&verdicts(&cluster, &steps), &actions).text,
             "Node group 'default': 1 of 5 instances run; 1 would be started; disks of 1 instance would be \
-             activated; 1 is kept down by a tag; 1 is out of reach on node 'n1'; 1 needs a human: stuck. Nothing was changed"
+             activated; 1 is kept down by a tag (never); 1 is out of reach on node 'n1' (away); 1 needs a human: stuck. Nothing was changed"
         );
         let nothing = verdicts(&snapshot([], []), &[]);
         let text = "Node group 'default': no instance should run. Nothing was changed";
