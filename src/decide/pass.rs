@@ -10,6 +10,8 @@
 //! to_save                   goes into the state file, whose lock is given back
 //! verification              whether Ganeti is to verify the group's disks
 //! plan_after_verification   the activations that it calls for; what failed of them goes into the file again
+//!
+//! verdicts                  at any time: the answer for every instance and every node that is away
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
