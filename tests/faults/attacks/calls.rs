@@ -125,8 +125,8 @@ pub(super) fn inject(
     ))
 }
 
-/// Whether a line of strace's is tokio waking itself, made to fail. The kernel never lets that fail, and tokio
-/// panics. Such calls are left out by their numbers, but on a busy machine they come at others.
+/// Whether a line of strace's is tokio waking itself, made to fail. The kernel never lets that fail, and
+/// tokio panics. Such calls are left out by their numbers, but on a busy machine they come at others.
 fn is_tokio_s_wake_up(line: &str) -> bool {
     line.starts_with("write(") && line.contains(r#""\1\0\0\0\0\0\0\0", 8)"#) && line.ends_with("(INJECTED)")
 }
