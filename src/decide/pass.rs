@@ -142,7 +142,6 @@ impl Pass {
         self.to_inspect = without_mirror.to_inspect;
         let steps = instances::plan(&Outlook { snapshot, state, policies: &policies, now });
         let steps = degraded::allow(steps, state, &policies, options.start_degraded, now);
-        self.verdicts = Verdicts::of(snapshot, state, &steps, now);
         self.starts = steps.iter().filter_map(acted_on).collect();
 
         // Activations of disks.
@@ -154,9 +153,11 @@ impl Pass {
 
         self.rebooted = disks.rebooted;
         let without_mirror = without_mirror.notes.into_iter().map(Step::Note);
-        let (notes, actions) =
-            split(steps.into_iter().chain(without_mirror).chain(disks.steps).chain(unguarded));
-        notes.iter().for_each(|note| self.noted(note, now));
+        let steps: Vec<Step> =
+            steps.into_iter().chain(without_mirror).chain(disks.steps).chain(unguarded).collect();
+        self.verdicts = Verdicts::of(snapshot, state, &steps, now);
+        let (notes, actions) = split(steps);
+        notes.iter().for_each(|note| instances::remember_note(state, note, now));
         let short_of_memory = full::Record::of(&self.state, snapshot);
         Plan { events, notes, actions, schedule, short_of_memory }
     }

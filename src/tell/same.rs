@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use super::conditions::{code, subject};
 use super::remedy;
 use super::shortage::Waiting;
-use super::words::{LONGEST_LIST, Times, blocked_by, duration, error, list, place, silent};
+use super::words::{LONGEST_LIST, Times, blocked_by, duration, error, list, silent, tag};
 use crate::cluster::Timestamp;
 use crate::decide::blame::Blame;
 use crate::decide::budget::MAX_TRIES;
 use crate::decide::reason::Reason;
 use crate::decide::remedy::{Command, Next};
-use crate::decide::tags::Place;
 use crate::decide::verdict::{Progress, Verdict};
 use crate::memory::recovery::{BlockedBy, FailedMove, LastFailure};
 
@@ -80,9 +79,9 @@ impl<'v> Same<'v> {
             }
             Reason::JobRunning(job) => format!("{job} is working on {them}"),
             Reason::Locked => format!("somebody holds {its} lock"),
-            Reason::TagNever(on) => format!("{} says never", self.tag(*on)),
+            Reason::TagNever(on) => format!("{} says never", tag(*on, self.number())),
             Reason::TagHold { until, on } => {
-                format!("{} holds {them} until {}", self.tag(*on), times.moment(*until))
+                format!("{} holds {them} until {}", tag(*on, self.number()), times.moment(*until))
             }
             Reason::Tier { behind, .. } => format!("{its} tier waits for instance '{behind}'"),
             Reason::Delay { .. } => format!("{its} delay is not over"),
@@ -266,14 +265,6 @@ impl<'v> Same<'v> {
             }
         }
         if self.is_one() { waiting.amounts("it needs", "") } else { waiting.amounts("they need", " in all") }
-    }
-
-    fn tag(&self, on: Place) -> String {
-        match (on, self.is_one()) {
-            (Place::Instance, false) => "a tag of each".to_owned(),
-            (Place::Group, false) => "a tag of their node group".to_owned(),
-            _ => format!("a tag of {}", place(on)),
-        }
     }
 }
 

@@ -151,6 +151,15 @@ pub(super) fn place(place: Place) -> &'static str {
     }
 }
 
+/// The tag that so many instances have in common, and what has it.
+pub(super) fn tag(on: Place, number: usize) -> String {
+    match (on, number) {
+        (Place::Instance, 2..) => "a tag of each".to_owned(),
+        (Place::Group, 2..) => "a tag of their node group".to_owned(),
+        _ => format!("a tag of {}", place(on)),
+    }
+}
+
 pub(super) fn holder(holder: &Holder) -> String {
     match holder {
         Holder::Instance(name) => format!("instance '{name}'"),

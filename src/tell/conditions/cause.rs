@@ -4,11 +4,10 @@ use super::told::Condition;
 use crate::cluster::{InstanceStatus, Timestamp};
 use crate::decide::budget::{MAX_TRIES, RETRY_EXPIRATION};
 use crate::decide::reason::Reason;
-use crate::decide::tags::Place;
 use crate::decide::verdict::Verdict;
 use crate::memory::recovery::{FailedMove, LastFailure};
 use crate::tell::line::LogLine;
-use crate::tell::words::{Times, count, duration, error, list, place, silent};
+use crate::tell::words::{Times, count, duration, error, list, silent, tag};
 
 /// Instances that are in the same condition for the same cause.
 pub(super) struct Cause<'v> {
@@ -99,11 +98,11 @@ impl Cause<'_> {
             }
             Reason::Locked => LogLine::info(format!("Not starting {instances}, instance is locked")),
             Reason::TagNever(on) => {
-                LogLine::info(format!("Not starting {instances}: {} says never", self.tag(*on)))
+                LogLine::info(format!("Not starting {instances}: {} says never", tag(*on, self.of.len())))
             }
             Reason::TagHold { until, on } => LogLine::info(format!(
                 "Not starting {instances}: {} holds {it} until {}",
-                self.tag(*on),
+                tag(*on, self.of.len()),
                 times.moment(*until)
             )),
             Reason::Tier { behind, until } => LogLine::info(format!(
@@ -230,14 +229,6 @@ impl Cause<'_> {
             (0, _) => "; they have no other node that answers, so they wait for this one".to_owned(),
             (number, all) if number == all => format!("; 'gnt-node failover {node}' starts them elsewhere"),
             (number, _) => format!("; 'gnt-node failover {node}' starts {number} of them elsewhere"),
-        }
-    }
-
-    fn tag(&self, on: Place) -> String {
-        match (on, self.of.len()) {
-            (Place::Instance, 2..) => "a tag of each".to_owned(),
-            (Place::Group, 2..) => "a tag of their node group".to_owned(),
-            _ => format!("a tag of {}", place(on)),
         }
     }
 }

@@ -274,3 +274,11 @@ pub(super) fn no_kernel(action: &Action) -> Option<JobFailure> {
 pub(super) fn activations_fail(action: &Action) -> Option<JobFailure> {
     matches!(action.kind, ActionKind::ActivateDisks { .. }).then(|| error("Cannot activate block devices"))
 }
+
+/// Nothing finds its disks.
+pub(super) fn no_volume_group(action: &Action) -> Option<JobFailure> {
+    let name = &action.instance;
+    Some(error(&format!(
+        "Could not start instance '{name}': Block device error: can't find the volume group xenvg"
+    )))
+}

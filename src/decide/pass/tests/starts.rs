@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::group::{Group, RUN, Run, error, no_kernel, well};
+use super::group::{Group, RUN, Run, error, no_kernel, no_volume_group, well};
 use crate::cluster::testing::{drbd_instance, instance, node, pending_job};
 use crate::cluster::*;
 use crate::decide::pass::*;
@@ -115,15 +115,9 @@ fn a_node_without_memory_costs_no_try_and_what_needs_as_much_waits_with_it() {
 
 #[test]
 fn two_that_fail_alike_on_a_node_where_nothing_runs_lose_no_try() {
-    let lvm = |action: &Action| {
-        let name = &action.instance;
-        Some(error(&format!(
-            "Could not start instance '{name}': Block device error: can't find the volume group xenvg"
-        )))
-    };
     let mut group =
         Group::new([instance("i1", "ERROR_down"), instance("i2", "ERROR_down")], [node("n1", Some("b1"))]);
-    let run = group.run(lvm);
+    let run = group.run(no_volume_group);
     assert!(run.says("the node is to blame"), "{run:?}");
     assert_eq!((group.state.restart_attempts("i1"), group.state.restart_attempts("i2")), (0, 0));
 }

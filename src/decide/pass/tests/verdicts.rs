@@ -1,6 +1,6 @@
 //! The verdicts of whole runs, and what is remembered for them.
 
-use super::group::{Group, RUN, Run, error, no_kernel, well};
+use super::group::{Group, RUN, Run, no_kernel, no_volume_group, well};
 use crate::cluster::testing::{instance, node};
 use crate::cluster::*;
 use crate::decide::pass::*;
@@ -191,15 +191,9 @@ fn after_a_start_that_failed_the_verdict_says_what_comes_next() {
 
 #[test]
 fn both_of_two_that_fail_alike_wait_because_of_their_node() {
-    let lvm = |action: &Action| {
-        let name = &action.instance;
-        Some(error(&format!(
-            "Could not start instance '{name}': Block device error: can't find the volume group xenvg"
-        )))
-    };
     let mut group =
         Group::new([instance("i1", "ERROR_down"), instance("i2", "ERROR_down")], [node("n1", Some("b1"))]);
-    let run = group.run(lvm);
+    let run = group.run(no_volume_group);
     for name in ["i1", "i2"] {
         assert_eq!(run.codes(name), ["backoff"]);
         assert!(run.verdict(name).last_failure.is_some());
